@@ -1,0 +1,5 @@
+"""The package, as setup.cfg describes it."""
+
+from setuptools import setup
+
+setup()

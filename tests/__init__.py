@@ -1,0 +1,1 @@
+"""The tests: those of this folder use no network, no sleep and no process."""

@@ -1,0 +1,15 @@
+"""
+Text in, the same text in upper case out: a Twisted service and its client.
+"""
+
+from upperproto.blocks import BlockReceiver
+from upperproto.casing import upper
+from upperproto.factory import UpperFactory
+from upperproto.protocol import UpperProtocol
+
+__all__ = [
+    "BlockReceiver",
+    "UpperFactory",
+    "UpperProtocol",
+    "upper",
+]

@@ -1,0 +1,47 @@
+"""
+The upper case of UTF-8 text, as bytes: the whole of what this service knows.
+"""
+
+from __future__ import annotations
+
+from codecs import getincrementaldecoder
+
+
+def upper(data: bytes, errors: str = "strict") -> bytes:
+    """
+    Give the full, untailored Unicode upper case of some text, as L{str.upper}
+    has it: C{straße} becomes C{STRASSE}.
+
+    @param data: whole characters, in UTF-8.
+    @param errors: what becomes of invalid UTF-8, as the name of one of
+        Python's codec error handlers: C{strict}, C{replace} or
+        C{surrogateescape}.
+    @return: the upper case, in UTF-8; it can be up to three times as long as
+        C{data}, or shorter.
+    @raise UnicodeDecodeError: where C{data} is not UTF-8, under C{strict}.
+    """
+    # ASCII needs no code points: 4 GB/s, where the other way makes 0.1.
+    if data.isascii():
+        return data.upper()
+    return data.decode("utf-8", errors).upper().encode("utf-8", errors)
+
+
+def splitComplete(data: bytes) -> tuple[bytes, bytes]:
+    """
+    Split bytes where their last complete character ends.
+
+    What is invalid whatever may follow counts as complete.
+
+    @param data: UTF-8, which may end within a character.
+    @return: the complete characters, and the up to three bytes of the one
+        that is still incomplete.
+    """
+    # A character has at most four bytes, so one that is incomplete starts
+    # within the last three.
+    decoder = getincrementaldecoder("utf-8")("replace")
+    start = max(0, len(data) - 3)
+    while start < len(data) and data[start] & 0xC0 == 0x80:
+        start += 1
+    decoder.decode(data[start:])
+    incomplete, _ = decoder.getstate()
+    return data[: len(data) - len(incomplete)], incomplete

@@ -1,0 +1,263 @@
+"""
+One running service: its settings, its limits and its open connections.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Literal
+
+from twisted.internet.address import IPv4Address, IPv6Address
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.protocol import ServerFactory
+from twisted.internet.task import LoopingCall
+from twisted.logger import Logger
+
+from upperproto import eager
+from upperproto.protocol import UpperProtocol
+from upperproto.transcript import Transcript, peerName
+
+# How many clients beyond the limits may be waiting to read why they were turned
+# away; more are only closed, so that a flood cannot use up the descriptors.
+MAX_TURNED_AWAY = 1024
+
+# While the service drains: for how many seconds a client must have been silent
+# to count as quiet, and how long the closing of the last ones may take.
+QUIET = 0.1
+CLOSING = 0.8
+
+
+class UpperFactory(ServerFactory):
+    """
+    Build L{UpperProtocol}s, and know those that are connected.
+
+    Without arguments: strictly line by line, without limit, log or timer.
+
+    @ivar connections: the open connections that have a place, each with the
+        time at which it opened, in the seconds of the clock.
+    """
+
+    protocol = UpperProtocol
+    noisy = False
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        errors: str = "strict",
+        flushAfter: float | None = None,
+        idleTimeout: float | None = None,
+        maxConnections: int | None = None,
+        maxPerPeer: int | None = None,
+        log: Literal["none", "connections", "lines"] = "none",
+        clock: IReactorTime | None = None,
+    ) -> None:
+        """
+        @param errors: what becomes of invalid UTF-8: C{strict} answers its line
+            with an error; C{replace} and C{surrogateescape} are Python's codec
+            error handlers of these names.
+        @param flushAfter: answer an unfinished line when so many seconds have
+            brought nothing new; never by default.
+        @param idleTimeout: close a connection over which nothing has moved,
+            either way, for so many seconds; never by default.
+        @param maxConnections: how many clients are served at a time; any number
+            by default.
+        @param maxPerPeer: how many of these may come from one IP address; any
+            number by default.
+        @param log: what is logged: C{none}; C{connections} as they open and
+            close; C{lines}, which adds what is said.
+        @param clock: what tells the time; the global reactor by default, where
+            time matters.
+        """
+        self.errors = errors
+        self.flushAfter = flushAfter
+        self.idleTimeout = idleTimeout
+        self.maxConnections = maxConnections
+        self.maxPerPeer = maxPerPeer
+        self.transcript = None if log == "none" else Transcript(log == "lines")
+        self.clock = clock
+        if clock is None and (
+            flushAfter is not None or idleTimeout is not None or log != "none"
+        ):
+            self.clock = self.getClock()
+        self.connections: dict[UpperProtocol, float] = {}
+        self._turnedAway: dict[UpperProtocol, float] = {}
+        self._perPeer: Counter[str] = Counter()
+        self._sweepCall: IDelayedCall | None = None
+        self._drained: Deferred[None] | None = None
+
+    def getClock(self) -> IReactorTime:
+        """
+        Get what tells the time: the reactor, if nothing else was handed in.
+        """
+        if self.clock is not None:
+            return self.clock
+        from twisted.internet import reactor
+
+        return IReactorTime(reactor)
+
+    def opened(self, protocol: UpperProtocol) -> None:
+        """
+        Give a new connection its place, or tell it that there is none.
+
+        @param protocol: the one whose connection was made.
+        """
+        if self.transcript is not None:
+            self.transcript.opened(peerName(protocol.transport.getPeer()))
+        now = 0.0 if self.clock is None else self.clock.seconds()
+        protocol.lastMoved = now
+        refusal = self._refusal(protocol)
+        if not refusal:
+            self.connections[protocol] = now
+            self._perPeer[_host(protocol)] += 1
+            if self.idleTimeout is not None and self._sweepCall is None:
+                self._sweepAfter(self.idleTimeout / 4)
+        else:
+            self._turnedAway[protocol] = now
+            if len(self._turnedAway) > MAX_TURNED_AWAY:
+                protocol.abort(refusal)
+            else:
+                protocol.finish(refusal, error=refusal)
+
+    def closed(self, protocol: UpperProtocol, why: str) -> None:
+        """
+        Take a connection's place back. Nothing else does.
+
+        @param protocol: the one whose connection was lost.
+        @param why: what ended it, for the log.
+        """
+        opened = self._turnedAway.pop(protocol, None)
+        if opened is None:
+            opened = self.connections.pop(protocol)
+            host = _host(protocol)
+            self._perPeer[host] -= 1
+            if not self._perPeer[host]:
+                del self._perPeer[host]
+        if self.transcript is not None:
+            self.transcript.closed(
+                peerName(protocol.transport.getPeer()),
+                self.getClock().seconds() - opened,
+                protocol.bytesIn,
+                protocol.bytesOut,
+                protocol.undelivered,
+                why,
+            )
+        if not self.connections and self._sweepCall is not None:
+            self._sweepCall.cancel()
+            self._sweepCall = None
+        if self._drained is not None and not self._open():
+            drained, self._drained = self._drained, None
+            drained.callback(None)
+
+    def drain(self, seconds: float) -> Deferred[None]:
+        """
+        End all conversations, each as soon as its client is quiet.
+
+        A client is quiet when it has said nothing for L{QUIET} seconds and has
+        been sent all its answers.
+
+        @param seconds: how long busy ones may go on. After them, what has been
+            read is answered; L{CLOSING} seconds later the rest is aborted.
+        @return: fires when the last connection has closed.
+        """
+        if not self._open():
+            return succeed(None)
+        self._drained = drained = Deferred[None]()
+        clock = self.getClock()
+        deadline = clock.seconds() + seconds
+        heard: dict[UpperProtocol, int] = {}
+
+        def finishQuiet() -> None:
+            late = clock.seconds() - deadline
+            if late >= CLOSING:
+                self.abort("the drain time is up")
+            for protocol in list(self.connections):
+                quiet = heard.get(protocol) == protocol.bytesIn
+                heard[protocol] = protocol.bytesIn
+                if protocol.ending:
+                    continue
+                if late >= 0 or (quiet and not eager.unsent(protocol.transport)):
+                    protocol.finish("the service is shutting down")
+
+        def report() -> None:
+            self._log.info(
+                "Draining: {connections} connections left, {unsent} bytes unsent",
+                connections=len(self._open()),
+                unsent=sum(eager.unsent(each.transport) for each in self._open()),
+            )
+
+        loops = [LoopingCall(report), LoopingCall(finishQuiet)]
+        for loop, interval in zip(loops, [1.0, QUIET], strict=True):
+            loop.clock = clock
+            loop.start(interval)
+        for loop in loops:
+            drained.addCallback(lambda _, loop=loop: loop.stop())
+        return drained
+
+    def abort(self, why: str) -> None:
+        """
+        End all connections at once; what was not delivered is lost.
+
+        @param why: what ends them, for the log.
+        """
+        for protocol in self._open():
+            protocol.abort(why)
+
+    def _open(self) -> list[UpperProtocol]:
+        """
+        All open connections, with a place or without.
+        """
+        return [*self.connections, *self._turnedAway]
+
+    def _refusal(self, protocol: UpperProtocol) -> str:
+        """
+        Why there is no place for a connection; empty if there is one.
+        """
+        if self.maxConnections is not None:
+            if len(self.connections) >= self.maxConnections:
+                return "too many connections"
+        host = _host(protocol)
+        if self.maxPerPeer is not None and host:
+            if self._perPeer[host] >= self.maxPerPeer:
+                return f"too many connections from {host}"
+        return ""
+
+    def _sweepAfter(self, seconds: float) -> None:
+        self._sweepCall = self.getClock().callLater(seconds, self._sweep)
+
+    def _sweep(self) -> None:
+        """
+        Close the connections over which nothing moves.
+
+        One call looks after all connections: a timer for each would cost half
+        a KiB. What moves towards a client is seen by sampling what it has not
+        acknowledged, so a connection may close up to a quarter of
+        C{idleTimeout} late, but never early.
+        """
+        assert self.idleTimeout is not None
+        now = self.getClock().seconds()
+        nextDeadline = now + self.idleTimeout / 4
+        for protocol in list(self.connections):
+            waiting = eager.unacknowledged(protocol.transport)
+            if waiting != protocol.unacknowledged:
+                protocol.unacknowledged = waiting
+                protocol.lastMoved = now
+            deadline = protocol.lastMoved + self.idleTimeout
+            if deadline > now:
+                nextDeadline = min(nextDeadline, deadline)
+            elif waiting or protocol.ending:
+                protocol.abort(f"idle for {self.idleTimeout:g} s, not reading")
+            else:
+                idle = f"idle for {self.idleTimeout:g} s"
+                protocol.finish(idle, error=idle)
+        # Deadlines that lie close together are met by one sweep.
+        self._sweepAfter(max(nextDeadline - now, self.idleTimeout / 100))
+
+
+def _host(protocol: UpperProtocol) -> str:
+    """
+    The IP address of a peer; empty if it has none.
+    """
+    peer = protocol.transport.getPeer()
+    return peer.host if isinstance(peer, (IPv4Address, IPv6Address)) else ""

@@ -1,0 +1,288 @@
+"""
+One conversation: the rules of C{docs/protocol.rst}, from the server's side.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from twisted.internet.error import ConnectionDone
+from twisted.internet.interfaces import (
+    IDelayedCall,
+    IHalfCloseableProtocol,
+    IPushProducer,
+    ITCPTransport,
+)
+from twisted.internet.protocol import connectionDone
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from upperproto import eager
+from upperproto.blocks import BlockReceiver
+from upperproto.casing import splitComplete, upper
+
+if TYPE_CHECKING:
+    from upperproto.factory import UpperFactory
+
+# How long, in seconds, a client may take to end its side once ours has ended.
+# Until then what it sends is read and thrown away: were it left unread, the
+# kernel would answer our close with a reset, which destroys what is on its way
+# to the client (RFC 1122, section 4.2.2.13).
+LINGER = 2.0
+
+
+@implementer(IHalfCloseableProtocol, IPushProducer)
+class UpperProtocol(BlockReceiver):
+    """
+    Answer each line with its upper case.
+
+    Everything that has been read is answered, and the transport's back-pressure
+    is passed on: while the client does not take its answers, nothing more is
+    read from it.
+
+    @ivar factory: the service that this conversation belongs to.
+    @ivar bytesIn: how many bytes the client has sent.
+    @ivar bytesOut: how many bytes it has been answered.
+    @ivar undelivered: how many of these could not be delivered; known when the
+        connection is lost.
+    @ivar lastMoved: when something was last known to move, either way, in the
+        seconds of the factory's clock; kept only if the factory has a clock.
+    @ivar unacknowledged: how many bytes the client's system had not
+        acknowledged when the factory last asked.
+    @ivar ending: why our side has ended; empty while it has not.
+    """
+
+    factory: UpperFactory
+    transport: ITCPTransport
+
+    MAX_LENGTH = 16384
+
+    bytesIn = 0
+    bytesOut = 0
+    undelivered = 0
+    lastMoved = 0.0
+    unacknowledged = 0
+    ending = ""
+
+    # How many bytes of an unfinished line have been answered.
+    _begun = 0
+    # The client's side of the stream has ended.
+    _clientEnded = False
+    # Waits for the client to go quiet, or, at the end, for it to close.
+    _timer: IDelayedCall | None = None
+
+    def connectionMade(self) -> None:
+        """
+        Begin, if the service has a place.
+        """
+        self.transport.registerProducer(self, True)
+        self.factory.opened(self)
+
+    def dataReceived(self, data: bytes) -> None:
+        """
+        Answer what a chunk completes; let the rest wait for its line end, for
+        L{MAX_LENGTH} or for the client to go quiet.
+        """
+        factory = self.factory
+        if factory.clock is not None:
+            self.lastMoved = factory.clock.seconds()
+        self.bytesIn += len(data)
+        super().dataReceived(data)
+        if factory.flushAfter is not None and self._timer is None:
+            if self._buffer or not self.line_mode:
+                self._timer = factory.clock.callLater(
+                    factory.flushAfter, self._whenQuiet
+                )
+
+    def blockReceived(self, block: bytes) -> None:
+        """
+        Answer whole lines.
+        """
+        try:
+            answer = upper(block, self.factory.errors)
+            self._begun = 0
+        except UnicodeDecodeError:
+            lines = block.removesuffix(b"\n").split(b"\n")
+            answer = b"".join(self._answerLine(line + b"\n") for line in lines)
+        self._send(block, answer)
+
+    def lineLengthExceeded(self, line: bytes) -> None:
+        """
+        Answer a long line in parts.
+        """
+        part, incomplete = splitComplete(line)
+        # An error within the first 16 KiB is the only answer to its line. So
+        # the first part is given only when all of these are known to be valid:
+        # the answer must not depend on how the line was cut into chunks.
+        if len(part) <= self.MAX_LENGTH:
+            self._keep(line)
+        else:
+            if not self._answerPart(part):
+                self.setRawMode()
+            self._keep(incomplete)
+
+    def rawDataReceived(self, data: bytes) -> None:
+        """
+        Throw away the rest of a line that an error has answered, and all that
+        follows our last word.
+        """
+        if not self.ending:
+            _, end, rest = data.partition(self.delimiter)
+            if end:
+                self.setLineMode(rest)
+
+    def readConnectionLost(self) -> None:
+        """
+        Answer what is left when the client's side of the stream has ended.
+        """
+        self._clientEnded = True
+        if self.ending:
+            self.transport.loseConnection()
+        else:
+            self.finish("closed by the client")
+
+    def writeConnectionLost(self) -> None:
+        """
+        Our side has ended, as L{finish} asked.
+        """
+
+    def finish(self, why: str, error: str = "") -> None:
+        """
+        End the conversation: answer what waits, say what is wrong if something
+        is, end our side, and wait for the client to end its own.
+
+        @param why: what ends it, for the log.
+        @param error: what the client is told; nothing by default.
+        """
+        # A transport that still has a producer never closes.
+        self.transport.unregisterProducer()
+        if self.paused:
+            # What came after the pause (TLS hands on all that it has decrypted).
+            self.paused = False
+            super().dataReceived(b"")
+        last = self.clearLineBuffer() if self.line_mode else b""
+        answer = self._answerLine(last) if last else b""
+        if error:
+            if self._begun or (answer and not answer.endswith(b"\n")):
+                answer += b"\n"
+            answer += b"error: %s\n" % error.encode("ascii")
+        if answer:
+            self._send(last, answer)
+        self.ending = why
+        self.setRawMode()
+        self._cancelTimer()
+        if self._clientEnded:
+            self.transport.loseConnection()
+        else:
+            self.transport.loseWriteConnection()
+            self.transport.resumeProducing()
+            clock = self.factory.getClock()
+            self._timer = clock.callLater(LINGER, self._whenLingered)
+
+    def abort(self, why: str) -> None:
+        """
+        End the connection at once; what was not delivered is lost.
+
+        @param why: what ends it, for the log.
+        """
+        self.ending = why
+        self.undelivered = eager.unacknowledged(self.transport)
+        self.transport.abortConnection()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """
+        Give the place back.
+        """
+        self._cancelTimer()
+        self.undelivered = max(self.undelivered, eager.unsent(self.transport))
+        if reason.check(ConnectionDone):
+            why = self.ending or "closed by the client"
+        else:
+            why = self.ending or "cut off"
+        self.factory.closed(self, why)
+
+    def _answerLine(self, line: bytes) -> bytes:
+        """
+        Answer one line, or what is left of it.
+        """
+        try:
+            return upper(line, self.factory.errors)
+        except UnicodeDecodeError as error:
+            return self._explain(line, error)
+        finally:
+            self._begun = 0
+
+    def _answerPart(self, part: bytes) -> bool:
+        """
+        Answer the next characters of an unfinished line.
+
+        @return: whether they were valid. If not, the answer to this line is
+            complete.
+        """
+        try:
+            answer = upper(part, self.factory.errors)
+            self._begun += len(part)
+            valid = True
+        except UnicodeDecodeError as error:
+            answer = self._explain(part, error)
+            self._begun = 0
+            valid = False
+        self._send(part, answer)
+        return valid
+
+    def _explain(self, text: bytes, error: UnicodeDecodeError) -> bytes:
+        """
+        The answer to a line that is not UTF-8: an error, on a line of its own
+        if what is before it has been answered or would have been.
+        """
+        before = b""
+        if self._begun or error.start > self.MAX_LENGTH:
+            before = upper(text[: error.start]) + b"\n"
+        position = self._begun + error.start + 1
+        return before + b"error: invalid UTF-8 at byte %d\n" % position
+
+    def _send(self, heard: bytes, answer: bytes) -> None:
+        """
+        Send an answer, and note both sides of it.
+        """
+        self.bytesOut += len(answer)
+        eager.write(self.transport, answer)
+        transcript = self.factory.transcript
+        if transcript is not None and transcript.lines:
+            transcript.received(heard)
+            transcript.answered(answer)
+
+    def _whenQuiet(self) -> None:
+        """
+        Answer what has waited long enough, as far as its characters are
+        complete.
+        """
+        # One timer serves a whole stream: a new one for each chunk would cost
+        # more than the answer.
+        self._timer = None
+        wait = self.lastMoved + self.factory.flushAfter - self.factory.clock.seconds()
+        if wait > 0:
+            self._timer = self.factory.clock.callLater(wait, self._whenQuiet)
+        elif not self.line_mode:
+            # The rest of a broken line: quiet ends it as a line end would.
+            self.setLineMode()
+        elif not self.paused:
+            part, incomplete = splitComplete(self.clearLineBuffer())
+            if part:
+                self._answerPart(part)
+            self._keep(incomplete)
+
+    def _whenLingered(self) -> None:
+        """
+        Close although the client has not.
+        """
+        self._timer = None
+        if eager.unsent(self.transport):
+            self.transport.abortConnection()
+        else:
+            self.transport.loseConnection()
+
+    def _cancelTimer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
