@@ -37,7 +37,7 @@ class BlockReceiver(LineReceiver):
     # begins before _searched.
     _block = b""
     _next = 0
-    _buffer: bytes | bytearray = b""
+    _buffer: bytes | bytearray = b""  # type: ignore[assignment] # bytes, there.
     _searched = 0
 
     def blockReceived(self, block: bytes) -> None:
@@ -110,14 +110,15 @@ class BlockReceiver(LineReceiver):
         Hand on what waits, until whoever receives it pauses or closes.
         """
         while (self._block or self._buffer) and not self.paused:
-            if self.transport is not None and self.transport.disconnecting:
+            if getattr(self.transport, "disconnecting", False):
                 return
             if not self.line_mode:
                 self.rawDataReceived(self.clearLineBuffer())
             elif self._block:
                 end = self._block.index(self.delimiter, self._next)
                 if end - self._next > self.MAX_LENGTH:
-                    return self.lineLengthExceeded(self.clearLineBuffer())
+                    self.lineLengthExceeded(self.clearLineBuffer())
+                    return
                 line = self._block[self._next : end]
                 self._next = end + len(self.delimiter)
                 if self._next == len(self._block):

@@ -38,7 +38,8 @@ class UpperFactory(ServerFactory):
         time at which it opened, in the seconds of the clock.
     """
 
-    protocol = UpperProtocol
+    # Twisted declares any callable.
+    protocol: type[UpperProtocol] = UpperProtocol  # type: ignore[assignment]
     noisy = False
 
     _log = Logger()
@@ -187,13 +188,17 @@ class UpperFactory(ServerFactory):
                 unsent=sum(eager.unsent(each.transport) for each in self._open()),
             )
 
-        loops = [LoopingCall(report), LoopingCall(finishQuiet)]
-        for loop, interval in zip(loops, [1.0, QUIET], strict=True):
-            loop.clock = clock
-            loop.start(interval)
-        for loop in loops:
-            drained.addCallback(lambda _, loop=loop: loop.stop())
-        return drained
+        reports = LoopingCall(report)
+        finishes = LoopingCall(finishQuiet)
+        reports.clock = finishes.clock = clock
+        reports.start(1)
+        finishes.start(QUIET)
+
+        def drainedAll(_: None) -> None:
+            reports.stop()
+            finishes.stop()
+
+        return drained.addCallback(drainedAll)
 
     def abort(self, why: str) -> None:
         """

@@ -11,9 +11,9 @@ from twisted.internet.interfaces import (
     IDelayedCall,
     IHalfCloseableProtocol,
     IPushProducer,
-    ITCPTransport,
 )
 from twisted.internet.protocol import connectionDone
+from twisted.internet.tcp import Connection
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -53,7 +53,8 @@ class UpperProtocol(BlockReceiver):
     """
 
     factory: UpperFactory
-    transport: ITCPTransport
+    # What the endpoints hand us; wrappers and fakes do as much.
+    transport: Connection
 
     MAX_LENGTH = 16384
 
@@ -83,16 +84,15 @@ class UpperProtocol(BlockReceiver):
         Answer what a chunk completes; let the rest wait for its line end, for
         L{MAX_LENGTH} or for the client to go quiet.
         """
-        factory = self.factory
-        if factory.clock is not None:
-            self.lastMoved = factory.clock.seconds()
         self.bytesIn += len(data)
+        clock = self.factory.clock
+        if clock is not None:
+            self.lastMoved = clock.seconds()
         super().dataReceived(data)
-        if factory.flushAfter is not None and self._timer is None:
-            if self._buffer or not self.line_mode:
-                self._timer = factory.clock.callLater(
-                    factory.flushAfter, self._whenQuiet
-                )
+        if (self._buffer or not self.line_mode) and self._timer is None:
+            flushAfter = self.factory.flushAfter
+            if flushAfter is not None and clock is not None:
+                self._timer = clock.callLater(flushAfter, self._whenQuiet)
 
     def blockReceived(self, block: bytes) -> None:
         """
@@ -259,10 +259,12 @@ class UpperProtocol(BlockReceiver):
         """
         # One timer serves a whole stream: a new one for each chunk would cost
         # more than the answer.
+        clock, flushAfter = self.factory.clock, self.factory.flushAfter
+        assert clock is not None and flushAfter is not None
         self._timer = None
-        wait = self.lastMoved + self.factory.flushAfter - self.factory.clock.seconds()
+        wait = self.lastMoved + flushAfter - clock.seconds()
         if wait > 0:
-            self._timer = self.factory.clock.callLater(wait, self._whenQuiet)
+            self._timer = clock.callLater(wait, self._whenQuiet)
         elif not self.line_mode:
             # The rest of a broken line: quiet ends it as a line end would.
             self.setLineMode()

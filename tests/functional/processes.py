@@ -1,0 +1,197 @@
+"""
+Real processes for the functional tests: C{twistd -n upper} and what talks to it.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sysconfig
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+# Nothing here takes a tenth of this; a test that waits so long has failed.
+PATIENCE = 60.0
+
+
+def script(name: str) -> str:
+    """
+    Find a command of the environment that the tests run in.
+    """
+    return str(Path(sysconfig.get_path("scripts")) / name)
+
+
+def eventually(condition: Callable[[], Any], what: str) -> Any:
+    """
+    Wait until a condition holds.
+
+    @param condition: gives something true when it does.
+    @param what: what is waited for, for whoever reads the failure.
+    @return: what C{condition} gave.
+    @raise AssertionError: when it does not hold within L{PATIENCE} seconds.
+    """
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        result = condition()
+        if result:
+            return result
+        if time.monotonic() > deadline:
+            raise AssertionError(f"waited {PATIENCE} s for {what}")
+        time.sleep(0.01)
+
+
+def receiveAll(connection: socket.socket) -> bytes:
+    """
+    Read until the peer's end of stream.
+    """
+    chunks = []
+    while chunk := connection.recv(1 << 20):
+        chunks.append(chunk)
+    return b"".join(chunks)
+
+
+class Server:
+    """
+    A C{twistd -n upper} of its own, on a port that the system hands out.
+
+    Use it in a C{with} statement, which ends it, too.
+
+    @ivar process: its process.
+    @ivar port: where it listens, if that is a TCP port.
+    """
+
+    port = 0
+
+    def __init__(self, *options: str, command: tuple[str, ...] = ()) -> None:
+        """
+        @param options: of C{upper}; without a C{--listen} or C{--port} among
+            them, it listens on a port of 127.0.0.1 that is free.
+        @param command: what to start it under, such as C{strace}.
+        """
+        if not {"--listen", "-l", "--port", "-p"}.intersection(options):
+            options = ("--port", "0", *options)
+        self._arguments = [
+            *command,
+            script("twistd"),
+            "--nodaemon",
+            "--pidfile=",
+            "upper",
+            *options,
+        ]
+
+    def __enter__(self) -> Server:
+        """
+        Start, and wait until it listens.
+        """
+        self._folder = tempfile.TemporaryDirectory()
+        self._logPath = Path(self._folder.name, "log")
+        with self._logPath.open("wb") as log:
+            self.process = subprocess.Popen(
+                self._arguments,
+                cwd=self._folder.name,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+        try:
+            self.waitFor(r"starting on (.*)")
+        except BaseException:
+            self.__exit__(None, None, None)
+            raise
+        found = re.search(r"starting on (\d+)", self.log())
+        if found:
+            self.port = int(found.group(1))
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """
+        End the process, whatever it is doing.
+        """
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait(PATIENCE)
+        self._folder.cleanup()
+
+    def log(self) -> str:
+        """
+        Read what it has logged so far.
+        """
+        return self._logPath.read_text(encoding="utf-8")
+
+    def waitFor(self, pattern: str) -> re.Match[str]:
+        """
+        Wait for a log line.
+
+        @param pattern: a regular expression.
+        @return: its first match in the log.
+        """
+
+        def logged() -> re.Match[str] | None:
+            found = re.search(pattern, self.log())
+            if found is None and self.process.poll() is not None:
+                raise AssertionError(f"the server has ended:\n{self.log()}")
+            return found
+
+        found: re.Match[str] = eventually(logged, f"{pattern!r} in the log")
+        return found
+
+    def connect(self, **options: Any) -> socket.socket:
+        """
+        Connect over TCP.
+
+        @param options: of L{socket.create_connection}.
+        @return: a blocking socket, with L{PATIENCE} as its time limit.
+        """
+        return socket.create_connection(
+            ("127.0.0.1", self.port), timeout=PATIENCE, **options
+        )
+
+    def ask(self, data: bytes) -> bytes:
+        """
+        Say something, end our side, and read all that comes.
+        """
+        with self.connect() as connection:
+            connection.sendall(data)
+            connection.shutdown(socket.SHUT_WR)
+            return receiveAll(connection)
+
+    def stop(self, number: int = signal.SIGTERM) -> str:
+        """
+        Send a signal, wait for the end, and give the whole log.
+        """
+        os.kill(self.process.pid, number)
+        self.process.wait(PATIENCE)
+        return self.log()
+
+    def memory(self) -> int:
+        """
+        How much memory it uses now: its resident set, in bytes.
+        """
+        pages = Path(f"/proc/{self.process.pid}/statm").read_text().split()[1]
+        return int(pages) * os.sysconf("SC_PAGESIZE")
+
+    def descriptors(self) -> int:
+        """
+        How many file descriptors it has open.
+        """
+        return len(os.listdir(f"/proc/{self.process.pid}/fd"))
+
+    def processorTime(self) -> float:
+        """
+        How much processor time it has used, in seconds.
+        """
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rsplit(")")[1]
+        ticks = sum(map(int, fields.split()[11:13]))
+        return ticks / os.sysconf("SC_CLK_TCK")
