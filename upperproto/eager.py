@@ -76,13 +76,13 @@ def unacknowledged(transport: Any) -> int:
     How many bytes the peer's system has not acknowledged yet: those that are
     L{unsent}, and those that wait in the kernel (C{SIOCOUTQ} of tcp(7)).
 
-    @param transport: any transport that is connected.
+    @param transport: any transport.
     @return: bytes; those in the kernel only where it tells.
     """
     while isinstance(transport, ProtocolWrapper):
         transport = transport.transport
     waiting = unsent(transport)
-    if isinstance(transport, FileDescriptor):
+    if isinstance(transport, FileDescriptor) and transport.connected:
         queued = fcntl.ioctl(transport.fileno(), termios.TIOCOUTQ, b"\0" * 4)
         waiting += struct.unpack("i", queued)[0]
     return waiting

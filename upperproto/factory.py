@@ -111,7 +111,8 @@ class UpperFactory(ServerFactory):
         refusal = self._refusal(protocol)
         if not refusal:
             self.connections[protocol] = now
-            self._perPeer[_host(protocol)] += 1
+            if self.maxPerPeer is not None:
+                self._perPeer[_host(protocol)] += 1
             if self.idleTimeout is not None and self._sweepCall is None:
                 self._sweepAfter(self.idleTimeout / 4)
         else:
@@ -131,10 +132,11 @@ class UpperFactory(ServerFactory):
         opened = self._turnedAway.pop(protocol, None)
         if opened is None:
             opened = self.connections.pop(protocol)
-            host = _host(protocol)
-            self._perPeer[host] -= 1
-            if not self._perPeer[host]:
-                del self._perPeer[host]
+            if self.maxPerPeer is not None:
+                host = _host(protocol)
+                self._perPeer[host] -= 1
+                if not self._perPeer[host]:
+                    del self._perPeer[host]
         if self.transcript is not None:
             self.transcript.closed(
                 peerName(protocol.transport.getPeer()),
@@ -178,8 +180,9 @@ class UpperFactory(ServerFactory):
                 heard[protocol] = protocol.bytesIn
                 if protocol.ending:
                     continue
-                if late >= 0 or (quiet and not eager.unsent(protocol.transport)):
-                    protocol.finish("the service is shutting down")
+                quiet = quiet and not eager.unsent(protocol.transport)
+                if quiet or late >= 0:
+                    protocol.finish("the service is shutting down", midway=not quiet)
 
         def report() -> None:
             self._log.info(

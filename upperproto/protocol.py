@@ -4,16 +4,20 @@ One conversation: the rules of C{docs/protocol.rst}, from the server's side.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from functools import wraps
+from typing import TYPE_CHECKING, Any
 
 from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import (
     IDelayedCall,
     IHalfCloseableProtocol,
     IPushProducer,
+    ITCPTransport,
 )
 from twisted.internet.protocol import connectionDone
 from twisted.internet.tcp import Connection
+from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -29,6 +33,24 @@ if TYPE_CHECKING:
 # kernel would answer our close with a reset, which destroys what is on its way
 # to the client (RFC 1122, section 4.2.2.13).
 LINGER = 2.0
+
+
+def _endingOnFault(method: Callable[..., None]) -> Callable[..., None]:
+    """
+    Let a fault of ours end the connection that meets it, and no other, with one
+    traceback in the log. The reactor does so for what it calls on a protocol;
+    this is for what timers and the factory call.
+    """
+
+    @wraps(method)
+    def guarded(self: UpperProtocol, *args: Any, **keywords: Any) -> None:
+        try:
+            method(self, *args, **keywords)
+        except Exception:
+            self._log.failure("A fault ends the connection")
+            self.abort("a fault of the server")
+
+    return guarded
 
 
 @implementer(IHalfCloseableProtocol, IPushProducer)
@@ -51,6 +73,8 @@ class UpperProtocol(BlockReceiver):
         acknowledged when the factory last asked.
     @ivar ending: why our side has ended; empty while it has not.
     """
+
+    _log = Logger()
 
     factory: UpperFactory
     # What the endpoints hand us; wrappers and fakes do as much.
@@ -89,9 +113,9 @@ class UpperProtocol(BlockReceiver):
         if clock is not None:
             self.lastMoved = clock.seconds()
         super().dataReceived(data)
-        if (self._buffer or not self.line_mode) and self._timer is None:
+        if self._buffer or not self.line_mode:
             flushAfter = self.factory.flushAfter
-            if flushAfter is not None and clock is not None:
+            if not (flushAfter is None or clock is None or self._timer or self.ending):
                 self._timer = clock.callLater(flushAfter, self._whenQuiet)
 
     def blockReceived(self, block: bytes) -> None:
@@ -104,6 +128,9 @@ class UpperProtocol(BlockReceiver):
         except UnicodeDecodeError:
             lines = block.removesuffix(b"\n").split(b"\n")
             answer = b"".join(self._answerLine(line + b"\n") for line in lines)
+            # A broken line costs forty times as much as a whole one. Whoever
+            # sends them is read in small pieces, to be fair to the others.
+            self.transport.bufferSize = 4096
         self._send(block, answer)
 
     def lineLengthExceeded(self, line: bytes) -> None:
@@ -146,13 +173,16 @@ class UpperProtocol(BlockReceiver):
         Our side has ended, as L{finish} asked.
         """
 
-    def finish(self, why: str, error: str = "") -> None:
+    @_endingOnFault
+    def finish(self, why: str, error: str = "", midway: bool = False) -> None:
         """
         End the conversation: answer what waits, say what is wrong if something
         is, end our side, and wait for the client to end its own.
 
         @param why: what ends it, for the log.
         @param error: what the client is told; nothing by default.
+        @param midway: the client has not come to an end; an unfinished line is
+            not answered, lest its answer be taken for a whole one.
         """
         # A transport that still has a producer never closes.
         self.transport.unregisterProducer()
@@ -160,8 +190,8 @@ class UpperProtocol(BlockReceiver):
             # What came after the pause (TLS hands on all that it has decrypted).
             self.paused = False
             super().dataReceived(b"")
-        last = self.clearLineBuffer() if self.line_mode else b""
-        answer = self._answerLine(last) if last else b""
+        last = self.clearLineBuffer()
+        answer = self._answerLine(last) if last and not midway else b""
         if error:
             if self._begun or (answer and not answer.endswith(b"\n")):
                 answer += b"\n"
@@ -171,7 +201,7 @@ class UpperProtocol(BlockReceiver):
         self.ending = why
         self.setRawMode()
         self._cancelTimer()
-        if self._clientEnded:
+        if self._clientEnded or not ITCPTransport.providedBy(self.transport):
             self.transport.loseConnection()
         else:
             self.transport.loseWriteConnection()
@@ -249,9 +279,11 @@ class UpperProtocol(BlockReceiver):
         eager.write(self.transport, answer)
         transcript = self.factory.transcript
         if transcript is not None and transcript.lines:
-            transcript.received(heard)
+            if heard:
+                transcript.received(heard)
             transcript.answered(answer)
 
+    @_endingOnFault
     def _whenQuiet(self) -> None:
         """
         Answer what has waited long enough, as far as its characters are
