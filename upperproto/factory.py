@@ -18,10 +18,6 @@ from upperproto import eager
 from upperproto.protocol import UpperProtocol
 from upperproto.transcript import Transcript, peerName
 
-# How many clients beyond the limits may be waiting to read why they were turned
-# away; more are only closed, so that a flood cannot use up the descriptors.
-MAX_TURNED_AWAY = 1024
-
 # While the service drains: for how many seconds a client must have been silent
 # to count as quiet, and how long the closing of the last ones may take.
 QUIET = 0.1
@@ -51,6 +47,7 @@ class UpperFactory(ServerFactory):
         idleTimeout: float | None = None,
         maxConnections: int | None = None,
         maxPerPeer: int | None = None,
+        maxTurnedAway: int = 1024,
         log: Literal["none", "connections", "lines"] = "none",
         clock: IReactorTime | None = None,
     ) -> None:
@@ -66,6 +63,9 @@ class UpperFactory(ServerFactory):
             by default.
         @param maxPerPeer: how many of these may come from one IP address; any
             number by default.
+        @param maxTurnedAway: how many clients beyond these limits are told so, at
+            a time; more are only cut off, so that a flood of them cannot use up
+            the descriptors.
         @param log: what is logged: C{none}; C{connections} as they open and
             close; C{lines}, which adds what is said.
         @param clock: what tells the time; the global reactor by default, where
@@ -76,6 +76,7 @@ class UpperFactory(ServerFactory):
         self.idleTimeout = idleTimeout
         self.maxConnections = maxConnections
         self.maxPerPeer = maxPerPeer
+        self.maxTurnedAway = maxTurnedAway
         self.transcript = None if log == "none" else Transcript(log == "lines")
         self.clock = clock
         if clock is None and (
@@ -117,7 +118,7 @@ class UpperFactory(ServerFactory):
                 self._sweepAfter(self.idleTimeout / 4)
         else:
             self._turnedAway[protocol] = now
-            if len(self._turnedAway) > MAX_TURNED_AWAY:
+            if len(self._turnedAway) > self.maxTurnedAway:
                 protocol.abort(refusal)
             else:
                 protocol.finish(refusal, error=refusal)

@@ -14,6 +14,7 @@ from twisted.internet.endpoints import quoteStringArgument
 from twisted.python import usage
 
 from upperproto.factory import UpperFactory
+from upperproto.limits import fitDescriptors
 from upperproto.service import UpperService
 
 
@@ -146,12 +147,14 @@ def makeService(options: Options, reactor: Any = None) -> IService:
     """
     if reactor is None:
         from twisted.internet import reactor
+    maxConnections, maxTurnedAway = fitDescriptors(options["max-connections"])
     factory = UpperFactory(
         errors=options["errors"],
         flushAfter=options["flush-after"],
         idleTimeout=options["idle-timeout"],
-        maxConnections=options["max-connections"],
+        maxConnections=maxConnections,
         maxPerPeer=options["max-per-peer"],
+        maxTurnedAway=maxTurnedAway,
         log=options["log"],
         clock=reactor,
     )

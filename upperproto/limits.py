@@ -1,0 +1,52 @@
+"""
+How many connections the system lets a process have.
+"""
+
+from __future__ import annotations
+
+import resource
+
+from twisted.logger import Logger
+
+_log = Logger()
+
+# Descriptors for all that is not a connection: listeners, logs, the reactor's.
+SPARE = 64
+
+# How many clients without a place can be told so at a time.
+MAX_TURNED_AWAY = 1024
+
+
+def fitDescriptors(maxConnections: int) -> tuple[int, int]:
+    """
+    Let the process have as many file descriptors as its connections need.
+
+    Where the system does not allow so many, promise fewer, and warn: then
+    clients beyond that are told that there is no place, rather than left
+    waiting in front of a server that cannot accept them.
+
+    @param maxConnections: how many clients are to be served at a time.
+    @return: how many can be served, and how many more can be told, at a time,
+        that they cannot.
+    """
+    needed = maxConnections + MAX_TURNED_AWAY + SPARE
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY or soft >= needed:
+        return maxConnections, MAX_TURNED_AWAY
+    allowed = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
+    if allowed == needed:
+        return maxConnections, MAX_TURNED_AWAY
+    places = max(1, allowed - SPARE)
+    turnedAway = min(MAX_TURNED_AWAY, places // 8)
+    fitting = min(maxConnections, places - turnedAway)
+    _log.warn(
+        "{wanted} connections need {needed} file descriptors and the system allows"
+        " {allowed}: serving {fitting} at a time. Raise the limit (ulimit -Hn,"
+        " LimitNOFILE=) or lower --max-connections",
+        wanted=maxConnections,
+        needed=needed,
+        allowed=allowed,
+        fitting=fitting,
+    )
+    return fitting, turnedAway
