@@ -4,16 +4,14 @@ The service as a process runs it: its start, its signals and its end.
 
 from __future__ import annotations
 
-import signal
-from types import FrameType
 from typing import Any
 
 from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred
-from twisted.internet.endpoints import serverFromString
 
 from upperproto.factory import UpperFactory
-from upperproto.listeners import CannotStart, Listener
+from upperproto.listeners import Inheriting, Listener, endpointFrom
+from upperproto.signals import onSecondSignal
 
 
 class UpperService(MultiService):
@@ -41,12 +39,7 @@ class UpperService(MultiService):
         self._drain = drain
         self._reactor = reactor
         for description in endpoints:
-            try:
-                endpoint = serverFromString(reactor, description)
-            except Exception as error:
-                raise CannotStart(
-                    f"upper: not an endpoint: {description}: {error}"
-                ) from error
+            endpoint = endpointFrom(Inheriting(reactor), description)
             self.addService(Listener(endpoint, factory, reactor))
 
     def startService(self) -> None:
@@ -56,9 +49,7 @@ class UpperService(MultiService):
         @raise CannotStart: where the system refuses to listen.
         """
         super().startService()
-        self._reactor.addSystemEventTrigger(
-            "before", "shutdown", self._abortOnNextSignal
-        )
+        onSecondSignal(self._reactor, lambda: self._factory.abort("a second signal"))
 
     def stopService(self) -> Deferred[None]:
         """
@@ -71,17 +62,3 @@ class UpperService(MultiService):
     async def _stop(self) -> None:
         await super().stopService()
         await self._factory.drain(self._drain)
-
-    def _abortOnNextSignal(self) -> None:
-        """
-        While the service drains, end it at the next SIGINT or SIGTERM.
-
-        The reactor's own handlers would stop it a second time, and it logs a
-        traceback of C{ReactorNotRunning} then.
-        """
-
-        def abort(number: int, frame: FrameType | None) -> None:
-            self._reactor.callFromThread(self._factory.abort, "a second signal")
-
-        signal.signal(signal.SIGINT, abort)
-        signal.signal(signal.SIGTERM, abort)

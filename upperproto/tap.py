@@ -97,6 +97,9 @@ class Options(usage.Options):
          " is told so and closed.", _number("max-connections", 1)],
         ["max-per-peer", None, None, "Connections served at a time from one IP"
          " address. [default: any number]", _number("max-per-peer", 1)],
+        ["workers", None, 1, "Processes that serve the same ports; each gets an"
+         " equal share of --max-connections and --max-per-peer.",
+         _number("workers", 1)],
         ["log", None, "connections", "What to log: none; connections, as they open"
          " and close; lines, also what is said.",
          _oneOf("log", "none", "connections", "lines")],
@@ -147,6 +150,17 @@ def makeService(options: Options, reactor: Any = None) -> IService:
     """
     if reactor is None:
         from twisted.internet import reactor
+    endpoints, drain = options.endpoints(), options["drain"]
+    number = options["workers"]
+    if number > 1:
+        # Its import installs a reactor; and few need it.
+        from upperproto.workers import Workers
+
+        share = {**options, "workers": 1}
+        for cap in ["max-connections", "max-per-peer"]:
+            if options[cap] is not None:
+                share[cap] = max(1, options[cap] // number)
+        return Workers(number, share, endpoints, drain, reactor)
     maxConnections, maxTurnedAway = fitDescriptors(options["max-connections"])
     factory = UpperFactory(
         errors=options["errors"],
@@ -158,4 +172,4 @@ def makeService(options: Options, reactor: Any = None) -> IService:
         log=options["log"],
         clock=reactor,
     )
-    return UpperService(factory, options.endpoints(), options["drain"], reactor)
+    return UpperService(factory, endpoints, drain, reactor)

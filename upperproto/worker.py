@@ -1,0 +1,94 @@
+"""
+One of several processes that serve together: C{python -m upperproto.worker}, as
+L{upperproto.workers} starts it. It is of no use to anybody else.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from contextlib import suppress
+from typing import Any
+
+from twisted.internet.abstract import FileDescriptor
+from twisted.internet.error import ConnectionDone, ReactorNotRunning
+from twisted.logger import ILogObserver, LogEvent, eventAsText, globalLogBeginner
+from twisted.python.failure import Failure
+from zope.interface import provider
+
+from upperproto.listeners import Inheriting
+from upperproto.tap import Options, makeService
+from upperproto.workers import FIRST_DESCRIPTOR
+
+# The parent logs no line of more than 16 KiB.
+LONGEST_LINE = 4000
+
+
+@provider(ILogObserver)
+def logPlainly(event: LogEvent) -> None:
+    """
+    Log to standard output; the parent adds the time and this worker's name.
+
+    @param event: what happened.
+    """
+    text = eventAsText(event, includeTimestamp=False, includeSystem=False)
+    for line in text.split("\n"):
+        for start in range(0, len(line), LONGEST_LINE):
+            print(line[start : start + LONGEST_LINE], file=sys.__stdout__)
+    print(end="", flush=True, file=sys.__stdout__)
+
+
+class ParentWatch(FileDescriptor):
+    """
+    Stop when standard input ends, because the parent has ended.
+    """
+
+    reactor: Any
+
+    def fileno(self) -> int:
+        """
+        Standard input.
+        """
+        return 0
+
+    def doRead(self) -> ConnectionDone | None:
+        """
+        The parent writes nothing.
+        """
+        return None if os.read(0, 1) else ConnectionDone()
+
+    def connectionLost(self, reason: Failure) -> None:
+        """
+        Drain, and end. A worker that ends comes here, too.
+        """
+        super().connectionLost(reason)
+        with suppress(ReactorNotRunning):
+            self.reactor.stop()
+
+
+def run() -> None:
+    """
+    Serve until told to stop.
+    """
+    from twisted.internet import reactor
+
+    # What the terminal sends to a group of processes is for the parent, which
+    # passes it on.
+    os.setpgrp()
+    globalLogBeginner.beginLoggingTo([logPlainly], redirectStandardIO=False)
+    words, *_ = sys.argv[1:]
+    options = Options()
+    options.update(json.loads(words))
+    descriptors = range(FIRST_DESCRIPTOR, FIRST_DESCRIPTOR + len(options.endpoints()))
+    service: Any = makeService(options, Inheriting(reactor, descriptors))
+    main: Any = reactor
+    # Not before SIGTERM finds its handler.
+    main.callWhenRunning(service.startService)
+    main.addSystemEventTrigger("before", "shutdown", service.stopService)
+    ParentWatch(main).startReading()
+    main.run()
+
+
+if __name__ == "__main__":
+    run()
