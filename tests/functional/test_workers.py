@@ -10,6 +10,8 @@ import signal
 import socket
 import stat
 import tempfile
+import threading
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -106,17 +108,20 @@ class WorkersTests(SynchronousTestCase):
         """
         server = self.serve("--drain", "1000")
         with server.connect() as connection:
-            # A client that does not take its answers is never quiet.
-            connection.setblocking(False)
-            try:
-                while True:
-                    connection.send(b"x" * 100_000)
-            except BlockingIOError:
-                pass
+
+            def sendMuch() -> None:
+                # More than what the kernel and the server hold for a client
+                # that does not read.
+                with suppress(ConnectionError):
+                    connection.sendall(bytes(100_000_000))
+
+            sending = threading.Thread(target=sendMuch)
+            sending.start()
             os.kill(server.process.pid, signal.SIGINT)
-            server.waitFor(r"Draining: 1 connections left")
+            server.waitFor(r"Draining: 1 connections left, [1-9]\d* bytes unsent")
             os.kill(server.process.pid, signal.SIGINT)
             server.process.wait(PATIENCE)
+            sending.join(PATIENCE)
         self.assertNotIn("Traceback", server.log())
         self.assertIn("a second signal", server.log())
 
