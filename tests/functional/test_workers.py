@@ -4,6 +4,7 @@ Several processes that serve together.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
@@ -11,7 +12,6 @@ import socket
 import stat
 import tempfile
 import threading
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -112,7 +112,7 @@ class WorkersTests(SynchronousTestCase):
             def sendMuch() -> None:
                 # More than what the kernel and the server hold for a client
                 # that does not read.
-                with suppress(ConnectionError):
+                with contextlib.suppress(ConnectionError):
                     connection.sendall(bytes(100_000_000))
 
             sending = threading.Thread(target=sendMuch)
