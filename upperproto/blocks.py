@@ -61,19 +61,19 @@ class BlockReceiver(LineReceiver):
         try:
             if self._buffer or self._block or not self.line_mode:
                 self._keep(data)
+            elif data.endswith(self.delimiter):
+                # Nothing waits, and nothing will, as with most short requests.
+                self.blockReceived(data)
             else:
-                # Nothing waits, as between any two chunks of whole lines: the
-                # block is cut out of the chunk, or is the chunk.
                 end = data.rfind(self.delimiter) + 1
                 if end:
                     end += len(self.delimiter) - 1
-                    block, data = data[:end], data[end:]
-                if data:
-                    self._keep(data)
-                    self._searched = self._seam()
+                self._keep(data[end:])
+                self._searched = self._seam()
                 if end:
-                    self.blockReceived(block)
-            self._handOn()
+                    self.blockReceived(data[:end])
+            if self._buffer or self._block:
+                self._handOn()
         finally:
             self._busyReceiving = False
 

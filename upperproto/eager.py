@@ -1,5 +1,5 @@
 """
-Writing at once, and knowing what has not been sent yet.
+Writing and closing at once, and knowing what has not been sent yet.
 
 C{transport.write} never sends: it waits for the reactor's next turn, which costs
 two calls of C{epoll_ctl} and a turn for each answer. When nothing waits in the
@@ -13,6 +13,7 @@ UNIX sockets, unchanged from Twisted 24.3 to 26.10:
     or the error that ended the connection;
   - what C{write} has been given waits in C{_tempDataBuffer} (its length is
     C{_tempDataLen}), later in C{dataBuffer} from C{offset} on;
+  - C{connectionLost} is what the reactor calls at the end of both streams;
   - C{TLS} is true after C{startTLS}: then what is written must not go to the
     socket as it is.
 
@@ -28,7 +29,9 @@ from typing import Any
 
 from twisted.internet.abstract import FileDescriptor
 from twisted.internet.interfaces import ITransport
+from twisted.internet.main import CONNECTION_DONE
 from twisted.protocols.policies import ProtocolWrapper
+from twisted.python.failure import Failure
 
 
 def write(transport: ITransport, data: bytes) -> None:
@@ -54,6 +57,24 @@ def write(transport: ITransport, data: bytes) -> None:
         if isinstance(sent, int):
             data = data[sent:]
     transport.write(data)
+
+
+def close(transport: Any) -> None:
+    """
+    Close a connection whose other side has ended: at once, if nothing waits to
+    be sent, and after that otherwise.
+
+    C{loseConnection} spends a turn of the reactor and four system calls on it.
+
+    @param transport: what to close.
+    """
+    plain = isinstance(transport, FileDescriptor) and not getattr(
+        transport, "TLS", False
+    )
+    if plain and not unsent(transport):
+        transport.connectionLost(Failure(CONNECTION_DONE))
+    else:
+        transport.loseConnection()
 
 
 def unsent(transport: Any) -> int:
