@@ -9,10 +9,11 @@ from hypothesis import HealthCheck, settings
 settings.register_profile(
     "same",
     derandomize=True,
+    max_examples=500,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow],
 )
 settings.register_profile(
-    "search", settings.get_profile("same"), derandomize=False, max_examples=5000
+    "search", settings.get_profile("same"), derandomize=False, max_examples=20000
 )
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))

@@ -61,15 +61,13 @@ class BlockReceiver(LineReceiver):
         try:
             if self._buffer or self._block or not self.line_mode:
                 self._keep(data)
-            elif data.endswith(self.delimiter):
-                # Nothing waits, and nothing will, as with most short requests.
-                self.blockReceived(data)
             else:
-                end = data.rfind(self.delimiter) + 1
-                if end:
-                    end += len(self.delimiter) - 1
-                self._keep(data[end:])
-                self._searched = self._seam()
+                # Nothing waits, as between any two chunks of whole lines: the
+                # block is cut out of the chunk, or is the chunk.
+                end = self._linesEnd(data, 0)
+                if end < len(data):
+                    self._keep(data[end:])
+                    self._searched = self._seam()
                 if end:
                     self.blockReceived(data[:end])
             if self._buffer or self._block:
@@ -98,6 +96,19 @@ class BlockReceiver(LineReceiver):
             # Unlike bytes, it grows in linear time, a byte at a time as well.
             self._buffer = bytearray(data)
 
+    def _linesEnd(self, data: bytes | bytearray, start: int) -> int:
+        """
+        Where the last whole line ends in some bytes; 0 if none does.
+        """
+        if len(self.delimiter) == 1:
+            return data.rfind(self.delimiter, start) + 1
+        # Those that follow one another may overlap, as do b"\n\n" in three line
+        # ends: then the first ones count.
+        end = 0
+        while (found := data.find(self.delimiter, start)) >= 0:
+            start = end = found + len(self.delimiter)
+        return end
+
     def _seam(self) -> int:
         """
         Where the next search begins when all of the buffer has been searched:
@@ -125,13 +136,12 @@ class BlockReceiver(LineReceiver):
                     self._block, self._next = b"", 0
                 self.lineReceived(line)
             else:
-                end = self._buffer.rfind(self.delimiter, self._searched)
-                if end < 0:
+                end = self._linesEnd(self._buffer, self._searched)
+                if not end:
                     self._searched = self._seam()
                     if len(self._buffer) >= self.MAX_LENGTH + len(self.delimiter):
                         self.lineLengthExceeded(self.clearLineBuffer())
                     return
-                end += len(self.delimiter)
                 with memoryview(self._buffer) as whole:
                     block = bytes(whole[:end])
                 self._buffer = self._buffer[end:]
