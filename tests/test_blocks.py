@@ -19,7 +19,7 @@ from upperproto.blocks import BlockReceiver
 DELIMITERS = (b"\n", b"\r\n", b"\n\n", b"aba", b"a\na\n")
 
 # What a receiver may do while it is handed a line or raw data.
-ACTIONS = ("nothing", "pause", "raw", "line", "clear", "reenter")
+ACTIONS = ("nothing", "pause", "raw", "line", "clear", "lose", "reenter")
 
 # Chunks that mean something to those delimiters.
 chunks = strategies.text("ab\r\n", max_size=12).map(str.encode)
@@ -236,6 +236,28 @@ class BlockReceiverTests(SynchronousTestCase):
         receiver.resumeProducing()
         self.assertEqual(receiver.blocks, [b"a\nb\n"])
         self.assertEqual(receiver.clearLineBuffer(), b"c")
+
+    def test_closing(self) -> None:
+        """
+        A connection that is closing takes no more memory: what comes in raw
+        mode is handed on, to be thrown away.
+        """
+
+        class Raw(BlockReceiver):
+            size = 0
+
+            def rawDataReceived(self, data: bytes) -> None:
+                self.size += len(data)
+
+        receiver = Raw()
+        transport = StringTransport()
+        receiver.makeConnection(transport)
+        transport.loseConnection()
+        receiver.setRawMode()
+        receiver.dataReceived(b"a")
+        receiver.dataReceived(b"b")
+        self.assertEqual(receiver.size, 2)
+        self.assertEqual(receiver.clearLineBuffer(), b"")
 
     def test_fault(self) -> None:
         """

@@ -121,8 +121,6 @@ class BlockReceiver(LineReceiver):
         Hand on what waits, until whoever receives it pauses or closes.
         """
         while (self._block or self._buffer) and not self.paused:
-            if getattr(self.transport, "disconnecting", False):
-                return
             if not self.line_mode:
                 self.rawDataReceived(self.clearLineBuffer())
             elif self._block:
@@ -135,6 +133,8 @@ class BlockReceiver(LineReceiver):
                 if self._next == len(self._block):
                     self._block, self._next = b"", 0
                 self.lineReceived(line)
+                if getattr(self.transport, "disconnecting", False):
+                    return
             else:
                 end = self._linesEnd(self._buffer, self._searched)
                 if not end:
