@@ -25,6 +25,7 @@ from __future__ import annotations
 import fcntl
 import struct
 import termios
+from contextlib import suppress
 from typing import Any
 
 from twisted.internet.abstract import FileDescriptor
@@ -104,6 +105,7 @@ def unacknowledged(transport: Any) -> int:
         transport = transport.transport
     waiting = unsent(transport)
     if isinstance(transport, FileDescriptor) and transport.connected:
-        queued = fcntl.ioctl(transport.fileno(), termios.TIOCOUTQ, b"\0" * 4)
-        waiting += struct.unpack("i", queued)[0]
+        with suppress(OSError):
+            queued = fcntl.ioctl(transport.fileno(), termios.TIOCOUTQ, b"\0" * 4)
+            waiting += struct.unpack("i", queued)[0]
     return waiting
