@@ -1,0 +1,124 @@
+"""
+The pages say what the code does.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from twisted.internet.task import Clock
+from twisted.internet.testing import StringTransport
+from twisted.trial.unittest import SynchronousTestCase
+
+from upperproto import UpperFactory
+from upperproto.tap import Options
+
+ROOT = Path(__file__).parent.parent
+
+
+def examples(page: str) -> Iterator[list[tuple[str, str]]]:
+    """
+    Find the conversations in a page: steps of C{C} and C{S}, each what is said
+    in hexadecimal, or in words what happens.
+    """
+    for block in page.split(".. code-block:: text")[1:]:
+        yield [
+            (who, re.split(r"  +", what)[0])
+            for who, what in re.findall(r"^   ([CS]): (.*)$", block, re.MULTILINE)
+        ]
+
+
+class ProtocolPageTests(SynchronousTestCase):
+    """
+    C{docs/protocol.rst}.
+    """
+
+    def test_examples(self) -> None:
+        """
+        Each conversation goes, byte for byte, as the page has it.
+        """
+        page = (ROOT / "docs/protocol.rst").read_text(encoding="utf-8")
+        conversations = list(examples(page))
+        self.assertEqual(len(conversations), 5)
+        for steps in conversations:
+            clock = Clock()
+            protocol = UpperFactory(flushAfter=0.05, clock=clock).buildProtocol(None)
+            assert protocol is not None
+            transport = StringTransport()
+            protocol.makeConnection(transport)
+            expected = b""
+            for who, what in steps:
+                if who == "S" and what == "closes":
+                    self.assertTrue(transport.disconnecting)
+                elif who == "S":
+                    expected += bytes.fromhex(what)
+                    self.assertTrue(transport.value().startswith(expected), steps)
+                else:
+                    self.assertEqual(transport.value(), expected, steps)
+                    if what == "ends its side":
+                        protocol.readConnectionLost()
+                    elif what == "is quiet":
+                        clock.advance(0.05)
+                    else:
+                        protocol.dataReceived(bytes.fromhex(what))
+            self.assertEqual(transport.value(), expected, steps)
+
+
+def documentedOptions(page: str) -> dict[str, tuple[str, str]]:
+    """
+    Find the options in a page's table.
+
+    @return: by long name, the short one and the default, as the page has them.
+    """
+    rows = re.findall(
+        # "* - ``-p``, ``--port N``", then "- default"; or "| `-p`, `--port N` | 0 |"
+        r"(?:\* - |\| )(?:`+-(\w)`+, )?`+--([\w-]+)[^`]*`+\s+(?:-|\|) ?([^\n|]*)",
+        page,
+    )
+    return {
+        name: (short, default.strip().strip("`")) for short, name, default in rows
+    }
+
+
+def knownOptions() -> dict[str, tuple[str, str]]:
+    """
+    Find the options in what C{twistd -n upper --help} prints.
+
+    @return: by long name, the short one and the default.
+    """
+    text = re.sub(r"\s+", " ", str(Options()))
+    known = {}
+    for short, name, rest in re.findall(
+        r" (?:-(\w), )?--([\w-]+)=?((?: (?!-\w,|--)\S+)*)", text
+    ):
+        default = re.search(r"\[default: (.*)\]", rest)
+        known[name] = (short, default[1] if default else "")
+    del known["help"], known["version"]
+    return known
+
+
+class OptionsTests(SynchronousTestCase):
+    """
+    The tables of options.
+    """
+
+    def test_running(self) -> None:
+        """
+        C{docs/running.rst} has every option that C{--help} has, with its short
+        name and its default, and no other.
+        """
+        page = (ROOT / "docs/running.rst").read_text(encoding="utf-8")
+        self.assertEqual(documentedOptions(page), knownOptions())
+
+    def test_readme(self) -> None:
+        """
+        What C{README.md} says of options is so.
+        """
+        page = (ROOT / "README.md").read_text(encoding="utf-8")
+        documented = documentedOptions(page)
+        self.assertGreater(len(documented), 5)
+        known = knownOptions()
+        for name, said in documented.items():
+            self.assertEqual(said, known.get(name), name)
