@@ -20,7 +20,7 @@ BUILD = FOLDER / "_build"
 
 project = "upperproto"
 author = "The upperproto developers"
-copyright = author
+copyright = author  # noqa: A001 # Sphinx calls it so.
 version = release = metadata.version("upperproto")
 
 extensions = ["sphinx.ext.intersphinx", "pydoctor.sphinx_ext.build_apidocs"]

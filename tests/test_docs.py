@@ -12,7 +12,7 @@ from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.trial.unittest import SynchronousTestCase
 
-from upperproto import UpperFactory
+from upperproto import UpperFactory, UpperProtocol
 from upperproto.tap import Options
 
 ROOT = Path(__file__).parent.parent
@@ -45,7 +45,7 @@ class ProtocolPageTests(SynchronousTestCase):
         for steps in conversations:
             clock = Clock()
             protocol = UpperFactory(flushAfter=0.05, clock=clock).buildProtocol(None)
-            assert protocol is not None
+            assert isinstance(protocol, UpperProtocol)
             transport = StringTransport()
             protocol.makeConnection(transport)
             expected = b""
@@ -77,9 +77,7 @@ def documentedOptions(page: str) -> dict[str, tuple[str, str]]:
         r"(?:\* - |\| )(?:`+-(\w)`+, )?`+--([\w-]+)[^`]*`+\s+(?:-|\|) ?([^\n|]*)",
         page,
     )
-    return {
-        name: (short, default.strip().strip("`")) for short, name, default in rows
-    }
+    return {name: (short, default.strip().strip("`")) for short, name, default in rows}
 
 
 def knownOptions() -> dict[str, tuple[str, str]]:

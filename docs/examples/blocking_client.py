@@ -1,0 +1,19 @@
+"""A client that sends what is typed, without a line end, until it is q."""
+
+import socket
+import sys
+
+
+def main() -> None:
+    """Connect to port 5000, or to the one that was given."""
+    port = int(sys.argv[1]) if sys.argv[1:] else 5000
+    connection = socket.create_connection(("127.0.0.1", port))
+    while (message := input(" -> ")) != "q":
+        connection.send(message.encode())
+        answer = connection.recv(1024).decode()
+        print("Received from server: " + answer)
+    connection.close()
+
+
+if __name__ == "__main__":
+    main()

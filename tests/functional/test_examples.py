@@ -1,0 +1,234 @@
+"""
+The examples in C{docs/examples}, each run as its reader would.
+"""
+
+from __future__ import annotations
+
+import runpy
+import socket
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from urllib.request import urlopen
+
+from twisted.internet.testing import StringTransport
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.functional.processes import PATIENCE, Server, receiveAll, script
+
+DOCS = Path(__file__).parents[2] / "docs"
+EXAMPLES = DOCS / "examples"
+
+
+def onAnyPort(program: str) -> str:
+    """
+    Let the system choose the ports on which a program listens.
+    """
+    return program.replace("tcp:5000:", "tcp:0:").replace("tcp:8080:", "tcp:0:")
+
+
+class Program(Server):
+    """
+    Somebody's own program with our service in it.
+    """
+
+    def __init__(self, *command: str) -> None:
+        """
+        @param command: the program and its arguments.
+        """
+        self._arguments = list(command)
+
+
+class EmbeddingTests(SynchronousTestCase):
+    """
+    Programs of one's own, with our service in them.
+    """
+
+    def test_script(self) -> None:
+        """
+        C{embed.py} answers, and loses no answer when it is told to end.
+        """
+        program = onAnyPort((EXAMPLES / "embed.py").read_text(encoding="utf-8"))
+        with Program(sys.executable, "-c", program) as server:
+            self.assertEqual(server.ask("straße\n".encode()), b"STRASSE\n")
+            with server.connect() as connection:
+                connection.sendall(b"abc\n")
+                self.assertEqual(connection.recv(4), b"ABC\n")
+                log = server.stop()
+                self.assertEqual(receiveAll(connection), b"")
+        self.assertIn("Connection from 127.0.0.1:", log)
+        self.assertNotIn("Traceback", log)
+
+    def test_application(self) -> None:
+        """
+        C{embed.tac} answers, and its web page counts the clients.
+        """
+        program = onAnyPort((EXAMPLES / "embed.tac").read_text(encoding="utf-8"))
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder, "embed.tac")
+            path.write_text(program, encoding="utf-8")
+            with Program(
+                script("twistd"), "-n", "--pidfile=", "-y", str(path)
+            ) as server:
+                page = server.waitFor(r"Site starting on (\d+)")[1]
+                server.port = int(server.waitFor(r"UpperFactory starting on (\d+)")[1])
+                with server.connect() as connection:
+                    connection.sendall(b"abc\n")
+                    self.assertEqual(connection.recv(4), b"ABC\n")
+                    with urlopen(f"http://127.0.0.1:{page}", timeout=PATIENCE) as web:
+                        self.assertEqual(web.read(), b"1 connections\n")
+                self.assertNotIn("Traceback", server.stop())
+
+    def test_ownTests(self) -> None:
+        """
+        C{test_embed.py} passes under C{trial}.
+        """
+        with tempfile.TemporaryDirectory() as folder:
+            trial = subprocess.run(
+                [script("trial"), str(EXAMPLES / "test_embed.py")],
+                cwd=folder,
+                stdout=subprocess.PIPE,
+                timeout=PATIENCE,
+            )
+        self.assertIn(b"PASSED (successes=2)", trial.stdout)
+
+    def test_ownProtocol(self) -> None:
+        """
+        C{rot13.py} answers whole lines, long ones in parts, and the tail at the
+        end of stream, also where the client had not been reading.
+        """
+        names = runpy.run_path(str(EXAMPLES / "rot13.py"))
+        protocol = names["Rot13Factory"]().buildProtocol(None)
+        transport = StringTransport()
+        protocol.makeConnection(transport)
+        self.assertIs(transport.producer, protocol)
+        protocol.dataReceived(b"Hello,\nworld\n" + b"a" * 20000)
+        self.assertEqual(transport.value(), b"Uryyb,\njbeyq\n" + b"n" * 20000)
+        transport.clear()
+        protocol.pauseProducing()
+        protocol.dataReceived(b"one\ntwo")
+        self.assertEqual(transport.value(), b"")
+        protocol.readConnectionLost()
+        self.assertEqual(transport.value(), b"bar\ngjb")
+        self.assertTrue(transport.disconnecting)
+        self.assertIsNone(transport.producer)
+
+
+class BlockingServerTests(SynchronousTestCase):
+    """
+    The short server with which the tutorial begins: what works, and what breaks
+    as the tutorial says.
+    """
+
+    def start(self) -> tuple[subprocess.Popen[str], int]:
+        """
+        Start it.
+
+        @return: its process and its port.
+        """
+        process = subprocess.Popen(
+            [sys.executable, str(EXAMPLES / "blocking_server.py"), "0"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            encoding="utf-8",
+        )
+
+        def stop() -> None:
+            process.kill()
+            process.communicate(timeout=PATIENCE)
+
+        self.addCleanup(stop)
+        assert process.stdout is not None
+        return process, int(process.stdout.readline().rstrip(")\n").split()[-1])
+
+    def connect(self, port: int) -> socket.socket:
+        """
+        Connect to it.
+        """
+        connection = socket.create_connection(("127.0.0.1", port), timeout=PATIENCE)
+        self.addCleanup(connection.close)
+        return connection
+
+    def test_conversation(self) -> None:
+        """
+        It answers one client, and ends with it.
+        """
+        process, port = self.start()
+        connection = self.connect(port)
+        for message in ["I am Simon", "This is a test", "straße"]:
+            connection.sendall(message.encode())
+            self.assertEqual(connection.recv(1024).decode(), message.upper())
+        connection.shutdown(socket.SHUT_WR)
+        self.assertEqual(receiveAll(connection), b"")
+        self.assertEqual(process.wait(PATIENCE), 0)
+
+    def test_oneClient(self) -> None:
+        """
+        A second client waits as long as the first one is there, and then for
+        nothing.
+        """
+        process, port = self.start()
+        first, second = self.connect(port), self.connect(port)
+        second.sendall(b"abc")
+        first.sendall(b"abc")
+        self.assertEqual(first.recv(1024), b"ABC")
+        second.setblocking(False)
+        self.assertRaises(BlockingIOError, second.recv, 1024)
+        second.settimeout(PATIENCE)
+        first.close()
+        process.wait(PATIENCE)
+        self.assertRaises(ConnectionResetError, second.recv, 1024)
+
+    def test_splitCharacter(self) -> None:
+        """
+        It dies of a character that C{recv(1024)} has cut, with the traceback
+        that the tutorial shows.
+        """
+        process, port = self.start()
+        connection = self.connect(port)
+        connection.sendall(b"x" * 1023 + "é".encode())
+        _, errors = process.communicate(timeout=PATIENCE)
+        self.assertEqual(process.returncode, 1)
+        page = (DOCS / "tutorial.rst").read_text(encoding="utf-8")
+        self.assertIn(errors.splitlines()[-1], page)
+
+    def test_hereToo(self) -> None:
+        """
+        What breaks the short server does not break ours.
+        """
+        with Server() as server, server.connect() as first, server.connect() as second:
+            second.sendall(b"x" * 1023 + "é\n".encode())
+            with second.makefile("rb") as answers:
+                self.assertEqual(answers.readline(), b"X" * 1023 + "É\n".encode())
+            first.sendall(b"abc")
+            self.assertEqual(first.recv(1024), b"ABC")
+
+
+class BlockingClientTests(SynchronousTestCase):
+    """
+    The short client.
+    """
+
+    def test_conversation(self) -> None:
+        """
+        It holds its conversation with our server, although it sends no line end.
+        """
+        with Server() as server:
+            client = subprocess.run(
+                [
+                    sys.executable,
+                    str(EXAMPLES / "blocking_client.py"),
+                    str(server.port),
+                ],
+                input="I am Simon\nThis is a test\nq\n",
+                stdout=subprocess.PIPE,
+                encoding="utf-8",
+                timeout=PATIENCE,
+            )
+        self.assertEqual(
+            client.stdout,
+            " -> Received from server: I AM SIMON\n"
+            " -> Received from server: THIS IS A TEST\n"
+            " -> ",
+        )
