@@ -23,7 +23,11 @@ author = "The upperproto developers"
 copyright = author  # noqa: A001 # Sphinx calls it so.
 version = release = metadata.version("upperproto")
 
-extensions = ["sphinx.ext.intersphinx", "pydoctor.sphinx_ext.build_apidocs"]
+extensions = [
+    "pydoctor.sphinx_ext.build_apidocs",
+    "sphinx.ext.extlinks",
+    "sphinx.ext.intersphinx",
+]
 exclude_patterns = ["_build"]
 nitpicky = True
 smartquotes = False
@@ -96,7 +100,8 @@ TWISTED = "https://docs.twisted.org/en/stable/api"
 _python = inventory("python", pythonPlaces())
 _twisted = inventory("twisted", twistedPlaces())
 
-intersphinx_mapping = {"python": (PYTHON, _python), "twisted": (TWISTED, _twisted)}
+extlinks = {"twisted": (f"{TWISTED}/twisted.%s.html", "%s")}
+intersphinx_mapping = {"python": (PYTHON, _python)}
 
 pydoctor_url_path = "api"
 pydoctor_args = [
