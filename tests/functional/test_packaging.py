@@ -1,0 +1,217 @@
+"""
+What is installed works, and leaves no trace when it is uninstalled.
+
+Everything happens in a fresh virtual environment, with copies of the Twisted and
+the setuptools of the one in which the tests run, so that nothing is downloaded.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+import venv
+import zipfile
+from importlib.metadata import PackageNotFoundError, distribution
+from pathlib import Path
+from typing import ClassVar
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.functional.processes import PATIENCE
+
+ROOT = Path(__file__).parents[2]
+
+TWISTD = "from twisted.scripts.twistd import run; run()"
+
+# What tools, tests and earlier builds leave in a checkout.
+LEFTOVERS = shutil.ignore_patterns(
+    ".*",
+    "venv*",
+    "build",
+    "dist",
+    "_build",
+    "*.egg-info",
+    "__pycache__",
+    "_trial_temp*",
+)
+
+
+def copyDistribution(name: str, folder: Path, done: set[str]) -> None:
+    """
+    Copy an installed distribution, and all that it depends on.
+
+    @param folder: the C{site-packages} to copy to.
+    @param done: what has been copied already.
+    """
+    try:
+        found = distribution(name)
+    except PackageNotFoundError:
+        return  # It is needed elsewhere only: on another Python or system.
+    if found.name in done:
+        return
+    done.add(found.name)
+    for file in found.files or ():
+        # Not what is outside of site-packages (../../../bin/twistd).
+        if ".." not in file.parts and "__pycache__" not in file.parts:
+            target = folder / file
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(str(found.locate_file(file)), target)
+    for requirement in found.requires or ():
+        if "extra ==" not in requirement:
+            copyDistribution(re.split(r"[^\w.-]", requirement)[0], folder, done)
+
+
+class PackagingTests(SynchronousTestCase):
+    """
+    Each way to install, as C{pip} does it.
+    """
+
+    folder: ClassVar[Path]
+    source: ClassVar[Path]
+    sitePackages: ClassVar[Path]
+    before: ClassVar[dict[str, bytes]]
+
+    @classmethod
+    def setUpClass(cls) -> None:
+        """
+        Copy the source tree, build both archives, and make the environment.
+        """
+        cls.folder = Path(tempfile.mkdtemp())
+        cls.source = cls.folder / "source"
+        shutil.copytree(ROOT, cls.source, ignore=LEFTOVERS)
+        # Without further options, the wheel is built from the source archive.
+        cls.execute(
+            *[sys.executable, "-m", "build", "--no-isolation"],
+            *["--outdir", str(cls.folder / "dist"), str(cls.source)],
+        )
+        venv.create(cls.folder / "venv", symlinks=True)
+        [cls.sitePackages] = cls.folder.glob("venv/lib/python*/site-packages")
+        done: set[str] = set()
+        for name in ["twisted", "setuptools", "wheel"]:
+            copyDistribution(name, cls.sitePackages, done)
+        cls.before = cls.files()
+
+    @classmethod
+    def tearDownClass(cls) -> None:
+        """
+        Leave nothing.
+        """
+        shutil.rmtree(cls.folder)
+
+    @classmethod
+    def execute(cls, *command: str) -> str:
+        """
+        Run a command in a folder of no importance.
+
+        @return: what it prints.
+        """
+        process = subprocess.run(
+            command,
+            cwd=cls.folder,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            encoding="utf-8",
+            timeout=10 * PATIENCE,
+        )
+        if process.returncode:
+            raise AssertionError(f"{command} failed:\n{process.stdout}")
+        return process.stdout
+
+    @classmethod
+    def files(cls) -> dict[str, bytes]:
+        """
+        What is in C{site-packages}, but for caches.
+        """
+        return {
+            str(path.relative_to(cls.sitePackages)): path.read_bytes()
+            for path in cls.sitePackages.rglob("*")
+            if path.is_file()
+            and path.name != "dropin.cache"
+            and path.parent.name != "__pycache__"
+        }
+
+    def python(self, program: str, *arguments: str) -> str:
+        """
+        Run a program in the environment.
+        """
+        python = str(self.folder / "venv/bin/python")
+        return self.execute(python, "-c", program, *arguments).strip()
+
+    def pip(self, *arguments: str) -> None:
+        """
+        Run C{pip} for the environment.
+        """
+        python = str(self.folder / "venv/bin/python")
+        self.execute(sys.executable, "-m", "pip", "--python", python, *arguments)
+
+    def checkInstalled(self, *what: str) -> Path:
+        """
+        Install, see that all works, uninstall, and see that nothing is left.
+
+        @param what: what C{pip install} is told.
+        @return: where the package was imported from.
+        """
+        offline = ["--no-index", "--no-deps", "--no-build-isolation"]
+        self.pip("install", *offline, *what)
+        self.assertIn("Answer text in upper case.", self.python(TWISTD, "--help"))
+        self.assertIn("--flush-after", self.python(TWISTD, "upper", "--help"))
+        client = self.folder / "venv/bin/upper-client"
+        self.assertIn("--port", self.execute(str(client), "--help"))
+        home = self.python("import upperproto; print(upperproto.__file__)")
+        self.pip("uninstall", "--yes", "upperproto")
+        self.assertFalse(client.exists())
+        self.assertEqual(self.files(), self.before)
+        self.assertNotIn("upper case", self.python(TWISTD, "--help"))
+        return Path(home).parent
+
+    def test_wheel(self) -> None:
+        """
+        The wheel, built from the source archive, holds the package, and of
+        C{twisted/} the plugin alone.
+        """
+        [wheel] = self.folder.glob("dist/*.whl")
+        modules = {
+            f"upperproto/{path.name}"
+            for path in self.source.glob("upperproto/*")
+            if path.suffix in {".py", ".typed"}
+        }
+        with zipfile.ZipFile(wheel) as archive:
+            names = {each for each in archive.namelist() if ".dist-info/" not in each}
+        self.assertEqual(names, {*modules, "twisted/plugins/upper_plugin.py"})
+        home = self.checkInstalled(str(wheel))
+        self.assertEqual(home, self.sitePackages / "upperproto")
+
+    def test_sourceArchive(self) -> None:
+        """
+        The source archive has all that is in the tree, and can be installed.
+        """
+        [sdist] = self.folder.glob("dist/*.tar.gz")
+        with tarfile.open(sdist) as archive:
+            names = {name.partition("/")[2] for name in archive.getnames()}
+        tree = {
+            str(path.relative_to(self.source))
+            for folder in ["docs", "tests", "twisted", "upperproto"]
+            for path in (self.source / folder).rglob("*")
+            if path.is_file() and path.parent.name != "__pycache__"
+        }
+        self.assertEqual(tree - names, set())
+        home = self.checkInstalled(str(sdist))
+        self.assertEqual(home, self.sitePackages / "upperproto")
+
+    def test_plain(self) -> None:
+        """
+        C{pip install .} works.
+        """
+        home = self.checkInstalled(str(self.source))
+        self.assertEqual(home, self.sitePackages / "upperproto")
+
+    def test_editable(self) -> None:
+        """
+        C{pip install -e .} works, and leaves the code where it is.
+        """
+        home = self.checkInstalled("--editable", str(self.source))
+        self.assertEqual(home, self.source / "upperproto")

@@ -1,0 +1,132 @@
+"""
+C{README.md}: what it shows happens as it shows it.
+"""
+
+from __future__ import annotations
+
+import os
+import pty
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from select import select
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.functional.processes import PATIENCE, Server, script
+from tests.functional.test_examples import Program, onAnyPort
+
+ROOT = Path(__file__).parents[2]
+PROMPT = " -> "
+
+
+def blocks(language: str) -> list[str]:
+    """
+    Find the fenced blocks of one language.
+    """
+    page = (ROOT / "README.md").read_text(encoding="utf-8")
+    return re.findall(rf"^```{language}\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
+
+
+class Terminal:
+    """
+    A terminal in which somebody types what the README has after each prompt.
+    """
+
+    def __init__(self, command: str) -> None:
+        """
+        @param command: what to run in it, for a shell.
+        """
+        self._ours, theirs = pty.openpty()
+        self._process = subprocess.Popen(
+            ["/bin/sh", "-c", command],
+            cwd=ROOT,
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+            start_new_session=True,
+        )
+        os.close(theirs)
+
+    def play(self, typed: list[str]) -> str:
+        """
+        Type a line at each prompt.
+
+        @param typed: the lines.
+        @return: all that the terminal has shown at the end, what was typed
+            among it.
+        """
+        shown = b""
+        for line in [*typed, None]:
+            # Up to the next prompt; after the last, to the end.
+            while line is None or not shown.endswith(PROMPT.encode()):
+                if not select([self._ours], [], [], PATIENCE)[0]:
+                    self._process.kill()
+                    raise AssertionError(f"nothing comes after {shown!r}")
+                try:
+                    shown += os.read(self._ours, 4096)
+                except OSError:  # EIO: nobody has the terminal open any more.
+                    break
+            if line is not None:
+                os.write(self._ours, f"{line}\n".encode())
+        os.close(self._ours)
+        self._process.wait(PATIENCE)
+        return shown.decode().replace("\r\n", "\n")
+
+
+class ReadmeTests(SynchronousTestCase):
+    """
+    The commands and the program in it, but for the port, which the system
+    chooses, and the folder in which the commands are installed.
+    """
+
+    def play(self, conversations: str, port: int) -> None:
+        """
+        Run each command of a block, and compare what the terminal shows.
+        """
+        for conversation in re.split(r"^\$ ", conversations, flags=re.MULTILINE)[1:]:
+            command, _, expected = conversation.partition("\n")
+            command = command.replace(" 5000", f" {port}")
+            for client in ["upper-client", "blocking_client.py"]:
+                option = "--port " if client == "upper-client" else ""
+                command = command.replace(client, f"{client} {option}{port}")
+            command = command.replace("venv/bin/", f"{script('')}/")
+            command = command.replace("python3", sys.executable)
+            typed = re.findall(rf"^{PROMPT}(.*)$", expected, re.MULTILINE)
+            shown = Terminal(command).play(typed)
+            self.assertEqual(shown.rstrip("\n"), expected.rstrip("\n"), command)
+
+    def test_conversations(self) -> None:
+        """
+        Each conversation shows in a terminal what the README has.
+        """
+        if shutil.which("nc") is None:
+            self.skipTest("needs nc")
+        conversations = blocks("console")
+        self.assertEqual(len(conversations), 4)
+        with Server() as server:
+            for each in conversations:
+                self.play(each, server.port)
+
+    def test_embedding(self) -> None:
+        """
+        The program of ten lines serves.
+        """
+        [program] = blocks("python")
+        self.assertLessEqual(len(list(filter(None, program.splitlines()))), 10)
+        # The program itself logs nothing, and so would not tell its port.
+        log = "import sys\nfrom twisted.python.log import startLogging\n"
+        log += "startLogging(sys.stdout)\n"
+        with Program(sys.executable, "-c", log + onAnyPort(program)) as server:
+            self.assertEqual(server.ask(b"abc"), b"ABC")
+
+    def test_commands(self) -> None:
+        """
+        There are two commands to set everything up: one starts the server, the
+        other passes the tests. (C{.ci/run} runs them.)
+        """
+        start, test = blocks("sh")
+        self.assertTrue(start.endswith("venv/bin/twistd -n upper\n"))
+        self.assertTrue(test.endswith("venv/bin/pytest\n"))
