@@ -7,6 +7,7 @@ the setuptools of the one in which the tests run, so that nothing is downloaded.
 
 from __future__ import annotations
 
+import atexit
 import re
 import shutil
 import subprocess
@@ -15,9 +16,9 @@ import tarfile
 import tempfile
 import venv
 import zipfile
+from functools import cache
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
-from typing import ClassVar
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -65,45 +66,35 @@ def copyDistribution(name: str, folder: Path, done: set[str]) -> None:
             copyDistribution(re.split(r"[^\w.-]", requirement)[0], folder, done)
 
 
-class PackagingTests(SynchronousTestCase):
+class Environment:
     """
-    Each way to install, as C{pip} does it.
+    A source tree, what is built from it, and a virtual environment that has
+    nothing of either.
+
+    @ivar folder: where everything is.
+    @ivar source: the source tree, without what tests and builds have left in it.
+    @ivar sitePackages: where the environment's packages are.
     """
 
-    folder: ClassVar[Path]
-    source: ClassVar[Path]
-    sitePackages: ClassVar[Path]
-    before: ClassVar[dict[str, bytes]]
-
-    @classmethod
-    def setUpClass(cls) -> None:
+    def __init__(self, folder: Path) -> None:
         """
         Copy the source tree, build both archives, and make the environment.
         """
-        cls.folder = Path(tempfile.mkdtemp())
-        cls.source = cls.folder / "source"
-        shutil.copytree(ROOT, cls.source, ignore=LEFTOVERS)
+        self.folder = folder
+        self.source = folder / "source"
+        shutil.copytree(ROOT, self.source, ignore=LEFTOVERS)
         # Without further options, the wheel is built from the source archive.
-        cls.execute(
+        self.execute(
             *[sys.executable, "-m", "build", "--no-isolation"],
-            *["--outdir", str(cls.folder / "dist"), str(cls.source)],
+            *["--outdir", str(folder / "dist"), str(self.source)],
         )
-        venv.create(cls.folder / "venv", symlinks=True)
-        [cls.sitePackages] = cls.folder.glob("venv/lib/python*/site-packages")
+        venv.create(folder / "venv", symlinks=True)
+        [self.sitePackages] = folder.glob("venv/lib/python*/site-packages")
         done: set[str] = set()
         for name in ["twisted", "setuptools", "wheel"]:
-            copyDistribution(name, cls.sitePackages, done)
-        cls.before = cls.files()
+            copyDistribution(name, self.sitePackages, done)
 
-    @classmethod
-    def tearDownClass(cls) -> None:
-        """
-        Leave nothing.
-        """
-        shutil.rmtree(cls.folder)
-
-    @classmethod
-    def execute(cls, *command: str) -> str:
+    def execute(self, *command: str) -> str:
         """
         Run a command in a folder of no importance.
 
@@ -111,7 +102,7 @@ class PackagingTests(SynchronousTestCase):
         """
         process = subprocess.run(
             command,
-            cwd=cls.folder,
+            cwd=self.folder,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             encoding="utf-8",
@@ -121,22 +112,11 @@ class PackagingTests(SynchronousTestCase):
             raise AssertionError(f"{command} failed:\n{process.stdout}")
         return process.stdout
 
-    @classmethod
-    def files(cls) -> dict[str, bytes]:
-        """
-        What is in C{site-packages}, but for caches.
-        """
-        return {
-            str(path.relative_to(cls.sitePackages)): path.read_bytes()
-            for path in cls.sitePackages.rglob("*")
-            if path.is_file()
-            and path.name != "dropin.cache"
-            and path.parent.name != "__pycache__"
-        }
-
     def python(self, program: str, *arguments: str) -> str:
         """
         Run a program in the environment.
+
+        @return: what it prints.
         """
         python = str(self.folder / "venv/bin/python")
         return self.execute(python, "-c", program, *arguments).strip()
@@ -148,6 +128,41 @@ class PackagingTests(SynchronousTestCase):
         python = str(self.folder / "venv/bin/python")
         self.execute(sys.executable, "-m", "pip", "--python", python, *arguments)
 
+    def files(self) -> dict[str, bytes]:
+        """
+        What is in C{site-packages}, but for caches.
+        """
+        return {
+            str(path.relative_to(self.sitePackages)): path.read_bytes()
+            for path in self.sitePackages.rglob("*")
+            if path.is_file()
+            and path.name != "dropin.cache"
+            and path.parent.name != "__pycache__"
+        }
+
+
+@cache
+def environment() -> Environment:
+    """
+    Make the environment of all tests, when the first one asks for it.
+    """
+    folder = tempfile.mkdtemp()
+    # Not setUpClass, which trial does not call.
+    atexit.register(shutil.rmtree, folder)
+    return Environment(Path(folder))
+
+
+class PackagingTests(SynchronousTestCase):
+    """
+    Each way to install, as C{pip} does it.
+    """
+
+    def setUp(self) -> None:
+        """
+        Find the environment.
+        """
+        self.environment = environment()
+
     def checkInstalled(self, *what: str) -> Path:
         """
         Install, see that all works, uninstall, and see that nothing is left.
@@ -155,17 +170,19 @@ class PackagingTests(SynchronousTestCase):
         @param what: what C{pip install} is told.
         @return: where the package was imported from.
         """
+        here = self.environment
+        before = here.files()
         offline = ["--no-index", "--no-deps", "--no-build-isolation"]
-        self.pip("install", *offline, *what)
-        self.assertIn("Answer text in upper case.", self.python(TWISTD, "--help"))
-        self.assertIn("--flush-after", self.python(TWISTD, "upper", "--help"))
-        client = self.folder / "venv/bin/upper-client"
-        self.assertIn("--port", self.execute(str(client), "--help"))
-        home = self.python("import upperproto; print(upperproto.__file__)")
-        self.pip("uninstall", "--yes", "upperproto")
+        here.pip("install", *offline, *what)
+        self.assertIn("Answer text in upper case.", here.python(TWISTD, "--help"))
+        self.assertIn("--flush-after", here.python(TWISTD, "upper", "--help"))
+        client = here.folder / "venv/bin/upper-client"
+        self.assertIn("--port", here.execute(str(client), "--help"))
+        home = here.python("import upperproto; print(upperproto.__file__)")
+        here.pip("uninstall", "--yes", "upperproto")
         self.assertFalse(client.exists())
-        self.assertEqual(self.files(), self.before)
-        self.assertNotIn("upper case", self.python(TWISTD, "--help"))
+        self.assertEqual(here.files(), before)
+        self.assertNotIn("upper case", here.python(TWISTD, "--help"))
         return Path(home).parent
 
     def test_wheel(self) -> None:
@@ -173,45 +190,45 @@ class PackagingTests(SynchronousTestCase):
         The wheel, built from the source archive, holds the package, and of
         C{twisted/} the plugin alone.
         """
-        [wheel] = self.folder.glob("dist/*.whl")
+        [wheel] = self.environment.folder.glob("dist/*.whl")
         modules = {
             f"upperproto/{path.name}"
-            for path in self.source.glob("upperproto/*")
+            for path in self.environment.source.glob("upperproto/*")
             if path.suffix in {".py", ".typed"}
         }
         with zipfile.ZipFile(wheel) as archive:
             names = {each for each in archive.namelist() if ".dist-info/" not in each}
         self.assertEqual(names, {*modules, "twisted/plugins/upper_plugin.py"})
         home = self.checkInstalled(str(wheel))
-        self.assertEqual(home, self.sitePackages / "upperproto")
+        self.assertEqual(home, self.environment.sitePackages / "upperproto")
 
     def test_sourceArchive(self) -> None:
         """
         The source archive has all that is in the tree, and can be installed.
         """
-        [sdist] = self.folder.glob("dist/*.tar.gz")
+        [sdist] = self.environment.folder.glob("dist/*.tar.gz")
         with tarfile.open(sdist) as archive:
             names = {name.partition("/")[2] for name in archive.getnames()}
         tree = {
-            str(path.relative_to(self.source))
+            str(path.relative_to(self.environment.source))
             for folder in ["docs", "tests", "twisted", "upperproto"]
-            for path in (self.source / folder).rglob("*")
+            for path in (self.environment.source / folder).rglob("*")
             if path.is_file() and path.parent.name != "__pycache__"
         }
         self.assertEqual(tree - names, set())
         home = self.checkInstalled(str(sdist))
-        self.assertEqual(home, self.sitePackages / "upperproto")
+        self.assertEqual(home, self.environment.sitePackages / "upperproto")
 
     def test_plain(self) -> None:
         """
         C{pip install .} works.
         """
-        home = self.checkInstalled(str(self.source))
-        self.assertEqual(home, self.sitePackages / "upperproto")
+        home = self.checkInstalled(str(self.environment.source))
+        self.assertEqual(home, self.environment.sitePackages / "upperproto")
 
     def test_editable(self) -> None:
         """
         C{pip install -e .} works, and leaves the code where it is.
         """
-        home = self.checkInstalled("--editable", str(self.source))
-        self.assertEqual(home, self.source / "upperproto")
+        home = self.checkInstalled("--editable", str(self.environment.source))
+        self.assertEqual(home, self.environment.source / "upperproto")
