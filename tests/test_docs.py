@@ -86,13 +86,13 @@ def knownOptions() -> dict[str, tuple[str, str]]:
 
     @return: by long name, the short one and the default.
     """
-    text = re.sub(r"\s+", " ", str(Options()))
     known = {}
-    for short, name, rest in re.findall(
-        r" (?:-(\w), )?--([\w-]+)=?((?: (?!-\w,|--)\S+)*)", text
-    ):
-        default = re.search(r"\[default: (.*)\]", rest)
-        known[name] = (short, default[1] if default else "")
+    # What is said of an option is indented further.
+    for entry in re.split(r"\n(?=  -|      --)", str(Options()))[1:]:
+        option = re.match(r" +(?:-(\w), )?--([\w-]+)", entry)
+        default = re.search(r"\[default:\s+(.*)\]", entry)
+        assert option is not None
+        known[option[2]] = (option[1] or "", default[1] if default else "")
     del known["help"], known["version"]
     return known
 

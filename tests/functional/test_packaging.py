@@ -213,7 +213,9 @@ class PackagingTests(SynchronousTestCase):
             str(path.relative_to(self.environment.source))
             for folder in ["docs", "tests", "twisted", "upperproto"]
             for path in (self.environment.source / folder).rglob("*")
-            if path.is_file() and path.parent.name != "__pycache__"
+            if path.is_file()
+            and path.name != "dropin.cache"
+            and path.parent.name != "__pycache__"
         }
         self.assertEqual(tree - names, set())
         home = self.checkInstalled(str(sdist))

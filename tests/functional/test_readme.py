@@ -59,21 +59,30 @@ class Terminal:
             among it.
         """
         shown = b""
-        for line in [*typed, None]:
-            # Up to the next prompt; after the last, to the end.
-            while line is None or not shown.endswith(PROMPT.encode()):
-                if not select([self._ours], [], [], PATIENCE)[0]:
-                    self._process.kill()
-                    raise AssertionError(f"nothing comes after {shown!r}")
-                try:
-                    shown += os.read(self._ours, 4096)
-                except OSError:  # EIO: nobody has the terminal open any more.
-                    break
-            if line is not None:
-                os.write(self._ours, f"{line}\n".encode())
+        for line in typed:
+            shown += self._read(PROMPT.encode())
+            os.write(self._ours, f"{line}\n".encode())
+        shown += self._read()
         os.close(self._ours)
         self._process.wait(PATIENCE)
         return shown.decode().replace("\r\n", "\n")
+
+    def _read(self, end: bytes = b"") -> bytes:
+        """
+        Read what the terminal shows.
+
+        @param end: stop when it ends so; by default, when it is left.
+        """
+        shown = b""
+        while not (end and shown.endswith(end)):
+            if not select([self._ours], [], [], PATIENCE)[0]:
+                self._process.kill()
+                raise AssertionError(f"nothing comes after {shown!r}")
+            try:
+                shown += os.read(self._ours, 4096)
+            except OSError:  # EIO: nobody has the terminal open any more.
+                break
+        return shown
 
 
 class ReadmeTests(SynchronousTestCase):
