@@ -7,6 +7,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import shutil
 import signal
 import socket
 import stat
@@ -51,7 +52,9 @@ class WorkersTests(SynchronousTestCase):
         """
         Start two workers, and wait for both.
         """
-        server = self.enterContext(Server("--workers", "2", *options))
+        # enterContext came with Python 3.11.
+        server = Server("--workers", "2", *options).__enter__()
+        self.addCleanup(server.__exit__, None, None, None)
         for number in [1, 2]:
             server.waitFor(rf"\[worker {number}\] UpperFactory starting on")
         return server
@@ -156,7 +159,8 @@ class WorkersTests(SynchronousTestCase):
         when a worker dies, and is gone when the service has ended.
         """
         # The kernel has 108 bytes for the path; a test's own folder needs more.
-        folder = self.enterContext(tempfile.TemporaryDirectory())
+        folder = tempfile.mkdtemp()
+        self.addCleanup(shutil.rmtree, folder)
         short = os.path.join(folder, "socket")
         server = self.serve("--listen", f"unix:{short}:mode=600")
         os.kill(children(server)[0], signal.SIGKILL)
