@@ -6,16 +6,20 @@ from __future__ import annotations
 
 import os
 import re
+import resource
 import signal
 import socket
+import struct
 import subprocess
 import sysconfig
 import tempfile
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Any
+from unittest import SkipTest
 
 # Nothing here takes a tenth of this; a test that waits so long has failed.
 PATIENCE = 60.0
@@ -57,6 +61,43 @@ def receiveAll(connection: socket.socket) -> bytes:
     return b"".join(chunks)
 
 
+def sendInBackground(connection: socket.socket, data: bytes) -> threading.Thread:
+    """
+    Send and end our side, in a thread, while the caller reads.
+
+    @return: the thread, for the caller to join.
+    """
+
+    def send() -> None:
+        connection.sendall(data)
+        connection.shutdown(socket.SHUT_WR)
+
+    thread = threading.Thread(target=send, daemon=True)
+    thread.start()
+    return thread
+
+
+def reset(connection: socket.socket) -> None:
+    """
+    Close with a reset in place of an end of stream.
+    """
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    connection.close()
+
+
+def allowDescriptors(needed: int) -> None:
+    """
+    Let this process have as many descriptors as a test needs.
+
+    @raise SkipTest: where the system refuses.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < needed:
+        raise SkipTest(f"needs {needed} descriptors, and the system allows {hard}")
+    if soft < needed:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
+
+
 class Server:
     """
     A C{twistd -n upper} of its own, on a port that the system hands out.
@@ -65,26 +106,32 @@ class Server:
 
     @ivar process: its process.
     @ivar port: where it listens, if that is a TCP port.
+    @ivar path: where it listens otherwise: a UNIX socket.
     """
 
     port = 0
+    path = ""
 
-    def __init__(self, *options: str, command: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        *options: str,
+        command: tuple[str, ...] = (),
+        runner: tuple[str, ...] = ("twistd", "--nodaemon", "--pidfile="),
+        descriptors: tuple[int, int] | None = None,
+    ) -> None:
         """
         @param options: of C{upper}; without a C{--listen} or C{--port} among
             them, it listens on a port of 127.0.0.1 that is free.
         @param command: what to start it under, such as C{strace}.
+        @param runner: Twisted's command that runs it, with its own options.
+        @param descriptors: the soft and the hard limit of its descriptors; by
+            default those of this process.
         """
         if not {"--listen", "-l", "--port", "-p"}.intersection(options):
             options = ("--port", "0", *options)
-        self._arguments = [
-            *command,
-            script("twistd"),
-            "--nodaemon",
-            "--pidfile=",
-            "upper",
-            *options,
-        ]
+        program, *itsOptions = runner
+        self._arguments = [*command, script(program), *itsOptions, "upper", *options]
+        self._descriptors = descriptors
 
     def __enter__(self) -> Server:
         """
@@ -99,6 +146,7 @@ class Server:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
+                preexec_fn=self._prepare,
             )
         try:
             self.waitFor(r"starting on (.*)")
@@ -108,6 +156,10 @@ class Server:
         found = re.search(r"starting on (\d+)", self.log())
         if found:
             self.port = int(found.group(1))
+        else:
+            name = re.search(r"starting on [b\"']*([^\"'\n]*)", self.log())
+            assert name is not None
+            self.path = str(Path(self._folder.name, name.group(1)))
         return self
 
     def __exit__(
@@ -123,6 +175,15 @@ class Server:
             self.process.kill()
         self.process.wait(PATIENCE)
         self._folder.cleanup()
+
+    def _prepare(self) -> None:
+        """
+        Set what the process inherits, before it becomes the server.
+        """
+        # A shell ignores it on behalf of what it runs in the background.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        if self._descriptors is not None:
+            resource.setrlimit(resource.RLIMIT_NOFILE, self._descriptors)
 
     def log(self) -> str:
         """
@@ -149,11 +210,16 @@ class Server:
 
     def connect(self, **options: Any) -> socket.socket:
         """
-        Connect over TCP.
+        Connect, over TCP or to the UNIX socket.
 
-        @param options: of L{socket.create_connection}.
+        @param options: of L{socket.create_connection}, for TCP.
         @return: a blocking socket, with L{PATIENCE} as its time limit.
         """
+        if not self.port:
+            connection = socket.socket(socket.AF_UNIX)
+            connection.settimeout(PATIENCE)
+            connection.connect(self.path)
+            return connection
         return socket.create_connection(
             ("127.0.0.1", self.port), timeout=PATIENCE, **options
         )
@@ -175,6 +241,19 @@ class Server:
         self.process.wait(PATIENCE)
         return self.log()
 
+    def pause(self) -> None:
+        """
+        Stop the process (C{SIGSTOP}) and wait until it stands still.
+        """
+        os.kill(self.process.pid, signal.SIGSTOP)
+        eventually(lambda: self._status()[0] == "T", "the server to stop")
+
+    def resume(self) -> None:
+        """
+        Let it go on (C{SIGCONT}).
+        """
+        os.kill(self.process.pid, signal.SIGCONT)
+
     def memory(self) -> int:
         """
         How much memory it uses now: its resident set, in bytes.
@@ -192,6 +271,12 @@ class Server:
         """
         How much processor time it has used, in seconds.
         """
-        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rsplit(")")[1]
-        ticks = sum(map(int, fields.split()[11:13]))
+        ticks = sum(map(int, self._status()[11:13]))
         return ticks / os.sysconf("SC_CLK_TCK")
+
+    def _status(self) -> list[str]:
+        """
+        The fields of C{/proc/PID/stat} from the state of the process on.
+        """
+        text = Path(f"/proc/{self.process.pid}/stat").read_text()
+        return text.rpartition(")")[2].split()
