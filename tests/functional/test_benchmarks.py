@@ -1,0 +1,70 @@
+"""
+The benchmarks still run.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from twisted.trial.unittest import SkipTest, SynchronousTestCase
+
+from tests.functional.processes import PATIENCE
+
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+
+
+class BenchmarkTests(SynchronousTestCase):
+    """
+    Short runs; how fast anything is does not matter here.
+    """
+
+    def setUp(self) -> None:
+        """
+        Make a folder for the results.
+        """
+        if shutil.which("cc") is None:
+            raise SkipTest("the load is compiled, and there is no C compiler (cc)")
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.results = Path(folder.name, "results.json")
+
+    def runScript(self, script: str, *arguments: str) -> str:
+        """
+        Run one of the scripts.
+
+        @return: what it prints.
+        """
+        done = subprocess.run(
+            [sys.executable, str(BENCHMARKS / script), *arguments],
+            capture_output=True,
+            text=True,
+            timeout=4 * PATIENCE,
+        )
+        self.assertEqual(done.returncode, 0, done.stderr)
+        return done.stdout
+
+    def test_quick(self) -> None:
+        """
+        Every scene that the C server can serve has a figure for it and for this
+        server, and a ratio; the table shows the targets; the picture is drawn.
+        """
+        output = self.runScript(
+            "run.py", "--quick", "--peers", "limit", "--json", str(self.results)
+        )
+        self.assertIn("round trips, 100 connections", output)
+        self.assertIn("reached", output)
+        scenes = json.loads(self.results.read_text(encoding="utf-8"))["scenes"]
+        del scenes["filter"]
+        for key, scene in scenes.items():
+            self.assertGreater(scene["figures"]["ours"]["figure"], 0, key)
+            if "limit" not in scene["without"]:
+                self.assertGreater(scene["figures"]["limit"]["figure"], 0, key)
+                self.assertGreater(scene["ratios"]["limit"], 0, key)
+        picture = self.results.with_suffix(".svg")
+        self.runScript("draw.py", str(self.results), str(picture))
+        self.assertIn("</svg>", picture.read_text(encoding="utf-8"))
