@@ -19,6 +19,7 @@ import sys
 import sysconfig
 import tempfile
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -42,12 +43,12 @@ from servers import (
 # programs on our cores is taken again, at most so often.
 DISTURBED = 0.05
 REPEATS = 2
-REPEAT_FOR = 600.0  # Seconds; after them, no figure is taken again.
+REPEAT_FOR = 240.0  # Seconds; after them, no figure is taken again.
 
 QUICK_IDLE = 500
 
 # What the two clients of the "filter" scene send through, in bytes.
-FILTERED = 200 << 20
+FILTERED = 500 << 20
 
 
 class Bench:
@@ -85,17 +86,21 @@ class Bench:
         """
         for key, scene in scenes.items():
             for peer in ["ours"] if scene.kind == "filter" else peers:
-                if key not in PEERS_BY_KEY[peer].cannot and peer not in self.missing:
+                if not (
+                    key in PEERS_BY_KEY[peer].cannot
+                    or peer in self.missing
+                    or peer in self.failures.get(key, {})
+                ):
                     self._measure(key, scene, peer)
         self.end()
 
-    def end(self) -> None:
+    def end(self, *peers: str) -> None:
         """
-        End all servers.
+        End the servers of some peers, if they run; by default, all.
         """
-        for server in self._servers.values():
-            server.end()
-        self._servers.clear()
+        for peer in peers or list(self._servers):
+            if peer in self._servers:
+                self._servers.pop(peer).end()
 
     def _measure(self, key: str, scene: Scene, peer: str) -> None:
         """
@@ -109,17 +114,18 @@ class Bench:
                 # Once: memory does not depend on who else uses the machine.
                 if not self.values.get(key, {}).get(peer):
                     # What earlier scenes left behind must not be reused.
-                    self._servers.pop(peer, self.server(peer)).end()
+                    self.end(peer)
                     self._note(key, peer, self.memory(self.server(peer), scene))
             else:
                 self._note(key, peer, self.undisturbed(peer, scene))
         except Missing as error:
             self.missing[peer] = str(error)
         except (RuntimeError, subprocess.SubprocessError) as error:
+            # Once is enough: no figure stands for a peer that answers wrongly.
             self.failures.setdefault(key, {})[peer] = str(error)
+            self.values.get(key, {}).pop(peer, None)
             print(f"{peer}, {key}: {error}", file=sys.stderr)
-            if peer in self._servers:
-                self._servers.pop(peer).end()
+            self.end(peer)
 
     def _note(self, key: str, peer: str, figure: dict[str, float]) -> None:
         self.values.setdefault(key, {}).setdefault(peer, []).append(figure)
@@ -143,7 +149,7 @@ class Bench:
         for _ in range(1 + REPEATS):
             figures.append(self.traffic(self.server(peer), scene))
             if PEERS_BY_KEY[peer].once:
-                self._servers.pop(peer).end()
+                self.end(peer)
             if figures[-1]["disturbed"] < DISTURBED or time.monotonic() > self.deadline:
                 break
         return min(figures, key=lambda each: each["disturbed"])
@@ -163,11 +169,12 @@ class Bench:
             raise RuntimeError(errors.strip())
         found: dict[str, float] = json.loads(output[0])
         used = server.usage(before)
+        disturbed = max(found["waited"], used.pop("waited"))
         return {
             "figure": found[scene.figure] / (1e6 if scene.unit == "MB/s" else 1),
             "load": found["load"],
             **used,
-            "disturbed": max(found["waited"], used.pop("waited")),
+            "disturbed": disturbed,
         }
 
     def memory(self, server: Server, scene: Scene) -> dict[str, float]:
@@ -218,10 +225,10 @@ class Bench:
 
         @return: the figures by client.
         """
-        size = int(FILTERED * min(1.0, self.seconds))
-        times = max(1, size // len(scene.request))
-        source = self.folder / "filtered"
-        source.write_bytes(scene.request * times)
+        times = max(1, int(FILTERED * min(1.0, self.seconds)) // len(scene.request))
+        source, result = self.folder / "filtered", self.folder / "answered"
+        with source.open("wb") as file:
+            file.writelines([scene.request] * times)
         upperClient = Path(sysconfig.get_path("scripts"), "upper-client")
         clients = {
             "upper-client": (str(upperClient), "--port", str(server.port)),
@@ -234,7 +241,6 @@ class Bench:
             if shutil.which(command[0]) is None:
                 self.missing[name] = f"{name} is not installed"
                 continue
-            result = self.folder / "answered"
             with source.open("rb") as data, result.open("wb") as answers:
                 began = time.monotonic()
                 done = subprocess.run(
@@ -251,10 +257,12 @@ class Bench:
             if done.returncode:
                 last = done.stderr.strip().splitlines()[-1:] or ["no message"]
                 self.missing[name] = f"{name} ends with {last[0]}"
-            elif result.read_bytes() != scene.answer * times:
-                raise RuntimeError(f"{name} gave a wrong answer")
-            else:
-                figures[name] = {"figure": times * len(scene.request) / elapsed / 1e6}
+                continue
+            with result.open("rb") as file:
+                if any(file.read(len(scene.answer)) != scene.answer
+                       for _ in range(times)) or file.read(1):  # fmt: skip
+                    raise RuntimeError(f"{name} gave a wrong answer")
+            figures[name] = {"figure": times * len(scene.request) / elapsed / 1e6}
         return figures
 
 
@@ -272,16 +280,8 @@ def summarize(
         summary["figures"] = {
             peer: _medians(figures) for peer, figures in values.items()
         }
-        summary["ratios"] = {
-            peer: _digits(
-                median(
-                    mine["figure"] / theirs["figure"]
-                    for mine, theirs in zip(ours, figures, strict=False)
-                )
-            )
-            for peer, figures in values.items()
-            if ours and all(each["figure"] > 0 for each in figures)
-        }
+        summary["ratios"] = _ratios(ours, values, _figure)
+        summary["processorRatios"] = _ratios(ours, values, _perProcessor)
         without = {
             peer: PEERS_BY_KEY[peer].cannot[key]
             for peer in peers
@@ -290,6 +290,44 @@ def summarize(
         summary["without"] = {**without, **bench.failures.get(key, {})}
         result[key] = summary
     return result
+
+
+def _ratios(
+    ours: list[dict[str, float]],
+    values: dict[str, list[dict[str, float]]],
+    measure: Callable[[dict[str, float]], float | None],
+) -> dict[str, float]:
+    """
+    Compare with each peer, round by round, and give the medians.
+    """
+    ratios = {}
+    for peer, figures in values.items():
+        rounds = [
+            mine / theirs
+            for mine, theirs in zip(
+                map(measure, ours), map(measure, figures), strict=False
+            )
+            if mine and theirs
+        ]
+        if rounds:
+            ratios[peer] = _digits(median(rounds))
+    return ratios
+
+
+def _figure(measured: dict[str, float]) -> float:
+    """
+    What was measured, by the clock on the wall.
+    """
+    return measured["figure"]
+
+
+def _perProcessor(measured: dict[str, float]) -> float | None:
+    """
+    What was measured, by the server's processor time: less exact, but it hardly
+    changes when other programs take a part of the core.
+    """
+    used = measured.get("server", 0) + measured.get("kernel", 0)
+    return measured["figure"] / used if used else None
 
 
 def _medians(figures: list[dict[str, float]]) -> dict[str, Any]:
@@ -386,7 +424,9 @@ def table(results: dict[str, Any]) -> str:
             name = PEERS_BY_KEY[peer].name if peer in PEERS_BY_KEY else peer
             text = f"  {name:30} {_number(figure['figure']):>12}"
             ratio = scene["ratios"].get(peer)
-            text += f"  ours/it {ratio:8.3g}" if ratio is not None else " " * 18
+            text += f"  ours/it {ratio:7.3g}" if ratio is not None else " " * 17
+            ratio = scene["processorRatios"].get(peer)
+            text += f", by CPU {ratio:7.3g}" if ratio is not None else " " * 16
             if "load" in figure:
                 text += f"   load {figure['load']:4.0%}"
             if "server" in figure:
@@ -454,10 +494,6 @@ def parse(arguments: list[str]) -> argparse.Namespace:
         "--profile", action="store_true", help="instead, sample where this server's"
         " time goes, with perf",
     )  # fmt: skip
-    parser.add_argument(
-        "--nice", type=int, default=0, help="change the priority of all; a negative"
-        " number, as root, where others use the machine",
-    )  # fmt: skip
     options = parser.parse_args(arguments)
     if options.quick:
         options.rounds, options.seconds = 1, 0.2
@@ -478,7 +514,6 @@ def main(arguments: list[str]) -> None:
     Run, print the tables, and write the results.
     """
     options = parse(arguments)
-    os.nice(options.nice)
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     began = time.monotonic()

@@ -4,6 +4,7 @@ The servers that are measured: this one, and what a user would take instead.
 
 from __future__ import annotations
 
+import ctypes
 import os
 import shutil
 import signal
@@ -25,6 +26,9 @@ PEERS = HERE / "peers"
 
 SERVER_CORE = 0
 LOAD_CORE = 1
+
+_libc = ctypes.CDLL(None)
+_PR_SET_PDEATHSIG = 1
 
 # Nothing that is waited for takes a tenth of this, in seconds.
 PATIENCE = 30.0
@@ -112,16 +116,12 @@ def _limit(folder: Path) -> list[str]:
 
 def place(core: int) -> None:
     """
-    Keep this process on one core, with the priority that it has.
+    Keep this process on one core, and no longer than the one that started it.
 
     @param core: the core's number.
     """
     os.sched_setaffinity(0, {core})
-    niceness = os.getpriority(os.PRIO_PROCESS, 0)
-    group = Path("/proc/self/autogroup")
-    if niceness and group.exists():
-        # Linux weighs sessions first, and processes within their session only.
-        group.write_text(str(niceness))
+    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 @dataclass(frozen=True)
