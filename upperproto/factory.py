@@ -5,18 +5,21 @@ One running service: its settings, its limits and its open connections.
 from __future__ import annotations
 
 from collections import Counter
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import Deferred, succeed
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.interfaces import IAddress, IDelayedCall, IReactorTime
 from twisted.internet.protocol import ServerFactory
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
 from upperproto import eager
 from upperproto.protocol import UpperProtocol
-from upperproto.transcript import Transcript, peerName
+from upperproto.transcript import Transcript, escape, peerName
+
+if TYPE_CHECKING:
+    from upperproto.door import Door
 
 # While the service drains: for how many seconds a client must have been silent
 # to count as quiet, and how long the closing of the last ones may take.
@@ -32,6 +35,7 @@ class UpperFactory(ServerFactory):
 
     @ivar connections: the open connections that have a place, each with the
         time at which it opened, in the seconds of the clock.
+    @ivar arriving: those that wait at a door, in the order in which they came.
     """
 
     # Twisted declares any callable.
@@ -65,7 +69,7 @@ class UpperFactory(ServerFactory):
             number by default.
         @param maxTurnedAway: how many clients beyond these limits are told so, at
             a time; more are only cut off, so that a flood of them cannot use up
-            the descriptors.
+            the descriptors. As many more may wait at a door.
         @param log: what is logged: C{none}; C{connections} as they open and
             close; C{lines}, which adds what is said.
         @param clock: what tells the time; the global reactor by default, where
@@ -84,6 +88,7 @@ class UpperFactory(ServerFactory):
         ):
             self.clock = self.getClock()
         self.connections: dict[UpperProtocol, float] = {}
+        self.arriving: dict[Door, None] = {}
         self._turnedAway: dict[UpperProtocol, float] = {}
         self._perPeer: Counter[str] = Counter()
         self._sweepCall: IDelayedCall | None = None
@@ -99,6 +104,36 @@ class UpperFactory(ServerFactory):
 
         return IReactorTime(reactor)
 
+    def arrived(self, door: Door) -> None:
+        """
+        Let a new connection wait at a door. If too many do, the one that has
+        waited longest is closed: a flood keeps out only those who take longer
+        than so many others to arrive.
+
+        @param door: which.
+        """
+        self.arriving[door] = None
+        if len(self.arriving) > self.maxTurnedAway:
+            next(iter(self.arriving)).refuse("too many others wait")
+
+    def departed(self, door: Door) -> None:
+        """
+        A connection waits no more: it has come in, or gone.
+
+        @param door: where it has waited.
+        """
+        del self.arriving[door]
+
+    def refused(self, peer: IAddress, why: str) -> None:
+        """
+        A connection does not come in.
+
+        @param peer: where it came from.
+        @param why: what was missing, for the log.
+        """
+        if self.transcript is not None:
+            self.transcript.refused(peerName(peer), why)
+
     def opened(self, protocol: UpperProtocol) -> None:
         """
         Give a new connection its place, or tell it that there is none.
@@ -106,7 +141,7 @@ class UpperFactory(ServerFactory):
         @param protocol: the one whose connection was made.
         """
         if self.transcript is not None:
-            self.transcript.opened(peerName(protocol.transport.getPeer()))
+            self.transcript.opened(_name(protocol))
         now = 0.0 if self.clock is None else self.clock.seconds()
         protocol.lastMoved = now
         refusal = self._refusal(protocol)
@@ -140,7 +175,7 @@ class UpperFactory(ServerFactory):
                     del self._perPeer[host]
         if self.transcript is not None:
             self.transcript.closed(
-                peerName(protocol.transport.getPeer()),
+                _name(protocol),
                 self.getClock().seconds() - opened,
                 protocol.bytesIn,
                 protocol.bytesOut,
@@ -165,6 +200,7 @@ class UpperFactory(ServerFactory):
             read is answered; L{CLOSING} seconds later the rest is aborted.
         @return: fires when the last connection has closed.
         """
+        self._refuseArriving("the service is shutting down")
         if not self._open():
             return succeed(None)
         self._drained = drained = Deferred[None]()
@@ -210,8 +246,13 @@ class UpperFactory(ServerFactory):
 
         @param why: what ends them, for the log.
         """
+        self._refuseArriving(why)
         for protocol in self._open():
             protocol.abort(why)
+
+    def _refuseArriving(self, why: str) -> None:
+        for door in list(self.arriving):
+            door.refuse(why)
 
     def _open(self) -> list[UpperProtocol]:
         """
@@ -262,6 +303,16 @@ class UpperFactory(ServerFactory):
                 protocol.finish(idle, error=idle)
         # Deadlines that lie close together are met by one sweep.
         self._sweepAfter(max(nextDeadline - now, self.idleTimeout / 100))
+
+
+def _name(protocol: UpperProtocol) -> str:
+    """
+    Name a peer for the log, with what has been verified of it.
+    """
+    name = peerName(protocol.transport.getPeer())
+    if protocol.identity:
+        name += f" ({escape(protocol.identity.encode())})"
+    return name
 
 
 def _host(protocol: UpperProtocol) -> str:

@@ -17,7 +17,7 @@ SPARE = 64
 MAX_TURNED_AWAY = 1024
 
 
-def fitDescriptors(maxConnections: int) -> tuple[int, int]:
+def fitDescriptors(maxConnections: int, doors: bool) -> tuple[int, int]:
     """
     Let the process have as many file descriptors as its connections need.
 
@@ -26,10 +26,12 @@ def fitDescriptors(maxConnections: int) -> tuple[int, int]:
     waiting in front of a server that cannot accept them.
 
     @param maxConnections: how many clients are to be served at a time.
+    @param doors: whether clients wait at a door before that.
     @return: how many can be served, and how many more can be told, at a time,
-        that they cannot.
+        that they cannot. If there are doors, as many again can wait at them.
     """
-    needed = maxConnections + MAX_TURNED_AWAY + SPARE
+    queues = 2 if doors else 1
+    needed = maxConnections + queues * MAX_TURNED_AWAY + SPARE
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == resource.RLIM_INFINITY or soft >= needed:
         return maxConnections, MAX_TURNED_AWAY
@@ -39,7 +41,7 @@ def fitDescriptors(maxConnections: int) -> tuple[int, int]:
         return maxConnections, MAX_TURNED_AWAY
     places = max(1, allowed - SPARE)
     turnedAway = min(MAX_TURNED_AWAY, places // 8)
-    fitting = min(maxConnections, places - turnedAway)
+    fitting = min(maxConnections, places - queues * turnedAway)
     _log.warn(
         "{wanted} connections need {needed} file descriptors and the system allows"
         " {allowed}: serving {fitting} at a time. Raise the limit (ulimit -Hn,"

@@ -23,6 +23,8 @@ from twisted.internet.interfaces import (
 from twisted.python import log
 from twisted.python.failure import Failure
 
+from upperproto import systemd
+
 # For how many seconds a port that cannot accept is left alone.
 ACCEPT_AGAIN = 0.1
 
@@ -46,6 +48,8 @@ def endpointFrom(reactor: Any, description: str) -> IStreamServerEndpoint:
     @return: the endpoint.
     @raise CannotStart: if it is not one.
     """
+    if description.startswith("systemd:"):
+        systemd.nameSockets()
     try:
         endpoint: IStreamServerEndpoint = serverFromString(reactor, description)
         return endpoint

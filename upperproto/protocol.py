@@ -77,6 +77,8 @@ class UpperProtocol(BlockReceiver):
     @ivar unacknowledged: how many bytes the client's system had not
         acknowledged when the factory last asked.
     @ivar ending: why our side has ended; empty while it has not.
+    @ivar identity: what was verified of the client on its way in, for the log:
+        the subject of its certificate; empty by default.
     """
 
     _log = Logger()
@@ -93,6 +95,7 @@ class UpperProtocol(BlockReceiver):
     lastMoved = 0.0
     unacknowledged = 0
     ending = ""
+    identity = ""
 
     # How many bytes of an unfinished line have been answered.
     _begun = 0

@@ -9,8 +9,10 @@ from typing import Any
 from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred
 
+from upperproto import systemd
+from upperproto.entrance import Entrance
 from upperproto.factory import UpperFactory
-from upperproto.listeners import Inheriting, Listener, endpointFrom
+from upperproto.listeners import Inheriting
 from upperproto.signals import onSecondSignal
 
 
@@ -25,6 +27,7 @@ class UpperService(MultiService):
         endpoints: list[str],
         drain: float,
         reactor: Any,
+        entrance: Entrance | None = None,
     ) -> None:
         """
         @param factory: what serves the connections.
@@ -32,15 +35,18 @@ class UpperService(MultiService):
         @param drain: how many seconds open conversations may go on after
             L{stopService}.
         @param reactor: what listens and tells the time.
+        @param entrance: what the connections pass on their way to C{factory};
+            nothing by default.
         @raise CannotStart: for a description that is not one.
         """
         super().__init__()
         self._factory = factory
         self._drain = drain
         self._reactor = reactor
+        if entrance is None:
+            entrance = Entrance(factory)
         for description in endpoints:
-            endpoint = endpointFrom(Inheriting(reactor), description)
-            self.addService(Listener(endpoint, factory, reactor))
+            self.addService(entrance.listener(description, Inheriting(reactor)))
 
     def startService(self) -> None:
         """
@@ -49,6 +55,7 @@ class UpperService(MultiService):
         @raise CannotStart: where the system refuses to listen.
         """
         super().startService()
+        systemd.tell(self._reactor)
         onSecondSignal(self._reactor, lambda: self._factory.abort("a second signal"))
 
     def stopService(self) -> Deferred[None]:

@@ -6,16 +6,24 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from ipaddress import ip_network
 from math import inf
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from twisted.application.service import IService
 from twisted.internet.endpoints import quoteStringArgument
 from twisted.python import usage
 
+from upperproto.entrance import Entrance
 from upperproto.factory import UpperFactory
 from upperproto.limits import fitDescriptors
+from upperproto.listeners import CannotStart
+from upperproto.proxy import LOOPBACK
 from upperproto.service import UpperService
+
+if TYPE_CHECKING:
+    # Only who wants TLS needs it.
+    from OpenSSL.SSL import Context
 
 
 def _number(option: str, least: int, most: int = sys.maxsize) -> Callable[[str], int]:
@@ -105,6 +113,17 @@ class Options(usage.Options):
          _oneOf("log", "none", "connections", "lines")],
         ["drain", None, 10, "Seconds that open conversations may go on after"
          " SIGTERM or SIGINT.", _seconds("drain", never=False)],
+        ["tls-cert", None, None, "PEM file of the certificate, and of those that"
+         " lead to its root: speak TLS on all TCP listeners."],
+        ["tls-key", None, None, "PEM file of its private key, unencrypted."
+         " [default: the file of --tls-cert]"],
+        ["tls-client-ca", None, None, "PEM file of those who issue the clients'"
+         " certificates: each client needs one. [default: none does]"],
+    ]  # fmt: skip
+
+    optFlags: ClassVar = [
+        ["proxy-protocol", None, "Take each client's address from a PROXY header, as"
+         " HAProxy, nginx and cloud load balancers send it."],
     ]  # fmt: skip
 
     def __init__(self) -> None:
@@ -113,12 +132,44 @@ class Options(usage.Options):
         """
         super().__init__()
         self["listen"] = []
+        self["proxy-from"] = []
 
     def opt_listen(self, endpoint: str) -> None:
         """Endpoint string to listen on, in place of port and interface; repeatable."""
         self["listen"].append(endpoint)
 
     opt_l = opt_listen
+
+    def opt_proxy_from(self, network: str) -> None:
+        """Take PROXY headers from ADDRESS[/BITS], not loopback; repeatable."""
+        try:
+            ip_network(network)
+        except ValueError as error:
+            raise usage.UsageError(
+                f"--proxy-from takes ADDRESS[/BITS]: {error}"
+            ) from error
+        self["proxy-from"].append(network)
+
+    def postOptions(self) -> None:
+        """
+        Refuse options that do not go together, and endpoints that would break a
+        promise of the service.
+        """
+        for option in ("tls-key", "tls-client-ca"):
+            if self[option] is not None and self["tls-cert"] is None:
+                raise usage.UsageError(f"--{option} needs --tls-cert")
+        if self["proxy-from"] and not self["proxy-protocol"]:
+            raise usage.UsageError("--proxy-from needs --proxy-protocol")
+        for endpoint in self["listen"]:
+            kind = endpoint.partition(":")[0].lower()
+            if kind == "haproxy":
+                raise usage.UsageError(
+                    f"--listen {endpoint} would lose answers; use --proxy-protocol"
+                )
+            if kind in ("ssl", "tls") and self["tls-cert"] is not None:
+                raise usage.UsageError(
+                    f"--listen {endpoint} has a certificate besides --tls-cert"
+                )
 
     def endpoints(self) -> list[str]:
         """
@@ -132,11 +183,33 @@ class Options(usage.Options):
             f"tcp:{endpoint}:{backlog}"
             if endpoint.isdecimal()
             else f"{endpoint}:{backlog}"
-            if endpoint.startswith(("tcp:", "ssl:", "unix:"))
+            if endpoint.startswith(("tcp:", "tcp6:", "ssl:", "tls:", "unix:"))
             and "backlog=" not in endpoint
             else endpoint
             for endpoint in self["listen"]
         ]
+
+
+def _contexts(options: Options) -> Callable[[], Context] | None:
+    """
+    Make what gives the TLS context for each connection, if TLS is wanted.
+
+    @raise CannotStart: for files that are of no use.
+    """
+    if options["tls-cert"] is None:
+        return None
+    try:
+        from upperproto.certificates import Certificates
+    except ImportError as error:
+        raise CannotStart(
+            f"upper: TLS needs more packages (pip install 'upperproto[tls]'): {error}"
+        ) from error
+    try:
+        return Certificates(
+            options["tls-cert"], options["tls-key"], options["tls-client-ca"]
+        ).getContext
+    except ValueError as error:
+        raise CannotStart(f"upper: {error}") from error
 
 
 def makeService(options: Options, reactor: Any = None) -> IService:
@@ -152,6 +225,7 @@ def makeService(options: Options, reactor: Any = None) -> IService:
         from twisted.internet import reactor
     endpoints, drain = options.endpoints(), options["drain"]
     number = options["workers"]
+    getContext = _contexts(options)
     if number > 1:
         # Its import installs a reactor; and few need it.
         from upperproto.workers import Workers
@@ -160,8 +234,16 @@ def makeService(options: Options, reactor: Any = None) -> IService:
         for cap in ["max-connections", "max-per-peer"]:
             if options[cap] is not None:
                 share[cap] = max(1, options[cap] // number)
+        # What a worker inherits it takes as it is; systemd's is for the parent.
+        share["listen"] = [
+            "tcp:0" if each.startswith("systemd:") else each
+            for each in options["listen"]
+        ]
         return Workers(number, share, endpoints, drain, reactor)
-    maxConnections, maxTurnedAway = fitDescriptors(options["max-connections"])
+    maxConnections, maxTurnedAway = fitDescriptors(
+        options["max-connections"],
+        doors=getContext is not None or options["proxy-protocol"],
+    )
     factory = UpperFactory(
         errors=options["errors"],
         flushAfter=options["flush-after"],
@@ -172,4 +254,8 @@ def makeService(options: Options, reactor: Any = None) -> IService:
         log=options["log"],
         clock=reactor,
     )
-    return UpperService(factory, endpoints, drain, reactor)
+    proxies = None
+    if options["proxy-protocol"]:
+        proxies = [ip_network(each) for each in options["proxy-from"] or LOOPBACK]
+    entrance = Entrance(factory, getContext, proxies)
+    return UpperService(factory, endpoints, drain, reactor, entrance)

@@ -70,6 +70,15 @@ class Transcript:
         """
         self.lines = lines
 
+    def refused(self, peer: str, why: str) -> None:
+        """
+        Log that a connection was closed before a conversation began.
+
+        @param peer: who.
+        @param why: what was missing.
+        """
+        self._log.info("Connection from {peer} refused: {why}", peer=peer, why=why)
+
     def opened(self, peer: str) -> None:
         """
         Log that a connection has opened.
@@ -77,6 +86,18 @@ class Transcript:
         @param peer: who.
         """
         self._log.info("Connection from {peer}", peer=peer)
+
+    def cutShort(self, peer: str) -> None:
+        """
+        Log that a client has ended its TCP stream, but not its TLS one.
+
+        @param peer: who.
+        """
+        self._log.info(
+            "Connection from {peer} ended without a TLS close_notify: somebody on"
+            " the way may have cut it short",
+            peer=peer,
+        )
 
     def received(self, data: bytes) -> None:
         """

@@ -29,6 +29,7 @@ from twisted.python.failure import Failure
 from twisted.runner.procmon import ProcessMonitor
 from zope.interface import implementer
 
+from upperproto import systemd
 from upperproto.listeners import CannotStart, endpointFrom
 from upperproto.signals import onSecondSignal
 
@@ -80,6 +81,14 @@ class SharedSockets:
             raise CannotListenError(interface, port, error) from error
         self.sockets.append(shared)
         return self
+
+    def listenSSL(
+        self, port: int, factory: Factory, contextFactory: object, **options: Any
+    ) -> SharedSockets:
+        """
+        Bind a TCP port once for each worker; TLS is theirs.
+        """
+        return self.listenTCP(port, factory, **options)
 
     def listenUNIX(self, *arguments: Any, **options: Any) -> SharedSockets:
         """
@@ -196,10 +205,13 @@ class Workers(Service):
         monitor.maxRestartDelay = MOST_DELAY
         monitor.killTime = drain + GRACE
         self._monitor: ProcessMonitor = monitor
+        # systemd hears of the service from its main process alone.
+        environment = {**os.environ}
+        environment.pop("NOTIFY_SOCKET", None)
         self._names = [f"worker {each + 1}" for each in range(number)]
         for name in self._names:
             command = [sys.executable, "-m", "upperproto.worker", json.dumps(options)]
-            self._monitor.addProcess(name, command, env=dict(os.environ))
+            self._monitor.addProcess(name, command, env=environment)
 
     def privilegedStartService(self) -> None:
         """
@@ -229,6 +241,7 @@ class Workers(Service):
         if not self._shared.sockets:
             self.privilegedStartService()
         self._monitor.startService()
+        systemd.tell(self._reactor)
         onSecondSignal(self._reactor, self._signalAgain)
 
     def stopService(self) -> Deferred[None]:

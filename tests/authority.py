@@ -1,0 +1,102 @@
+"""
+A certificate authority for tests.
+"""
+
+from __future__ import annotations
+
+import datetime
+import ipaddress
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+
+class Authority:
+    """
+    Issue certificates, and write all that it issues into a folder.
+
+    @ivar certificate: the path of its own certificate.
+    """
+
+    def __init__(self, folder: str | Path, name: str = "authority") -> None:
+        """
+        @param folder: where the files go.
+        @param name: of the authority and of its files.
+        """
+        self._folder = Path(folder)
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._key = ec.generate_private_key(ec.SECP256R1())
+        self._name = _name(name)
+        certificate = self._sign(self._name, self._key, x509.BasicConstraints(True, 0))
+        self.certificate = self._write(f"{name}.pem", _pem(certificate))
+
+    def issue(self, name: str, days: float = 1) -> tuple[str, str]:
+        """
+        Issue a certificate for a client, or for the server at 127.0.0.1, ::1
+        and localhost.
+
+        @param name: the common name of its subject, and of its files.
+        @param days: how long it holds from an hour ago; less than none makes
+            one that has expired.
+        @return: the paths of the certificate and of its key.
+        """
+        key = ec.generate_private_key(ec.SECP256R1())
+        where = x509.SubjectAlternativeName(
+            [
+                x509.DNSName("localhost"),
+                x509.IPAddress(ipaddress.ip_address("127.0.0.1")),
+                x509.IPAddress(ipaddress.ip_address("::1")),
+            ]
+        )
+        certificate = self._sign(_name(name), key, where, days)
+        return (
+            self._write(f"{name}.pem", _pem(certificate)),
+            self._write(
+                f"{name}.key",
+                key.private_bytes(
+                    serialization.Encoding.PEM,
+                    serialization.PrivateFormat.PKCS8,
+                    serialization.NoEncryption(),
+                ),
+            ),
+        )
+
+    def _sign(
+        self,
+        name: x509.Name,
+        key: ec.EllipticCurvePrivateKey,
+        extension: x509.ExtensionType,
+        days: float = 1,
+    ) -> x509.Certificate:
+        utc = datetime.timezone.utc  # noqa: UP017 # Python 3.10 has no datetime.UTC.
+        anHourAgo = datetime.datetime.now(utc) - datetime.timedelta(hours=1)
+        return (
+            x509.CertificateBuilder()
+            .subject_name(name)
+            .issuer_name(self._name)
+            .public_key(key.public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(anHourAgo - datetime.timedelta(days=30))
+            .not_valid_after(anHourAgo + datetime.timedelta(days=days))
+            .add_extension(extension, critical=False)
+            .sign(self._key, hashes.SHA256())
+        )
+
+    def _write(self, name: str, contents: bytes) -> str:
+        path = self._folder / name
+        # In one step, as whoever renews certificates should.
+        part = self._folder / f"{name}.part"
+        part.write_bytes(contents)
+        part.rename(path)
+        return str(path)
+
+
+def _name(common: str) -> x509.Name:
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common)])
+
+
+def _pem(certificate: x509.Certificate) -> bytes:
+    return certificate.public_bytes(serialization.Encoding.PEM)
