@@ -111,6 +111,7 @@ class Server:
 
     port = 0
     path = ""
+    _descriptors: tuple[int, int] | None = None
 
     def __init__(
         self,
