@@ -222,9 +222,9 @@ class UpperProtocol(BlockReceiver):
         """
         End the connection at once; what was not delivered is lost.
 
-        @param why: what ends it, for the log.
+        @param why: what ends it, for the log, unless L{finish} has said.
         """
-        self.ending = why
+        self.ending = self.ending or why
         self.undelivered = eager.unacknowledged(self.transport)
         self.transport.abortConnection()
 
