@@ -151,6 +151,7 @@ class Server:
             )
         try:
             self.waitFor(r"starting on (.*)")
+            eventually(self._handlesSignals, "the handlers of its signals")
         except BaseException:
             self.__exit__(None, None, None)
             raise
@@ -176,6 +177,15 @@ class Server:
             self.process.kill()
         self.process.wait(PATIENCE)
         self._folder.cleanup()
+
+    def _handlesSignals(self) -> bool:
+        """
+        Whether its reactor runs, which is some time after it listens: until then
+        SIGTERM is the end, without more.
+        """
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        caught = int(re.findall(r"SigCgt:\s*(\w+)", status)[0], 16)
+        return bool(caught >> (signal.SIGTERM - 1) & 1)
 
     def _prepare(self) -> None:
         """
