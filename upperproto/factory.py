@@ -15,6 +15,7 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
 from upperproto import eager
+from upperproto.outbox import Outbox
 from upperproto.protocol import UpperProtocol
 from upperproto.transcript import Transcript, escape, peerName
 
@@ -33,6 +34,7 @@ class UpperFactory(ServerFactory):
 
     Without arguments: strictly line by line, without limit, log or timer.
 
+    @ivar outbox: sends the answers of all conversations.
     @ivar connections: the open connections that have a place, each with the
         time at which it opened, in the seconds of the clock.
     @ivar arriving: those that wait at a door, in the order in which they came.
@@ -87,6 +89,7 @@ class UpperFactory(ServerFactory):
             flushAfter is not None or idleTimeout is not None or log != "none"
         ):
             self.clock = self.getClock()
+        self.outbox = Outbox(self.clock)
         self.connections: dict[UpperProtocol, float] = {}
         self.arriving: dict[Door, None] = {}
         self._turnedAway: dict[UpperProtocol, float] = {}

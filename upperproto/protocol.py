@@ -207,6 +207,7 @@ class UpperProtocol(BlockReceiver):
             answer += b"error: %s\n" % error.encode("ascii")
         if answer:
             self._send(last, answer)
+        self.factory.outbox.flush()
         self.ending = why
         self.setRawMode()
         self._cancelTimer()
@@ -225,6 +226,7 @@ class UpperProtocol(BlockReceiver):
         @param why: what ends it, for the log, unless L{finish} has said.
         """
         self.ending = self.ending or why
+        self.factory.outbox.flush()
         self.undelivered = eager.unacknowledged(self.transport)
         self.transport.abortConnection()
 
@@ -285,7 +287,7 @@ class UpperProtocol(BlockReceiver):
         Send an answer, and note both sides of it.
         """
         self.bytesOut += len(answer)
-        eager.write(self.transport, answer)
+        self.factory.outbox.write(self.transport, answer)
         transcript = self.factory.transcript
         if transcript is not None and transcript.lines:
             if heard:

@@ -234,12 +234,12 @@ class OtherSignalsTests(SynchronousTestCase):
         """
         Assert that a signal ends the process at once, without a drain.
         """
-        with Server("--drain", "1000", runner=runner) as server:
-            with server.connect() as connection:
-                connection.sendall(b"a\n")
-                self.assertEqual(connection.recv(10), b"A\n")
-                self.assertNotIn("shutting down", server.stop(number))
-                self.assertEqual(server.process.returncode, -number)
+        server = Server("--drain", "1000", runner=runner)
+        with server, server.connect() as connection:
+            connection.sendall(b"a\n")
+            self.assertEqual(connection.recv(10), b"A\n")
+            self.assertNotIn("shutting down", server.stop(number))
+            self.assertEqual(server.process.returncode, -number)
 
     def test_withoutLogFile(self) -> None:
         """
