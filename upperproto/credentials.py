@@ -1,0 +1,95 @@
+"""
+What C{upper-client} shows to a TLS server, and what it trusts one for.
+
+Importing this needs the extra C{tls}.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from OpenSSL.crypto import FILETYPE_PEM, Error
+from twisted.internet.error import VerifyError
+from twisted.internet.interfaces import IOpenSSLClientConnectionCreator
+from twisted.internet.ssl import (
+    Certificate,
+    KeyPair,
+    PrivateCertificate,
+    optionsForClientTLS,
+    trustRootFromCertificates,
+)
+
+
+class BadCredentials(Exception):
+    """
+    A file does not hold what it should. The message says so, in one line.
+    """
+
+
+def clientTLS(
+    name: str, ca: str | None, certificate: str | None, key: str | None
+) -> IOpenSSLClientConnectionCreator:
+    """
+    Prepare TLS as a client.
+
+    @param name: the name that the server's certificate must have.
+    @param ca: a PEM file of the certificates to trust; L{None} for those that
+        the system trusts.
+    @param certificate: a PEM file of a certificate to show, and behind it those
+        that lead to its CA; L{None} to show none.
+    @param key: a PEM file of its private key; L{None} for the same file.
+    @return: what makes the TLS side of a connection.
+    @raise BadCredentials: for a file that cannot be used.
+    """
+    trusted = None if ca is None else trustRootFromCertificates(_certificates(ca))
+    shown, extra = None, {}
+    if certificate is not None:
+        own, *chain = _certificates(certificate)
+        shown = _withKey(own, key or certificate)
+        extra["extraCertChain"] = [each.original for each in chain]
+    try:
+        return optionsForClientTLS(name, trusted, shown, extraCertificateOptions=extra)
+    except UnicodeError as error:
+        raise BadCredentials(f"not the name of a server: {name!r}") from error
+
+
+def _certificates(path: str) -> list[Certificate]:
+    """
+    Load the certificates of a PEM file: one at least.
+    """
+    blocks = re.findall(
+        b"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----",
+        _read(path),
+        re.DOTALL,
+    )
+    if not blocks:
+        raise BadCredentials(f"no certificate in {path}")
+    try:
+        return [Certificate.loadPEM(block) for block in blocks]
+    except Error as error:
+        raise BadCredentials(f"a certificate in {path} is damaged") from error
+
+
+def _withKey(certificate: Certificate, path: str) -> PrivateCertificate:
+    """
+    Join a certificate and the private key of a PEM file. If that is encrypted,
+    OpenSSL asks for the pass phrase on the terminal.
+    """
+    try:
+        key = KeyPair.load(_read(path), FILETYPE_PEM)
+        joined: PrivateCertificate = PrivateCertificate.fromCertificateAndKeyPair(
+            certificate, key
+        )
+    except Error as error:
+        raise BadCredentials(f"no private key that can be used in {path}") from error
+    except VerifyError as error:
+        raise BadCredentials(f"another certificate's key in {path}") from error
+    return joined
+
+
+def _read(path: str) -> bytes:
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise BadCredentials(f"cannot read {path}: {error.strerror}") from error
