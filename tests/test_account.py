@@ -6,10 +6,12 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-from hypothesis import given, strategies
+from hypothesis import given, settings, strategies
+from twisted.internet.interfaces import IHalfCloseableProtocol
+from twisted.internet.testing import StringTransport
 from twisted.trial.unittest import SynchronousTestCase
 
-from upperproto import upper
+from upperproto import UpperFactory
 from upperproto.account import Account
 
 
@@ -22,6 +24,24 @@ def chunks(data: bytes, cuts: list[int]) -> list[bytes]:
 
 
 CUTS = strategies.lists(strategies.integers(0, 1000), max_size=5)
+# Lines of text and of what is none; a few characters make all kinds likely.
+LINES = strategies.one_of(
+    strategies.text("aß€", max_size=9).map(str.encode),
+    strategies.binary(max_size=5),
+    strategies.just(b"a" * 40),
+)
+TEXTS = strategies.lists(LINES, max_size=5).map(b"\n".join)
+
+
+class ServerTransport(StringTransport):
+    """
+    A transport on the server's side, as far as the service needs it.
+    """
+
+    def loseWriteConnection(self) -> None:
+        """
+        Do nothing.
+        """
 
 
 class AccountTests(SynchronousTestCase):
@@ -81,19 +101,49 @@ class AccountTests(SynchronousTestCase):
         account.answer(b"ABC")
         self.assertTrue(account.settled())
 
-    @given(strategies.lists(strategies.text(max_size=20), max_size=5), CUTS, CUTS)
-    def test_chunks(self, lines: list[str], cuts: list[int], others: list[int]) -> None:
+    def test_partAnswered(self) -> None:
         """
-        However text and answers are cut, the account is settled at the end, and
-        while lines are missing, it is not.
+        The beginning of a line may have been answered before the rest is asked.
         """
-        asked = "\n".join(lines).encode()
-        answered = upper(asked)
+        account = Account()
+        account.ask(b"abc")
+        account.answer(b"ABC")
+        account.ask("ß\n".encode())
+        self.assertFalse(account.settled())
+        account.answer(b"SS\n")
+        self.assertTrue(account.settled())
+
+    def test_errorForBeginning(self) -> None:
+        """
+        An error may be shorter than the ASCII beginning of its line.
+        """
+        account = Account()
+        account.ask(b"abc\n" + b"x" * 100)
+        account.ask(b"\xff\nd\n")
+        account.answer(b"ABC\nerror: invalid UTF-8 at byte 101\n")
+        self.assertFalse(account.settled())
+        account.answer(b"D\n")
+        self.assertTrue(account.settled())
+
+    # Speed is no part of what is tested, and other work may slow the machine.
+    @settings(deadline=None)
+    @given(TEXTS, CUTS, CUTS)
+    def test_service(self, asked: bytes, cuts: list[int], others: list[int]) -> None:
+        """
+        Whatever the service is asked, however that and its answers are cut, the
+        account is settled at the end, and not while lines are missing.
+        """
+        transport = ServerTransport()
+        protocol = UpperFactory().buildProtocol(None)
+        assert protocol is not None
+        protocol.makeConnection(transport)
         account = Account()
         for chunk in chunks(asked, cuts):
             account.ask(chunk)
-        owed = asked.count(b"\n") + (not asked.endswith(b"\n"))
-        for chunk in chunks(answered, others):
+            protocol.dataReceived(chunk)
+        IHalfCloseableProtocol(protocol).readConnectionLost()
+        owed = asked.count(b"\n") + (asked[-1:] not in (b"", b"\n"))
+        for chunk in chunks(transport.value(), others):
             if owed > 1:
                 self.assertFalse(account.settled())
             account.answer(chunk)
