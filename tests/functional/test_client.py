@@ -57,6 +57,14 @@ def start(*options: str, **more: Any) -> subprocess.Popen[bytes]:
     return subprocess.Popen([CLIENT, *options], **more)
 
 
+def waitForFullOutput(process: subprocess.Popen[bytes]) -> None:
+    """
+    Wait until the client waits for somebody to take its output.
+    """
+    where = Path(f"/proc/{process.pid}/wchan")
+    eventually(lambda: "pipe" in where.read_text(), "a full pipe")
+
+
 def folder(test: SynchronousTestCase) -> str:
     """
     Make a folder for the time of a test.
@@ -195,9 +203,7 @@ class FilterTests(SynchronousTestCase):
             start("-p", str(server.port), stdin=stdin) as process,
         ):
             assert process.stdout is not None
-            # It stands still when it waits in a write to its output.
-            waits = Path(f"/proc/{process.pid}/wchan")
-            eventually(lambda: "pipe" in waits.read_text(), "a full pipe")
+            waitForFullOutput(process)
             received = 0
             peak = 0
             while chunk := process.stdout.read(1 << 20):
@@ -330,6 +336,21 @@ class FilterTests(SynchronousTestCase):
             self.assertEqual(
                 (process.stdout.read(), process.stderr.read()), (b"", b"\n")
             )
+
+    def test_interruptFullOutput(self) -> None:
+        """
+        Ctrl-C leaves also while nobody takes the output.
+        """
+        with (
+            Server() as server,
+            open("/dev/zero") as endless,
+            start("-p", str(server.port), stdin=endless) as process,
+        ):
+            waitForFullOutput(process)
+            process.send_signal(signal.SIGINT)
+            self.assertEqual(process.wait(PATIENCE), 130)
+            assert process.stderr is not None
+            self.assertEqual(process.stderr.read(), b"\n")
 
     def test_refused(self) -> None:
         """
