@@ -30,10 +30,19 @@ class Authority:
         self._folder.mkdir(parents=True, exist_ok=True)
         self._key = ec.generate_private_key(ec.SECP256R1())
         self._name = _name(name)
-        certificate = self._sign(self._name, self._key, x509.BasicConstraints(True, 0))
+        constraints = x509.BasicConstraints(True, 0)
+        issuer = (self._name, self._key)
+        certificate = self._sign(self._name, self._key, constraints, 1, -30, issuer)
         self.certificate = self._write(f"{name}.pem", _pem(certificate))
 
-    def issue(self, name: str, days: float = 1) -> tuple[str, str]:
+    def issue(
+        self,
+        name: str,
+        days: float = 1,
+        server: str = "",
+        start: float = -30,
+        selfSigned: bool = False,
+    ) -> tuple[str, str]:
         """
         Issue a certificate for a client, or for the server at 127.0.0.1, ::1
         and localhost.
@@ -41,17 +50,23 @@ class Authority:
         @param name: the common name of its subject, and of its files.
         @param days: how long it holds from an hour ago; less than none makes
             one that has expired.
+        @param server: the DNS name of another server that it is for instead.
+        @param start: from when it holds, in days from an hour ago.
+        @param selfSigned: whether it signs itself, instead of the authority.
         @return: the paths of the certificate and of its key.
         """
         key = ec.generate_private_key(ec.SECP256R1())
         where = x509.SubjectAlternativeName(
-            [
+            [x509.DNSName(server)]
+            if server
+            else [
                 x509.DNSName("localhost"),
                 x509.IPAddress(ipaddress.ip_address("127.0.0.1")),
                 x509.IPAddress(ipaddress.ip_address("::1")),
             ]
         )
-        certificate = self._sign(_name(name), key, where, days)
+        issuer = (_name(name), key) if selfSigned else (self._name, self._key)
+        certificate = self._sign(_name(name), key, where, days, start, issuer)
         return (
             self._write(f"{name}.pem", _pem(certificate)),
             self._write(
@@ -69,20 +84,22 @@ class Authority:
         name: x509.Name,
         key: ec.EllipticCurvePrivateKey,
         extension: x509.ExtensionType,
-        days: float = 1,
+        days: float,
+        start: float,
+        issuer: tuple[x509.Name, ec.EllipticCurvePrivateKey],
     ) -> x509.Certificate:
-        utc = datetime.timezone.utc  # noqa: UP017 # Python 3.10 has no datetime.UTC.
+        utc = datetime.timezone.utc
         anHourAgo = datetime.datetime.now(utc) - datetime.timedelta(hours=1)
         return (
             x509.CertificateBuilder()
             .subject_name(name)
-            .issuer_name(self._name)
+            .issuer_name(issuer[0])
             .public_key(key.public_key())
             .serial_number(x509.random_serial_number())
-            .not_valid_before(anHourAgo - datetime.timedelta(days=30))
+            .not_valid_before(anHourAgo + datetime.timedelta(days=start))
             .not_valid_after(anHourAgo + datetime.timedelta(days=days))
             .add_extension(extension, critical=False)
-            .sign(self._key, hashes.SHA256())
+            .sign(issuer[1], hashes.SHA256())
         )
 
     def _write(self, name: str, contents: bytes) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.certificates import Authority
+from tests.authority import Authority
 from upperproto.credentials import BadCredentials, clientTLS
 
 

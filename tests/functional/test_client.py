@@ -24,7 +24,7 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.certificates import Authority
+from tests.authority import Authority
 from tests.functional.processes import (
     PATIENCE,
     Server,
@@ -540,10 +540,10 @@ class TLSTests(SynchronousTestCase):
         a close_notify, after which the server still answers.
         """
         text = b"some line of a file\n" * 50_000 + b"tail"
-        certificate = self.authority.issue("127.0.0.1")
+        certificate = self.authority.issue("server")
         for version in ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3:
             with self.serveTLS(certificate, version=version) as options:
-                result = run(*options, "-A", self.authority.path, data=text)
+                result = run(*options, "-A", self.authority.certificate, data=text)
             self.assertEqual((result.returncode, result.stderr), (0, b""))
             self.assertEqual(result.stdout, text.upper())
 
@@ -551,8 +551,8 @@ class TLSTests(SynchronousTestCase):
         """
         C{tls:} endpoints do as well.
         """
-        certificate = self.authority.issue("localhost")
-        roots = os.path.dirname(self.authority.path)
+        certificate = self.authority.issue("server")
+        roots = os.path.dirname(self.authority.certificate)
         with self.serveTLS(certificate) as options:
             endpoint = f"tls:localhost:{options[1]}:trustRoots={roots}"
             result = run("--connect", endpoint, data=b"abc\n")
@@ -564,8 +564,8 @@ class TLSTests(SynchronousTestCase):
         """
         The server's name can be another than the host's.
         """
-        certificate = self.authority.issue("upper.example")
-        trust = ("--tls-ca", self.authority.path)
+        certificate = self.authority.issue("other", server="upper.example")
+        trust = ("--tls-ca", self.authority.certificate)
         with self.serveTLS(certificate) as options:
             result = run(*options, *trust, "--tls-name", "upper.example", data=b"abc")
         self.assertEqual(
@@ -579,8 +579,8 @@ class TLSTests(SynchronousTestCase):
         """
         A client certificate is shown where there is one, and missed where not.
         """
-        certificate = self.authority.issue("127.0.0.1")
-        trust = ("--tls-ca", self.authority.path)
+        certificate = self.authority.issue("server")
+        trust = ("--tls-ca", self.authority.certificate)
         clientCertificate, key = self.authority.issue("client.example")
         both = Path(folder(self), "file")
         both.write_bytes(Path(clientCertificate).read_bytes() + Path(key).read_bytes())
@@ -588,7 +588,7 @@ class TLSTests(SynchronousTestCase):
             ("--tls-cert", clientCertificate, "--tls-key", key),
             ("--tls-cert", str(both)),
         ]:
-            with self.serveTLS(certificate, self.authority.path) as options:
+            with self.serveTLS(certificate, self.authority.certificate) as options:
                 result = run(*options, *trust, *shown, data=b"abc")
             self.assertEqual(
                 (result.returncode, result.stdout, result.stderr), (0, b"ABC", b"")
@@ -603,7 +603,7 @@ class TLSTests(SynchronousTestCase):
                 "handshake failure (it may want a client certificate)",
             ),
         ]:
-            serving = self.serveTLS(certificate, self.authority.path, version)
+            serving = self.serveTLS(certificate, self.authority.certificate, version)
             with serving as options:
                 said = f"the server refused TLS: {said}"
                 self.assertRefused(options, said, *trust)
@@ -612,14 +612,14 @@ class TLSTests(SynchronousTestCase):
         """
         A server that does not trust the client's certificate says so.
         """
-        certificate = self.authority.issue("127.0.0.1")
+        certificate = self.authority.issue("server")
         shown, key = self.authority.issue("client.example", selfSigned=True)
-        with self.serveTLS(certificate, self.authority.path) as options:
+        with self.serveTLS(certificate, self.authority.certificate) as options:
             self.assertRefused(
                 options,
                 "the server refused TLS: unknown ca"
                 " (it does not know who signed the client certificate)",
-                *("-A", self.authority.path, "-E", shown, "-K", key),
+                *("-A", self.authority.certificate, "-E", shown, "-K", key),
             )
 
     def test_untrusted(self) -> None:
@@ -628,24 +628,26 @@ class TLSTests(SynchronousTestCase):
         """
         for certificate, said in [
             (
-                self.authority.issue("127.0.0.1", selfSigned=True),
+                self.authority.issue("self", selfSigned=True),
                 "self-signed certificate",
             ),
-            (self.authority.issue("127.0.0.1", days=-9), "certificate has expired"),
+            (self.authority.issue("expired", days=-9), "certificate has expired"),
             (
-                self.authority.issue("127.0.0.1", days=9),
+                self.authority.issue("future", days=9, start=8),
                 "certificate is not yet valid or the system clock is incorrect",
             ),
         ]:
             with self.serveTLS(certificate) as options:
                 said = f"the server's certificate is not trusted: {said}"
-                self.assertRefused(options, said, "--tls-ca", self.authority.path)
+                self.assertRefused(
+                    options, said, "--tls-ca", self.authority.certificate
+                )
 
     def test_unknownAuthority(self) -> None:
         """
         Without C{--tls-ca}, the system's authorities are trusted.
         """
-        certificate = self.authority.issue("localhost")
+        certificate = self.authority.issue("server")
         with self.serveTLS(certificate) as options:
             self.assertRefused(
                 options,
@@ -665,13 +667,13 @@ class TLSTests(SynchronousTestCase):
         with Server() as server:
             options = ["-p", str(server.port)]
             said = "the server does not speak TLS (wrong version number)"
-            self.assertRefused(options, said, "-A", self.authority.path)
+            self.assertRefused(options, said, "-A", self.authority.certificate)
         with serve(hangUp) as options:
             self.assertRefused(
                 options,
                 "the server closed the connection during the TLS handshake:"
                 " does it speak TLS?",
-                *("-A", self.authority.path),
+                *("-A", self.authority.certificate),
             )
 
     def test_truncated(self) -> None:
@@ -680,7 +682,7 @@ class TLSTests(SynchronousTestCase):
         off, although TCP ended cleanly.
         """
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(*self.authority.issue("127.0.0.1"))
+        context.load_cert_chain(*self.authority.issue("server"))
 
         def hangUp(connection: socket.socket) -> None:
             with context.wrap_socket(
@@ -689,7 +691,7 @@ class TLSTests(SynchronousTestCase):
                 secured.sendall(receiveAll(secured).upper())
 
         with serve(hangUp) as options:
-            result = run(*options, "-A", self.authority.path, data=b"abc\n")
+            result = run(*options, "-A", self.authority.certificate, data=b"abc\n")
         self.assertEqual(
             (result.returncode, result.stdout, result.stderr),
             (1, b"ABC\n", b"upper-client: the connection was cut off\n"),
