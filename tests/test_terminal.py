@@ -134,6 +134,17 @@ class TerminalTests(SynchronousTestCase):
         self.assertShown(b"Received from server: ABC\n")
         self.assertTrue(self.transport.disconnecting)
 
+    def test_endOfInputWithinAnswer(self) -> None:
+        """
+        The end of input does not break an answer up.
+        """
+        self.terminal.inputReceived(b"abc\n")
+        self.terminal.dataReceived(b"AB")
+        self.terminal.inputEnded(DONE)
+        self.terminal.dataReceived(b"C\n")
+        self.assertShown(b" -> Received from server: ABC\n")
+        self.assertTrue(self.transport.disconnecting)
+
     def test_lost(self) -> None:
         """
         When the server goes, the line that was begun is left.

@@ -96,7 +96,7 @@ class Options(usage.Options):
                 if self[option] is not None:
                     raise usage.UsageError(
                         f"--{option} goes with --host and --port; with --connect,"
-                        " say it in the endpoint (see --help)"
+                        " say it in the endpoint"
                     )
         if self["tls-key"] is not None and self["tls-cert"] is None:
             raise usage.UsageError("--tls-key needs --tls-cert")

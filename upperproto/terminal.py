@@ -71,7 +71,8 @@ class Terminal(Conversation):
         Leave when everything has been answered.
         """
         super().inputEnded(reason)
-        self._newLine()
+        if self._atPrompt:
+            self._newLine()
         if self._typed:
             self._messages.append(self._typed)
         self._messages.append(LEAVE)
