@@ -34,7 +34,7 @@ class UpperClient(BlockReceiver):
     closes, such as C{error: too many connections}. It fails the request that is
     waiting for the next answer; when the connection goes, those behind it and
     all later ones fail with the same L{UpperError}, which says more than the
-    L{ConnectionDone} with which they would fail otherwise.
+    C{ConnectionDone} with which they would fail otherwise.
     """
 
     transport: ITransport

@@ -44,7 +44,7 @@ class StandardInput(FileDescriptor):
     ) -> None:
         """
         @param received: is called with each chunk.
-        @param ended: is called once at the end of input, with L{ConnectionDone},
+        @param ended: is called once at the end of input, with C{ConnectionDone},
             or with the L{OSError} of a read that failed.
         @param reactor: what waits for input.
         """
