@@ -13,7 +13,7 @@ from pathlib import Path
 
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
-from tests.functional.processes import PATIENCE
+from tests.functional.processes import PATIENCE, Server
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
@@ -68,3 +68,24 @@ class BenchmarkTests(SynchronousTestCase):
         picture = self.results.with_suffix(".svg")
         self.runScript("draw.py", str(self.results), str(picture))
         self.assertIn("</svg>", picture.read_text(encoding="utf-8"))
+
+    def test_wrongAnswer(self) -> None:
+        """
+        The load ends with an error at the first byte that is wrong.
+        """
+        folder = self.results.parent
+        load = folder / "load"
+        subprocess.run(["cc", "-o", load, BENCHMARKS / "load.c"], check=True)
+        request, answer = folder / "request", folder / "answer"
+        request.write_bytes(b"hello\n")
+        answer.write_bytes(b"HELLo\n")
+        with Server() as server:
+            for scene in "stream", "connect", "idle":
+                done = subprocess.run(
+                    [load, scene, str(server.port), "2", "1", request, answer],
+                    capture_output=True,
+                    text=True,
+                    timeout=2 * PATIENCE,
+                )
+                self.assertEqual(done.returncode, 1, scene)
+                self.assertIn("a wrong answer at byte 4", done.stderr)
