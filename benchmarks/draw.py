@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import escape
 
-from servers import PEERS_BY_KEY
+from servers import DISTURBED, PEERS_BY_KEY
 
 HERE = Path(__file__).parent
 
@@ -93,7 +93,8 @@ def draw(results: dict[str, Any]) -> str:
     @param results: as C{run.py} writes them.
     @return: an SVG document.
     """
-    scenes = [scene for scene in results["scenes"].values() if scene["figures"]]
+    # A single bar compares nothing.
+    scenes = [each for each in results["scenes"].values() if len(each["figures"]) > 1]
     body: list[str] = []
     y = float(HEAD)
     for first in range(0, len(scenes), 2):
@@ -112,6 +113,17 @@ def draw(results: dict[str, Any]) -> str:
         f" Linux {machine['kernel'].split('-')[0]}, CPython {versions['python']},"
         f" Twisted {versions['twisted']}, {results['date']}."
     )
+    lost = max(
+        figure.get("disturbed", 0)
+        for scene in scenes
+        for figure in scene["figures"].values()
+    )
+    warning = ""
+    if lost >= DISTURBED:
+        warning = (
+            f'<text x="{MARGIN}" y="79" class="ours">Other programs had the cores,'
+            f" for up to {lost:.0%} of the time: measure again.</text>"
+        )
     return "\n".join(
         [
             '<svg xmlns="http://www.w3.org/2000/svg"'
@@ -128,6 +140,7 @@ def draw(results: dict[str, Any]) -> str:
             f'<text x="{MARGIN}" y="40" class="head">'
             "upperproto beside its peers</text>",
             f'<text x="{MARGIN}" y="62" class="soft">{escape(about)}</text>',
+            warning,
             *body,
             "</svg>",
             "",

@@ -29,19 +29,19 @@ from typing import Any
 from scaling import measureProfile, measureScaling, profileTable, scalingTable
 from scenes import IDLE, SCENES, TARGETS, Scene
 from servers import (
+    DISTURBED,
     HERE,
     LOAD_CORE,
     PATIENCE,
     PEERS_BY_KEY,
+    SERVER_CORE,
     Missing,
     Server,
     compileC,
     place,
 )
 
-# A figure during which more than this share of the time was lost to other
-# programs on our cores is taken again, at most so often.
-DISTURBED = 0.05
+# How often a figure that was disturbed is taken again.
 REPEATS = 2
 REPEAT_FOR = 240.0  # Seconds; after them, no figure is taken again.
 
@@ -512,8 +512,12 @@ def parse(arguments: list[str]) -> argparse.Namespace:
 def main(arguments: list[str]) -> None:
     """
     Run, print the tables, and write the results.
+
+    @raise Missing: where nothing can be measured.
     """
     options = parse(arguments)
+    if not {SERVER_CORE, LOAD_CORE} <= os.sched_getaffinity(0):
+        raise Missing("server and load need a core each")
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     began = time.monotonic()
@@ -527,17 +531,19 @@ def main(arguments: list[str]) -> None:
         results: dict[str, Any]
         try:
             if options.scaling:
-                results = {"scaling": measureScaling(bench, options.rounds)}
-                print(scalingTable(results["scaling"]))
+                sweeps = measureScaling(bench, options.rounds)
+                results = {"scaling": {**_about(options), "sweeps": sweeps}}
+                print(scalingTable(sweeps))
             elif options.profile:
-                results = {"profile": measureProfile(bench)}
-                print(profileTable(results["profile"]))
+                profile = measureProfile(bench)
+                results = {"profile": {**_about(options), "scenes": profile}}
+                print(profileTable(profile))
             else:
                 results = measure(bench, options)
                 print(table(results))
         finally:
             bench.end()
-    results["took"] = round(time.monotonic() - began)
+    print(f"\ntook {time.monotonic() - began:.0f} s", file=sys.stderr)
     if options.json is not None:
         _keep(options.json, results)
 
@@ -549,13 +555,7 @@ def measure(bench: Bench, options: argparse.Namespace) -> dict[str, Any]:
     @return: all that is known of them, for JSON.
     """
     scenes = {key: SCENES[key] for key in options.scenes}
-    results: dict[str, Any] = {
-        "date": time.strftime("%Y-%m-%d"),
-        "machine": machine(),
-        "versions": versions(),
-        "rounds": options.rounds,
-        "seconds": options.seconds,
-    }
+    results = _about(options)
     for number in range(options.rounds):
         print(f"round {number + 1} of {options.rounds}", file=sys.stderr)
         bench.round(scenes, options.peers)
@@ -563,6 +563,19 @@ def measure(bench: Bench, options: argparse.Namespace) -> dict[str, Any]:
     results["scenes"] = summarize(bench, scenes, options.peers)
     results["targets"] = judge(results["scenes"])
     return results
+
+
+def _about(options: argparse.Namespace) -> dict[str, Any]:
+    """
+    Tell when, where and how long something is measured.
+    """
+    return {
+        "date": time.strftime("%Y-%m-%d"),
+        "machine": machine(),
+        "versions": versions(),
+        "rounds": options.rounds,
+        "seconds": options.seconds,
+    }
 
 
 def _keep(path: Path, results: dict[str, Any]) -> None:
@@ -577,4 +590,7 @@ def _keep(path: Path, results: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    try:
+        main(sys.argv[1:])
+    except Missing as error:
+        sys.exit(f"cannot measure: {error}")

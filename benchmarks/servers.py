@@ -30,6 +30,10 @@ LOAD_CORE = 1
 _libc = ctypes.CDLL(None)
 _PR_SET_PDEATHSIG = 1
 
+# A figure is disturbed when other programs had our cores for more than this
+# share of its time.
+DISTURBED = 0.05
+
 # Nothing that is waited for takes a tenth of this, in seconds.
 PATIENCE = 30.0
 
