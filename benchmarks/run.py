@@ -371,6 +371,10 @@ def judge(scenes: dict[str, Any]) -> list[dict[str, Any]]:
                     "target": target.value,
                     "reached": value,
                     "met": met,
+                    "disturbed": max(
+                        scene["figures"].get(peer, {}).get("disturbed", 0)
+                        for peer in ("ours", target.peer)
+                    ),
                 }
             )
     return verdicts
@@ -450,6 +454,7 @@ def table(results: dict[str, Any]) -> str:
         lines.append(
             f"{what:54} {bound:>9} {verdict['reached']:>9.3g}"
             f"  {'met' if verdict['met'] else 'MISSED'}"
+            f"{', disturbed' if verdict['disturbed'] >= DISTURBED else ''}"
         )
     return "\n".join(lines)
 
