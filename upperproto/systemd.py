@@ -53,8 +53,8 @@ def nameSockets(environment: Mapping[str, str] | None = None) -> None:
     Twisted forgets such sockets, and by the time that it knows its endpoints it
     has taken the environment variables away that told of them; so they are read
     from where Linux keeps them. This relies on one private name, that of the
-    attribute where Twisted remembers the sockets; it is the same from 24.3 to
-    26.10.
+    attribute where Twisted remembers the sockets; from 24.3 to 26.10 it is the
+    same.
 
     @param environment: what the process was started with; by default, as Linux
         has it.
