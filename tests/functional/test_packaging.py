@@ -211,7 +211,7 @@ class PackagingTests(SynchronousTestCase):
             names = {name.partition("/")[2] for name in archive.getnames()}
         tree = {
             str(path.relative_to(self.environment.source))
-            for folder in ["docs", "tests", "twisted", "upperproto"]
+            for folder in ["benchmarks", "docs", "tests", "twisted", "upperproto"]
             for path in (self.environment.source / folder).rglob("*")
             if path.is_file()
             and path.name != "dropin.cache"
