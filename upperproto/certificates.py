@@ -85,8 +85,9 @@ class Certificates:
 
     def _read(self) -> Context:
         chain = _certificatesIn(self._certificate)
+        contents = _contents(self._key)
         try:
-            key = load_pem_private_key(_contents(self._key), None)
+            key = load_pem_private_key(contents, None)
         except (TypeError, ValueError) as error:
             # TypeError: it is encrypted.
             raise ValueError(f"no usable private key in {self._key}") from error

@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,19 +19,22 @@ from twisted.internet import endpoints
 from twisted.python.systemd import ListenFDs
 
 
-def notify(state: str, environment: Mapping[str, str] = os.environ) -> None:
+def notify(state: str, environment: Mapping[str, str] | None = None) -> None:
     """
-    Tell systemd how the service is, if systemd wants to know.
+    Tell systemd how the service is, if systemd wants to know and listens.
 
     @param state: assignments, one a line, such as C{READY=1}.
-    @param environment: of the process.
+    @param environment: of the process; by default, as it is now.
     """
+    if environment is None:
+        environment = os.environ
     address = environment.get("NOTIFY_SOCKET", "")
     if address.startswith("@"):
         # An abstract one.
         address = "\0" + address[1:]
     if address:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+        sender = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        with sender, suppress(OSError):
             sender.sendto(state.encode(), address)
 
 

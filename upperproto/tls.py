@@ -211,9 +211,10 @@ class HandshakeDoor(Door):
         """
         error = reason.value
         if isinstance(error, SSL.Error):
-            # Its only argument: a list of (library, function, reason).
-            reasons = [why for _, _, why in error.args[0]]
-            return f"TLS handshake failed: {', '.join(reasons)}"
+            # Its only argument: a list of (library, function, reason), of which
+            # the last one says what was tried, and the others what it failed in.
+            *_, (_, _, why) = error.args[0]
+            return f"TLS handshake failed: {why}"
         return super().explain(reason)
 
 
