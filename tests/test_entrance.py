@@ -7,13 +7,12 @@ from __future__ import annotations
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
-from unittest import skipIf
+from unittest import skipUnless
 
-from incremental import Version
+from twisted.internet import endpoints
 from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 
-import twisted
 from tests.authority import Authority
 from upperproto.certificates import Certificates
 from upperproto.entrance import Entrance
@@ -93,8 +92,8 @@ class EntranceTests(SynchronousTestCase):
         self.assertIsInstance(factory, ProxyFactory)
         self.assertIsInstance(factory.inner, TLSFactory)
 
-    @skipIf(
-        twisted.version < Version("twisted", 25, 5, 0),
+    @skipUnless(
+        hasattr(endpoints, "_TLSServerEndpointParser"),
         "this Twisted has no tls: endpoint for servers",
     )
     def test_tls(self) -> None:

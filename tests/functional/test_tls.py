@@ -1,0 +1,269 @@
+"""
+TLS, with the clients that people have at hand, and with their mistakes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import signal
+import socket
+import subprocess
+from pathlib import Path
+from unittest import skipUnless
+
+from twisted.internet import endpoints
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.authority import Authority
+from tests.functional.processes import PATIENCE, Server, eventually, script
+from tests.functional.ways import CutOff, TLSClient, TLSWay
+
+
+class TLSTests(SynchronousTestCase):
+    """
+    A server with a certificate.
+    """
+
+    def setUp(self) -> None:
+        """
+        Have it issued.
+        """
+        self.way = TLSWay()
+        self.addCleanup(shutil.rmtree, self.way.folder)
+        self.authority = self.way.authority
+        self.options = self.way.options()
+
+    def connect(self, server: Server, *certificate: str) -> TLSClient:
+        """
+        Shake hands with a server.
+
+        @param certificate: the files of the client's own certificate.
+        """
+        context = self.way.context()
+        if certificate:
+            context.load_cert_chain(*certificate)
+        client = TLSClient(server.connect(), context)
+        self.addCleanup(client.close)
+        return client
+
+    @skipUnless(shutil.which("openssl"), "needs the command openssl")
+    def test_openssl(self) -> None:
+        """
+        C{openssl s_client} gets its answers and an orderly end, in TLS 1.2 and
+        1.3. (It does not wait for answers once it has ended its own side.)
+        """
+        with Server(*self.options, "--idle-timeout", "0.2") as server:
+            for version in ("-tls1_2", "-tls1_3"):
+                client = subprocess.run(
+                    [
+                        *("openssl", "s_client", "-quiet", version),
+                        *("-verify_return_error", "-CAfile"),
+                        *(self.authority.certificate, "-connect"),
+                        f"127.0.0.1:{server.port}",
+                    ],
+                    input=b"hello\nthe last line",
+                    capture_output=True,
+                    timeout=PATIENCE,
+                    check=True,
+                )
+                self.assertEqual(
+                    client.stdout,
+                    b"HELLO\nTHE LAST LINE\nerror: idle for 0.2 s\n",
+                )
+
+    @skipUnless(shutil.which("ncat"), "needs the command ncat")
+    def test_ncat(self) -> None:
+        """
+        C{ncat --ssl} ends its TCP stream without a close_notify. It is answered
+        in full, and the log says that it might have been cut short.
+        """
+        with Server(*self.options) as server:
+            for _ in range(10):
+                client = subprocess.run(
+                    ["ncat", "--ssl", "127.0.0.1", str(server.port)],
+                    input=b"hello\nthe last line",
+                    capture_output=True,
+                    timeout=PATIENCE,
+                    check=True,
+                )
+                self.assertEqual(client.stdout, b"HELLO\nTHE LAST LINE")
+            server.waitFor("without a TLS close_notify")
+
+    def test_clientCertificates(self) -> None:
+        """
+        Where clients need a certificate, the log names its subject; who has
+        none, or one of somebody else's, is refused with one line.
+        """
+        ca = ("--tls-client-ca", self.authority.certificate)
+        with Server(*self.options, *ca) as server:
+            client = self.connect(server, *self.authority.issue("alice"))
+            client.end(b"hello\n")
+            self.assertEqual(client.receiveAll(), b"HELLO\n")
+            server.waitFor(r"127.0.0.1:\d+ \(CN=alice\) closed after")
+            stranger = Authority(self.way.folder / "other", "stranger")
+            for certificate in [(), stranger.issue("mallory")]:
+                # With TLS 1.3 it learns of it only when it listens.
+                client = self.connect(server, *certificate)
+                self.assertRaises(CutOff, client.receive)
+            server.waitFor("refused: TLS handshake failed: certificate verify failed")
+            log = server.stop()
+        self.assertEqual(log.count("refused"), 2, log)
+        self.assertNotIn("Traceback", log)
+
+    def test_plainText(self) -> None:
+        """
+        Plain text is refused, with one line in the log and without a traceback.
+        So are clients that go away without a word.
+        """
+        with Server(*self.options) as server:
+            for said in (b"hello\n", b"GET / HTTP/1.1\r\n\r\n"):
+                with server.connect() as client, contextlib.suppress(ConnectionError):
+                    client.sendall(said)
+                    self.assertEqual(client.recv(100), b"")
+            server.connect().close()
+            server.waitFor("closed before a TLS handshake")
+            log = server.stop()
+        self.assertEqual(log.count("refused"), 3, log)
+        self.assertNotIn("Traceback", log)
+
+    def test_renewed(self) -> None:
+        """
+        A certificate that is renewed is used for the next connection, and those
+        that are open stay. Where the new one is broken, the old one stays.
+        """
+        with Server(*self.options) as server:
+            first = self.connect(server)
+            self.authority.issue("server")
+            second = self.connect(server)
+            server.waitFor("The TLS certificate has been read again")
+            Path(self.way.key).write_bytes(b"broken")
+            third = self.connect(server)
+            server.waitFor("The TLS certificate stays as it was: no usable private")
+            certificates = [
+                client.tls.getpeercert(binary_form=True)
+                for client in (first, second, third)
+            ]
+            self.assertNotEqual(certificates[0], certificates[1])
+            self.assertEqual(certificates[1], certificates[2])
+            for client in (first, second, third):
+                client.end(b"hello\n")
+                self.assertEqual(client.receiveAll(), b"HELLO\n")
+
+    def test_arriving(self) -> None:
+        """
+        Who has not shaken hands does not hold up the end of the service.
+        """
+        with Server(*self.options) as server, server.connect() as client:
+            # The server has accepted it when it answers one that came later.
+            self.connect(server)
+            log = server.stop()
+            with contextlib.suppress(ConnectionError):
+                self.assertEqual(client.recv(100), b"")
+        self.assertIn("refused: the service is shutting down", log)
+
+    def test_unix(self) -> None:
+        """
+        UNIX sockets are served without TLS, beside TCP with it.
+        """
+        path = f"{self.way.folder}/socket"
+        with Server(
+            *self.options, "--listen", "tcp:0:interface=127.0.0.1", "--listen",
+            f"unix:{path}",
+        ) as server, socket.socket(socket.AF_UNIX) as plain:  # fmt: skip
+            eventually(lambda: plain.connect_ex(path) == 0, "the UNIX socket")
+            plain.sendall(b"hello\n")
+            self.assertEqual(plain.recv(100), b"HELLO\n")
+            client = self.connect(server)
+            client.end(b"hello\n")
+            self.assertEqual(client.receiveAll(), b"HELLO\n")
+
+    def test_ssl(self) -> None:
+        """
+        An C{ssl:} endpoint keeps the same promises.
+        """
+        self.check(
+            f"ssl:0:privateKey={self.way.key}:certKey={self.way.certificate}"
+            ":interface=127.0.0.1"
+        )
+
+    @skipUnless(
+        hasattr(endpoints, "_TLSServerEndpointParser"),
+        "this Twisted has no tls: endpoint for servers",
+    )
+    def test_tls(self) -> None:
+        """
+        So does a C{tls:} endpoint.
+        """
+        folder = self.way.folder / "both"
+        folder.mkdir()
+        with (folder / "both.pem").open("wb") as both:
+            for path in (self.way.key, self.way.certificate):
+                both.write(Path(path).read_bytes())
+        self.check(f"tls:{folder}:0:interface=127.0.0.1")
+
+    def check(self, endpoint: str) -> None:
+        """
+        Check that nothing is lost at the end of either side.
+        """
+        for workers in ("1", "2"):
+            options = ("--listen", endpoint, "--workers", workers)
+            with Server(*options) as server:
+                for _ in range(5):
+                    client = self.connect(server)
+                    client.end(b"hello\nthe last line")
+                    self.assertEqual(client.receiveAll(), b"HELLO\nTHE LAST LINE")
+                client = self.connect(server)
+                client.send(b"hello\n")
+                self.assertEqual(client.receive(), b"HELLO\n")
+                server.process.send_signal(signal.SIGTERM)
+                self.assertEqual(client.receiveAll(), b"")
+
+    def test_workers(self) -> None:
+        """
+        Several processes serve it, too.
+        """
+        with Server(*self.options, "--workers", "2") as server:
+            for _ in range(10):
+                client = self.connect(server)
+                client.end(b"hello\nthe last line")
+                self.assertEqual(client.receiveAll(), b"HELLO\nTHE LAST LINE")
+
+    def test_cannotStart(self) -> None:
+        """
+        Files and options that are of no use end the start with a message and a
+        status that is not zero.
+        """
+        certificate, key = self.way.certificate, self.way.key
+        cert = ("--tls-cert", certificate)
+        pair = (*cert, "--tls-key", key)
+        _, other = self.authority.issue("other")
+        for options, message in [
+            (("--tls-cert", "/none"), "upper: cannot read /none: No such file or"),
+            (cert, f"upper: no usable private key in {certificate}"),
+            ((*cert, "--tls-key", other), f"private key in {other} does not fit"),
+            ((*pair, "--tls-client-ca", key), f"upper: no usable certificate in {key}"),
+            (("--tls-key", key), "--tls-key needs --tls-cert"),
+            (("--tls-client-ca", key), "--tls-client-ca needs --tls-cert"),
+            ((*pair, "--listen", "ssl:0"), "has a certificate besides --tls-cert"),
+            (("--listen", "ssl:0:privateKey=/none"), "No such file or directory"),
+        ]:
+            for workers in ("1", "2"):
+                self.assertCannotStart(message, *options, "--workers", workers)
+
+    def assertCannotStart(self, message: str, *options: str) -> None:
+        """
+        Assert that a server does not start, and says why in its last line.
+        """
+        server = subprocess.run(
+            [script("twistd"), "--nodaemon", "--pidfile=", "upper", *options],
+            cwd=self.way.folder,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            timeout=PATIENCE,
+            check=False,
+        )
+        said = server.stdout.decode()
+        self.assertEqual(server.returncode, 1, said)
+        self.assertIn(message, said.splitlines()[-1])
+        self.assertNotIn("Traceback", said)
