@@ -30,7 +30,7 @@ from twisted.runner.procmon import ProcessMonitor
 from zope.interface import implementer
 
 from upperproto import systemd
-from upperproto.listeners import CannotStart, endpointFrom
+from upperproto.listeners import CannotStart, Inheriting, endpointFrom
 from upperproto.signals import onSecondSignal
 
 # Where a worker finds its sockets, beside its standard streams.
@@ -197,7 +197,7 @@ class Workers(Service):
         @raise CannotStart: for an endpoint that is none, or cannot be shared.
         """
         self._reactor = reactor
-        self._shared = SharedSockets(number, reactor)
+        self._shared = SharedSockets(number, Inheriting(reactor))
         self._endpoints = {each: endpointFrom(self._shared, each) for each in endpoints}
         spawner: Any = _Spawner(reactor, self._descriptorsOf)
         monitor: Any = ProcessMonitor(spawner)
