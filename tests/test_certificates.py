@@ -5,6 +5,8 @@ Tests for L{upperproto.certificates}.
 from __future__ import annotations
 
 import os
+import shutil
+import tempfile
 from pathlib import Path
 
 from cryptography.hazmat.primitives import serialization
@@ -31,7 +33,8 @@ class CertificatesTests(SynchronousTestCase):
         """
         Have certificates issued.
         """
-        self.folder = self.mktemp()
+        self.folder = tempfile.mkdtemp()
+        self.addCleanup(shutil.rmtree, self.folder)
         self.authority = Authority(self.folder)
         self.certificate, self.key = self.authority.issue("server")
         self.events: list[LogEvent] = []

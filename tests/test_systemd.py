@@ -5,7 +5,9 @@ Tests for L{upperproto.systemd}.
 from __future__ import annotations
 
 import os
+import shutil
 import socket
+import tempfile
 from pathlib import Path
 
 from twisted.internet import endpoints
@@ -22,6 +24,13 @@ class NotifyTests(SynchronousTestCase):
     Telling systemd how the service is.
     """
 
+    def setUp(self) -> None:
+        """
+        Make a folder whose path is short enough for a socket.
+        """
+        self.folder = tempfile.mkdtemp()
+        self.addCleanup(shutil.rmtree, self.folder)
+
     def listen(self, address: str) -> socket.socket:
         """
         Stand in for systemd.
@@ -36,8 +45,7 @@ class NotifyTests(SynchronousTestCase):
         """
         What is told arrives at the socket that systemd names.
         """
-        # The address of a UNIX socket takes 107 bytes.
-        path = os.path.relpath(self.mktemp())
+        path = f"{self.folder}/notify"
         systemd = self.listen(path)
         notify("READY=1\nSTATUS=Serving", {"NOTIFY_SOCKET": path})
         self.assertEqual(systemd.recv(1000), b"READY=1\nSTATUS=Serving")
@@ -67,7 +75,7 @@ class NotifyTests(SynchronousTestCase):
         The service is ready when the reactor runs, and stopping when it begins
         to shut down.
         """
-        path = os.path.relpath(self.mktemp())
+        path = f"{self.folder}/notify"
         systemd = self.listen(path)
         self.patch(os, "environ", {**os.environ, "NOTIFY_SOCKET": path})
         reactor = MemoryReactorClock()

@@ -5,7 +5,9 @@ Tests for L{upperproto.tls}.
 from __future__ import annotations
 
 import contextlib
+import shutil
 import ssl
+import tempfile
 from typing import Any
 
 from twisted.internet.address import IPv4Address, UNIXAddress
@@ -111,7 +113,9 @@ class TLSTests(SynchronousTestCase):
         """
         self.network = MemoryNetwork()
         self.refusals = Refusals()
-        self.authority = Authority(self.mktemp())
+        self.folder = tempfile.mkdtemp()
+        self.addCleanup(shutil.rmtree, self.folder)
+        self.authority = Authority(self.folder)
         self.serve()
 
     def serve(self, clientCA: str | None = None, **options: Any) -> None:
@@ -324,7 +328,7 @@ class TLSTests(SynchronousTestCase):
         expired.
         """
         self.serve(self.authority.certificate)
-        stranger = Authority(self.mktemp()).issue("alice")
+        stranger = Authority(f"{self.folder}/other").issue("alice")
         expired = self.authority.issue("bob", days=-1)
         for certificate in (stranger, expired):
             client = self.connect(*certificate)
