@@ -9,7 +9,7 @@ from typing import Any
 from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred
 
-from upperproto import systemd
+from upperproto import outlet, systemd
 from upperproto.entrance import Entrance
 from upperproto.factory import UpperFactory
 from upperproto.listeners import Inheriting
@@ -57,6 +57,7 @@ class UpperService(MultiService):
         super().startService()
         systemd.tell(self._reactor)
         onSecondSignal(self._reactor, lambda: self._factory.abort("a second signal"))
+        self._reactor.callWhenRunning(outlet.unblock, self._reactor)
 
     def stopService(self) -> Deferred[None]:
         """

@@ -29,7 +29,7 @@ from twisted.python.failure import Failure
 from twisted.runner.procmon import ProcessMonitor
 from zope.interface import implementer
 
-from upperproto import systemd
+from upperproto import outlet, systemd
 from upperproto.listeners import CannotStart, Inheriting, endpointFrom
 from upperproto.signals import onSecondSignal
 
@@ -243,6 +243,7 @@ class Workers(Service):
         self._monitor.startService()
         systemd.tell(self._reactor)
         onSecondSignal(self._reactor, self._signalAgain)
+        self._reactor.callWhenRunning(outlet.unblock, self._reactor)
 
     def stopService(self) -> Deferred[None]:
         """

@@ -200,7 +200,13 @@ class Server:
         """
         Read what it has logged so far.
         """
-        return self._logPath.read_text(encoding="utf-8")
+        return self.logBytes().decode()
+
+    def logBytes(self) -> bytes:
+        """
+        Read it as it is, with line ends that are no LF.
+        """
+        return self._logPath.read_bytes()
 
     def waitFor(self, pattern: str) -> re.Match[str]:
         """
