@@ -35,8 +35,9 @@ def logPlainly(event: LogEvent) -> None:
     text = eventAsText(event, includeTimestamp=False, includeSystem=False)
     for line in text.split("\n"):
         for start in range(0, len(line), LONGEST_LINE):
-            print(line[start : start + LONGEST_LINE], file=sys.__stdout__)
-    print(end="", flush=True, file=sys.__stdout__)
+            # In one piece, as upperproto.stdio asks.
+            record = line[start : start + LONGEST_LINE] + "\n"
+            print(record, end="", flush=True, file=sys.__stdout__)
 
 
 class ParentWatch(FileDescriptor):
