@@ -284,6 +284,17 @@ class Server:
         """
         return len(os.listdir(f"/proc/{self.process.pid}/fd"))
 
+    def descriptorsAtRest(self) -> int:
+        """
+        Have one conversation, and count them when its connection has closed,
+        so that all that is made once is there. Nobody else may be connected,
+        and connections must be logged.
+        """
+        closed = self.log().count("closed after")
+        self.ask(b"warm up\n")
+        eventually(lambda: self.log().count("closed after") > closed, "its end")
+        return self.descriptors()
+
     def processorTime(self) -> float:
         """
         How much processor time it has used, in seconds.

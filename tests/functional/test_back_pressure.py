@@ -88,7 +88,7 @@ class BackPressureTests(SynchronousTestCase):
         server still holds answers for it, and the log tells how much was lost.
         """
         with Server("--idle-timeout", "1") as server:
-            before = server.descriptors()
+            before = server.descriptorsAtRest()
             with server.connect() as connection:
                 sendUntilItStalls(connection, b"a" * 65_535 + b"\n", 400_000_000)
                 lost = server.waitFor(
