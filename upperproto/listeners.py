@@ -28,6 +28,11 @@ from upperproto import systemd
 # For how many seconds a port that cannot accept is left alone.
 ACCEPT_AGAIN = 0.1
 
+# How many connections are accepted at a time. Twisted's own number grows for as
+# long as more wait, and a client that is cut off keeps its descriptor until the
+# next turn: these must fit into what L{upperproto.limits} leaves to spare.
+ACCEPTS = 32
+
 
 class CannotStart(SystemExit, Exception):
     """
@@ -237,6 +242,7 @@ class Listener(Service):
         """
         port = self._port
         accepted = port.sessionno
+        port.numberAccepts = min(port.numberAccepts, ACCEPTS)
         self._doRead()
         if port.sessionno == accepted and self._readable():
             port.stopReading()
