@@ -208,6 +208,12 @@ class Server:
         """
         return self._logPath.read_bytes()
 
+    def trace(self) -> str:
+        """
+        Read what strace has written to a file C{trace}.
+        """
+        return Path(self._folder.name, "trace").read_text()
+
     def waitFor(self, pattern: str) -> re.Match[str]:
         """
         Wait for a log line.
