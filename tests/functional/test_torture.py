@@ -170,7 +170,10 @@ class TortureTests(SynchronousTestCase):
                         lost += answer != text.upper()
                     self.assertGreater(lost, 0)
                     self.assertSurvived(server, descriptors)
-                    told = re.findall(r"cut off;|[1-9]\d* undelivered", server.log())
+                    told = re.findall(
+                        r"closed after .*(?:cut off;|[1-9]\d* undelivered)",
+                        server.log(),
+                    )
                     self.assertGreaterEqual(len(told), lost)
 
     def receiveWhatComes(self, server: Server, text: bytes) -> bytes:
