@@ -152,10 +152,10 @@ class UpperProtocol(BlockReceiver):
         # the answer must not depend on how the line was cut into chunks.
         if len(part) <= self.MAX_LENGTH:
             self._keep(line)
-        else:
-            if not self._answerPart(part):
-                self.setRawMode()
+        elif self._answerPart(part):
             self._keep(incomplete)
+        else:
+            self.setRawMode()
 
     def rawDataReceived(self, data: bytes) -> None:
         """

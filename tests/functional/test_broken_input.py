@@ -103,6 +103,17 @@ class BrokenInputTests(SynchronousTestCase):
             # 50,000 chunks, some tens of microseconds each.
             self.assertLess(server.processorTime() - before, 10)
 
+    def test_longBrokenLineThatEndsWithinACharacter(self) -> None:
+        """
+        A long line with an error in it has one error for its answer, also when
+        the stream ends in the middle of one of its characters.
+        """
+        with Server() as server:
+            self.assertEqual(
+                server.ask(b"\xff" + b"a" * 16384 + b"\xc3"),
+                b"error: invalid UTF-8 at byte 1\n",
+            )
+
     def test_randomBytesInRandomPieces(self) -> None:
         """
         Random bytes have the same answer in random pieces as in one.
