@@ -35,7 +35,7 @@ def logPlainly(event: LogEvent) -> None:
     text = eventAsText(event, includeTimestamp=False, includeSystem=False)
     for line in text.split("\n"):
         for start in range(0, len(line), LONGEST_LINE):
-            # In one piece, as upperproto.stdio asks.
+            # In one piece, as upperproto.outlet asks.
             record = line[start : start + LONGEST_LINE] + "\n"
             print(record, end="", flush=True, file=sys.__stdout__)
 
