@@ -198,7 +198,10 @@ class Workers(Service):
         """
         self._reactor = reactor
         self._shared = SharedSockets(number, Inheriting(reactor))
-        self._endpoints = {each: endpointFrom(self._shared, each) for each in endpoints}
+        self._endpoints = [
+            (description, endpointFrom(self._shared, description))
+            for description in endpoints
+        ]
         spawner: Any = _Spawner(reactor, self._descriptorsOf)
         monitor: Any = ProcessMonitor(spawner)
         monitor.minRestartDelay = LEAST_DELAY
@@ -220,7 +223,7 @@ class Workers(Service):
         @raise CannotStart: where the system refuses.
         """
         super().privilegedStartService()
-        for number, (description, endpoint) in enumerate(self._endpoints.items()):
+        for number, (description, endpoint) in enumerate(self._endpoints):
             failures: list[Failure] = []
             listening = maybeDeferred(endpoint.listen, _Nobody())
             listening.addErrback(failures.append)

@@ -153,7 +153,8 @@ class DrainTests(SynchronousTestCase):
             self.assertEqual(set(answers.splitlines()), {b"A" * 999})
             self.assertEqual(answers[-1:], b"\n")
             closed = re.search(
-                r"the service is shutting down; .* (\d+) bytes out, (\d+) undelivered", server.log()
+                r"the service is shutting down; .* (\d+) bytes out, (\d+) undelivered",
+                server.log(),
             )
             assert closed is not None
             self.assertEqual(int(closed.group(1)), 1000 + len(answers))

@@ -1,0 +1,110 @@
+"""
+Tests for L{upperproto.outbox}.
+"""
+
+from __future__ import annotations
+
+from twisted.internet.protocol import Factory, Protocol
+from twisted.internet.testing import StringTransport
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.memory import Client, MemoryNetwork
+from upperproto.outbox import SHORT, Outbox
+
+
+class OutboxTests(SynchronousTestCase):
+    """
+    Tests for L{Outbox}.
+    """
+
+    def setUp(self) -> None:
+        """
+        Set up a network and an outbox.
+        """
+        self.network = MemoryNetwork()
+        self.outbox = Outbox(self.network)
+
+    def connect(self) -> Client:
+        """
+        Connect a client to a server that does nothing by itself.
+        """
+        return self.network.connect(Factory.forProtocol(Protocol))
+
+    def test_endOfTurn(self) -> None:
+        """
+        Short answers wait for the end of the turn, and are sent in their order.
+        """
+        first, second = self.connect(), self.connect()
+        for data in [b"a", b"b"]:
+            self.outbox.write(first.transport, data)
+            self.outbox.write(second.transport, data)
+        self.assertEqual(first.receive() + second.receive(), b"")
+        self.network.advance(0)
+        self.assertEqual(first.receive(), b"ab")
+        self.assertEqual(second.receive(), b"ab")
+
+    def test_oneCall(self) -> None:
+        """
+        One call of the reactor serves a whole turn, and the next turn has its
+        own.
+        """
+        client = self.connect()
+        for _ in range(2):
+            self.outbox.write(client.transport, b"a")
+            self.outbox.write(client.transport, b"b")
+            self.assertEqual(len(self.network.getDelayedCalls()), 1)
+            self.network.advance(0)
+            self.assertEqual(client.receive(), b"ab")
+        self.assertEqual(self.network.getDelayedCalls(), [])
+
+    def test_long(self) -> None:
+        """
+        A long answer is sent at once, after all that waits.
+        """
+        client, other = self.connect(), self.connect()
+        self.outbox.write(other.transport, b"c")
+        self.outbox.write(client.transport, b"a" * SHORT)
+        self.assertEqual(client.receive(), b"")
+        self.outbox.write(client.transport, b"b" * (SHORT + 1))
+        self.assertEqual(client.receive(), b"a" * SHORT + b"b" * (SHORT + 1))
+        self.assertEqual(other.receive(), b"c")
+
+    def test_flush(self) -> None:
+        """
+        What waits can be sent before the turn ends; then the turn's end finds
+        nothing.
+        """
+        client = self.connect()
+        self.outbox.write(client.transport, b"a")
+        self.outbox.flush()
+        self.assertEqual(client.receive(), b"a")
+        self.network.advance(0)
+        self.assertEqual(client.receive(), b"")
+
+    def test_notASocket(self) -> None:
+        """
+        What is no socket is written to at once, and leaves the reactor clean.
+        """
+        transport = StringTransport()
+        self.outbox.write(transport, b"a")
+        self.assertEqual(transport.value(), b"a")
+        self.assertEqual(self.network.getDelayedCalls(), [])
+
+    def test_withoutClock(self) -> None:
+        """
+        Without a reactor whose turns count, nothing waits.
+        """
+        client = self.connect()
+        Outbox(None).write(client.transport, b"a")
+        self.assertEqual(client.receive(), b"a")
+
+    def test_lostConnection(self) -> None:
+        """
+        An answer to a client that has gone meanwhile harms nobody else's.
+        """
+        gone, client = self.connect(), self.connect()
+        self.outbox.write(gone.transport, b"a")
+        self.outbox.write(client.transport, b"b")
+        gone.transport.abortConnection()
+        self.network.turn()
+        self.assertEqual(client.receive(), b"b")
