@@ -6,12 +6,19 @@ from __future__ import annotations
 
 import datetime
 import ipaddress
+from collections.abc import Sequence
 from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+
+# The bits of RFC 5280, section 4.2.1.3, in their order.
+_USAGES = [
+    *["digitalSignature", "nonRepudiation", "keyEncipherment", "dataEncipherment"],
+    *["keyAgreement", "keyCertSign", "cRLSign", "encipherOnly", "decipherOnly"],
+]
 
 
 class Authority:
@@ -30,9 +37,13 @@ class Authority:
         self._folder.mkdir(parents=True, exist_ok=True)
         self._key = ec.generate_private_key(ec.SECP256R1())
         self._name = _name(name)
-        constraints = x509.BasicConstraints(True, 0)
+        extensions = [
+            x509.BasicConstraints(True, 0),
+            # To sign certificates, and for nothing else.
+            x509.KeyUsage(*[each == "keyCertSign" for each in _USAGES]),
+        ]
         issuer = (self._name, self._key)
-        certificate = self._sign(self._name, self._key, constraints, 1, -30, issuer)
+        certificate = self._sign(self._name, self._key, extensions, 1, -30, issuer)
         self.certificate = self._write(f"{name}.pem", _pem(certificate))
 
     def issue(
@@ -66,7 +77,7 @@ class Authority:
             ]
         )
         issuer = (_name(name), key) if selfSigned else (self._name, self._key)
-        certificate = self._sign(_name(name), key, where, days, start, issuer)
+        certificate = self._sign(_name(name), key, [where], days, start, issuer)
         return (
             self._write(f"{name}.pem", _pem(certificate)),
             self._write(
@@ -83,14 +94,14 @@ class Authority:
         self,
         name: x509.Name,
         key: ec.EllipticCurvePrivateKey,
-        extension: x509.ExtensionType,
+        extensions: Sequence[x509.ExtensionType],
         days: float,
         start: float,
         issuer: tuple[x509.Name, ec.EllipticCurvePrivateKey],
     ) -> x509.Certificate:
         utc = datetime.timezone.utc
         anHourAgo = datetime.datetime.now(utc) - datetime.timedelta(hours=1)
-        return (
+        builder = (
             x509.CertificateBuilder()
             .subject_name(name)
             .issuer_name(issuer[0])
@@ -98,9 +109,16 @@ class Authority:
             .serial_number(x509.random_serial_number())
             .not_valid_before(anHourAgo + datetime.timedelta(days=start))
             .not_valid_after(anHourAgo + datetime.timedelta(days=days))
-            .add_extension(extension, critical=False)
-            .sign(issuer[1], hashes.SHA256())
         )
+        # Python 3.13 insists on these, as RFC 5280 does (section 4.2.1).
+        ours = x509.SubjectKeyIdentifier.from_public_key(key.public_key())
+        theirs = x509.AuthorityKeyIdentifier.from_issuer_public_key(
+            issuer[1].public_key()
+        )
+        for each in [*extensions, ours, theirs]:
+            critical = isinstance(each, (x509.BasicConstraints, x509.KeyUsage))
+            builder = builder.add_extension(each, critical)
+        return builder.sign(issuer[1], hashes.SHA256())
 
     def _write(self, name: str, contents: bytes) -> str:
         path = self._folder / name
