@@ -24,6 +24,9 @@ from unittest import SkipTest
 # Nothing here takes a tenth of this; a test that waits so long has failed.
 PATIENCE = 60.0
 
+# What the documentation shows.
+EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
+
 
 def script(name: str) -> str:
     """

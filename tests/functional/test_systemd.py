@@ -19,14 +19,13 @@ from unittest import skipUnless
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.functional.processes import (
+    EXAMPLES,
     PATIENCE,
     Server,
     eventually,
     receiveAll,
     script,
 )
-
-EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
 
 # The least exposure that an administrator has to accept, in tenths.
 EXPOSURE = 15

@@ -229,7 +229,15 @@ class Way:
         """
         Come to the server by this way.
         """
-        return Client(self.socket(server))
+        return self.greet(self.socket(server))
+
+    def greet(self, connection: socket.socket) -> Client:
+        """
+        Come to where conversations begin.
+
+        @param connection: connected.
+        """
+        return Client(connection)
 
     def socket(self, server: Server) -> socket.socket:
         """
@@ -306,11 +314,11 @@ class TLSWay(Way):
         """
         return ("--tls-cert", self.certificate, "--tls-key", self.key)
 
-    def connect(self, server: Server) -> Client:
+    def greet(self, connection: socket.socket) -> Client:
         """
         Shake hands.
         """
-        return TLSClient(self.socket(server), self.context())
+        return TLSClient(connection, self.context())
 
     def context(self) -> ssl.SSLContext:
         """
