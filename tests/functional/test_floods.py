@@ -46,6 +46,16 @@ def connectOneAfterAnother(server: Server, count: int) -> float:
     return time.perf_counter() - began
 
 
+def resetHalfway(server: Server, count: int) -> None:
+    """
+    Connect, send half a line and reset, again and again.
+    """
+    for _ in range(count):
+        connection = server.connect()
+        connection.sendall(b"half a line")
+        reset(connection)
+
+
 class FloodTests(SynchronousTestCase):
     """
     Thousands of connections.
@@ -72,17 +82,11 @@ class FloodTests(SynchronousTestCase):
         behind but two log lines each.
         """
 
-        def flood(server: Server, count: int) -> None:
-            for _ in range(count):
-                connection = server.connect()
-                connection.sendall(b"half a line")
-                reset(connection)
-
         with Server() as server:
             descriptors = server.descriptorsAtRest()
-            flood(server, 2000)
+            resetHalfway(server, 2000)
             memory = server.memory()
-            flood(server, 18_000)
+            resetHalfway(server, 18_000)
             self.assertEqual(server.ask(b"a\n"), b"A\n")
             eventually(lambda: server.descriptors() == descriptors, "their end")
             self.assertLess(server.memory() - memory, 2 << 20)
