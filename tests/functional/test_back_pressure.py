@@ -21,7 +21,7 @@ from tests.functional.processes import (
 
 # What the server may hold for one client, beside what the kernel does: what it
 # has read at once, and its answer, which can be three times as long.
-ENOUGH = 4 << 20
+ENOUGH = 8 << 20
 
 
 def sendUntilItStalls(connection: socket.socket, text: bytes, most: int) -> int:
