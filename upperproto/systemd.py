@@ -55,10 +55,10 @@ def nameSockets(environment: Mapping[str, str] | None = None) -> None:
     they were handed over without names, too. systemd calls those C{unknown}.
 
     Twisted forgets such sockets, and by the time that it knows its endpoints it
-    has taken the environment variables away that told of them; so they are read
-    from where Linux keeps them. This relies on one private name, that of the
-    attribute where Twisted remembers the sockets; from 24.3 to 26.10 it is the
-    same.
+    has taken away the environment variables that told of them; so they are read
+    from where Linux keeps them. One private name is relied on, that of the
+    attribute where Twisted remembers the sockets, which is the same in Twisted
+    24.3 and 26.10.
 
     @param environment: what the process was started with; by default, as Linux
         has it.
