@@ -120,3 +120,22 @@ class OptionsTests(SynchronousTestCase):
         known = knownOptions()
         for name, said in documented.items():
             self.assertEqual(said, known.get(name), name)
+
+
+class ReliabilityPageTests(SynchronousTestCase):
+    """
+    C{docs/reliability.rst}.
+    """
+
+    def test_tests(self) -> None:
+        """
+        Each test that it names is there.
+        """
+        page = (ROOT / "docs/reliability.rst").read_text(encoding="utf-8")
+        modules = list((ROOT / "tests/functional").glob("test_*.py"))
+        known = {each.stem for each in modules}
+        for module in modules:
+            known.update(re.findall(r"def (test_\w+)", module.read_text("utf-8")))
+        named = set(re.findall(r"``(test_\w+)``", page))
+        self.assertGreater(len(named), 30)
+        self.assertEqual(named - known, set())
