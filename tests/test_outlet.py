@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 import sys
+from tempfile import TemporaryFile
 from typing import IO, Any
 
 from twisted.internet.testing import MemoryReactorClock
@@ -138,7 +139,7 @@ class UnblockTests(SynchronousTestCase):
         """
         A file is written to as before.
         """
-        with open(self.mktemp(), "w+") as output, open(os.devnull, "w") as null:
+        with TemporaryFile("w+") as output, open(os.devnull, "w") as null:
             self.assertEqual(self.streams(output, null), [])
             output.write("a\n")
             output.seek(0)

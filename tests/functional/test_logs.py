@@ -10,6 +10,7 @@ import re
 import signal
 import socket
 import subprocess
+import tempfile
 import termios
 from collections.abc import Callable
 from pathlib import Path
@@ -101,6 +102,14 @@ class OutputTests(SynchronousTestCase):
     C{twistd --nodaemon}, whose standard output is not a file.
     """
 
+    def setUp(self) -> None:
+        """
+        Make a folder for the socket, with a short name, as sockets need it.
+        """
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = folder.name
+
     def serve(
         self,
         output: int,
@@ -113,11 +122,9 @@ class OutputTests(SynchronousTestCase):
         @param output: its standard output and error; it is closed here.
         @param talk: called with the path of its UNIX socket.
         """
-        path = self.mktemp()
+        path = f"{self.folder}/socket"
         program, *itsOptions = runner
-        # The name of a socket is limited to 107 bytes: it is relative.
-        endpoint = f"unix:{os.path.relpath(path)}"
-        arguments = ["--log", "lines", "--drain", "0", "--listen", endpoint]
+        arguments = ["--log", "lines", "--drain", "0", "--listen", f"unix:{path}"]
         with subprocess.Popen(
             [script(program), *itsOptions, "upper", *arguments],
             stdin=subprocess.DEVNULL,
@@ -140,7 +147,7 @@ class OutputTests(SynchronousTestCase):
         """
         with socket.socket(socket.AF_UNIX) as connection:
             connection.settimeout(PATIENCE)
-            connection.connect(os.path.relpath(path))
+            connection.connect(path)
             for _ in range(count):
                 connection.sendall(b"a" * 999 + b"\n")
                 answer = connection.recv(1000, socket.MSG_WAITALL)
@@ -231,7 +238,7 @@ class OutputTests(SynchronousTestCase):
         """
         A file loses nothing, and has each record before the next is made.
         """
-        path = Path(self.mktemp())
+        path = Path(self.folder, "log")
         output = os.open(path, os.O_WRONLY | os.O_CREAT)
         self.serve(output, lambda socketPath: self.ask(socketPath, 2000))
         log = path.read_text()
