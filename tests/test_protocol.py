@@ -950,6 +950,16 @@ class AccountTests(NetworkTestCase):
         self.assertEqual(client.protocol.bytesIn, len(client.sent))
         self.assertEqual(client.protocol.bytesOut, len(client.received))
 
+    def test_bytesAfterABrokenLine(self) -> None:
+        """
+        What follows a broken line in its last chunk is counted once, too.
+        """
+        client = self.network.connect(UpperFactory())
+        self.say(client, b"\xff" + b"a" * 20000)
+        self.say(client, b"a" * 20000 + b"\nbcd\n")
+        self.assertEqual(client.protocol.bytesIn, len(client.sent))
+        self.assertEqual(client.protocol.bytesOut, len(client.received))
+
     def test_bytesOfAPause(self) -> None:
         """
         So is what came during a pause.

@@ -168,7 +168,9 @@ class UpperProtocol(BlockReceiver):
         if not self.ending:
             _, end, rest = data.partition(self.delimiter)
             if end:
-                self.setLineMode(rest)
+                # As setLineMode would, if dataReceived did not count the bytes.
+                self.setLineMode()
+                self._keep(rest)
 
     def readConnectionLost(self) -> None:
         """
