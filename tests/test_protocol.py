@@ -902,6 +902,19 @@ class FinishTests(NetworkTestCase):
         self.assertFalse(client.socket.cut)
         self.assertEqual(client.protocol.undelivered, 0)
 
+    def test_lingersInVain(self) -> None:
+        """
+        One that does not even read is cut off then.
+        """
+        client = self.connect(window=10)
+        client.protocol.finish("the reason", "bad day")
+        self.network.wait(LINGER - 0.125)
+        self.assertFalse(client.socket.closed)
+        self.network.wait(0.125)
+        self.assertTrue(client.socket.cut)
+        self.assertTrue(client.socket.closed)
+        self.assertEqual(client.protocol.undelivered, len(b"error: bad day\n"))
+
     def test_reset(self) -> None:
         """
         One that is gone takes the timer with it.

@@ -328,7 +328,7 @@ class UpperProtocol(BlockReceiver):
         """
         self._timer = None
         if eager.unsent(self.transport):
-            self.transport.abortConnection()
+            self.abort(self.ending)
         else:
             self.transport.loseConnection()
 
