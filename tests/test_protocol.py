@@ -526,6 +526,18 @@ class FlushTests(NetworkTestCase):
         self.client.protocol.resumeProducing()
         self.assertEqual(self.quiet(), b"ABC")
 
+    def test_slowReader(self) -> None:
+        """
+        What moves towards the client does not put off the answer.
+        """
+        client = self.connect(idleTimeout=1.0)
+        self.assertEqual(len(self.say(client, b"a" * 99 + b"\nb")), 100)
+        client.protocol.transport.write(b"c" * 100)
+        self.network.wait(0.5)
+        client.receive(10)
+        self.network.wait(0.5)
+        self.assertEqual(client.receive(), b"c" * 90 + b"B")
+
     def test_closed(self) -> None:
         """
         When the connection is lost, so is the timer.

@@ -75,8 +75,9 @@ class UpperProtocol(BlockReceiver):
     @ivar bytesOut: how many bytes it has been answered.
     @ivar undelivered: how many of these could not be delivered; known when the
         connection is lost.
-    @ivar lastMoved: when something was last known to move, either way, in the
-        seconds of the factory's clock; kept only if the factory has a clock.
+    @ivar lastHeard: when the client was last heard, in the seconds of the
+        factory's clock; kept only if the factory has a clock.
+    @ivar lastMoved: when something was last known to move, either way; likewise.
     @ivar unacknowledged: how many bytes the client's system had not
         acknowledged when the factory last asked.
     @ivar ending: why our side has ended; empty while it has not.
@@ -95,6 +96,7 @@ class UpperProtocol(BlockReceiver):
     bytesIn = 0
     bytesOut = 0
     undelivered = 0
+    lastHeard = 0.0
     lastMoved = 0.0
     unacknowledged = 0
     ending = ""
@@ -123,7 +125,7 @@ class UpperProtocol(BlockReceiver):
         self.bytesIn += len(data)
         clock = self.factory.clock
         if clock is not None:
-            self.lastMoved = clock.seconds()
+            self.lastHeard = self.lastMoved = clock.seconds()
         if len(data) > SMALL_READ // 2:
             self.transport.bufferSize = LARGE_READ
         super().dataReceived(data)
@@ -310,7 +312,7 @@ class UpperProtocol(BlockReceiver):
         clock, flushAfter = self.factory.clock, self.factory.flushAfter
         assert clock is not None and flushAfter is not None
         self._timer = None
-        wait = self.lastMoved + flushAfter - clock.seconds()
+        wait = self.lastHeard + flushAfter - clock.seconds()
         if wait > 0:
             self._timer = clock.callLater(wait, self._whenQuiet)
         elif not self.line_mode:
