@@ -306,13 +306,15 @@ class ErrorTests(SynchronousTestCase):
 
     def test_smallReads(self) -> None:
         """
-        Whoever sends broken lines is read in small pieces.
+        A connection is read in small pieces, until it fills one; and again
+        after a broken line.
         """
         client = MemoryNetwork().connect(UpperFactory())
-        client.protocol.dataReceived(b"a\n")
-        self.assertEqual(client.transport.bufferSize, LARGE_READ)
-        client.protocol.dataReceived(b"\xff\n")
-        self.assertEqual(client.transport.bufferSize, SMALL_READ)
+        sizes = []
+        for data in [b"", b"a\n", b"a" * (SMALL_READ // 2) + b"\n", b"\xff\n"]:
+            client.protocol.dataReceived(data)
+            sizes.append(client.transport.bufferSize)
+        self.assertEqual(sizes, [SMALL_READ, SMALL_READ, LARGE_READ, SMALL_READ])
 
 
 class NetworkTestCase(SynchronousTestCase):

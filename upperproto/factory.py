@@ -289,6 +289,7 @@ class UpperFactory(ServerFactory):
         C{idleTimeout} late, but never early.
         """
         assert self.idleTimeout is not None
+        self._sweepCall = None
         now = self.getClock().seconds()
         nextDeadline = now + self.idleTimeout / 4
         for protocol in list(self.connections):
@@ -304,8 +305,9 @@ class UpperFactory(ServerFactory):
             else:
                 idle = f"idle for {self.idleTimeout:g} s"
                 protocol.finish(idle, error=idle)
-        # Deadlines that lie close together are met by one sweep.
-        self._sweepAfter(max(nextDeadline - now, self.idleTimeout / 100))
+        if self.connections:
+            # Deadlines that lie close together are met by one sweep.
+            self._sweepAfter(max(nextDeadline - now, self.idleTimeout / 100))
 
 
 def _name(protocol: UpperProtocol) -> str:

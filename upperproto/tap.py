@@ -5,7 +5,7 @@ C{twistd -n upper}: words on a command line become a service.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from ipaddress import ip_network
 from math import inf
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -35,7 +35,9 @@ def _number(option: str, least: int, most: int = sys.maxsize) -> Callable[[str],
         if word.isascii() and word.isdigit() and least <= int(word) <= most:
             return int(word)
         bounds = f"at least {least}" if most == sys.maxsize else f"{least} to {most}"
-        raise ValueError(f"--{option} takes a whole number, {bounds}, not {word!r}")
+        raise usage.UsageError(
+            f"--{option} takes a whole number, {bounds}, not {word!r}"
+        )
 
     return coerce
 
@@ -55,7 +57,7 @@ def _seconds(option: str, never: bool = True) -> Callable[[str], float | None]:
         if 0 < seconds < inf or (seconds == 0 and not never):
             return seconds
         alternative = " or 'never'" if never else ""
-        raise ValueError(f"--{option} takes seconds{alternative}, not {word!r}")
+        raise usage.UsageError(f"--{option} takes seconds{alternative}, not {word!r}")
 
     return coerce
 
@@ -68,7 +70,7 @@ def _oneOf(option: str, *words: str) -> Callable[[str], str]:
     def coerce(word: str) -> str:
         if word in words:
             return word
-        raise ValueError(f"--{option} takes {' or '.join(words)}, not {word!r}")
+        raise usage.UsageError(f"--{option} takes {' or '.join(words)}, not {word!r}")
 
     return coerce
 
@@ -133,6 +135,23 @@ class Options(usage.Options):
         super().__init__()
         self["listen"] = []
         self["proxy-from"] = []
+
+    def parseOptions(self, options: Sequence[str] | None = None) -> None:
+        """
+        Parse the words of a command line.
+
+        @param options: the words; by default, those of this process.
+        @raise CannotStart: for bad ones, under C{twistd} or C{twist}. After a
+            usage error C{twistd} prints all of its own options before it says
+            what is wrong, and that of Twisted 24.3 ends with status 0.
+        @raise UsageError: likewise, by themselves.
+        """
+        try:
+            super().parseOptions(options)
+        except usage.UsageError as error:
+            if self.parent is None:
+                raise
+            raise CannotStart(f"upper: {error} (see --help)") from error
 
     def opt_listen(self, endpoint: str) -> None:
         """Endpoint string to listen on, in place of port and interface; repeatable."""
