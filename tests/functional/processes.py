@@ -11,6 +11,7 @@ import signal
 import socket
 import struct
 import subprocess
+import sys
 import sysconfig
 import tempfile
 import threading
@@ -101,6 +102,27 @@ def allowDescriptors(needed: int) -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
 
 
+# Set where the coverage of the processes that we start is measured.
+_MEASURING = "COVERAGE_PROCESS_START"
+
+# A twistd that a signal has ended ends itself by this signal, too, and so never
+# comes to where Python ends and coverage is written.
+_MEASURED = """
+import coverage, os, runpy, sys
+
+kill = os.kill
+
+def killMeasured(pid, number):
+    if pid == os.getpid():
+        coverage.Coverage.current().save()
+    kill(pid, number)
+
+os.kill = killMeasured
+del sys.argv[0]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+
 class Server:
     """
     A C{twistd -n upper} of its own, on a port that the system hands out.
@@ -134,7 +156,9 @@ class Server:
         if not {"--listen", "-l", "--port", "-p"}.intersection(options):
             options = ("--port", "0", *options)
         program, *itsOptions = runner
-        self._arguments = [*command, script(program), *itsOptions, "upper", *options]
+        measured = [sys.executable, "-c", _MEASURED] if _MEASURING in os.environ else []
+        twisted = [*measured, script(program), *itsOptions]
+        self._arguments = [*command, *twisted, "upper", *options]
         self._descriptors = descriptors
 
     def __enter__(self) -> Server:
