@@ -603,6 +603,39 @@ class DrainTests(FactoryTestCase):
         self.assertEqual(client.receive(), b"B")
         self.assertTrue(client.ended)
 
+    def test_busy(self) -> None:
+        """
+        A busy one is served until it goes quiet.
+        """
+        client = self.connect()
+        drained = self.drain()
+        for _ in range(50):
+            self.network.wait(QUIET * 0.75)
+            self.assertEqual(self.say(client, b"abc\n"), b"ABC\n")
+        self.assertFalse(client.ended)
+        self.network.wait(2 * QUIET)
+        self.assertTrue(client.ended)
+        self.leave(client)
+        self.gone(drained)
+
+    def test_busyServer(self) -> None:
+        """
+        Nobody is taken for quiet because the server had no time to listen: a
+        check that comes late is not followed too soon by the next one.
+        """
+        client = self.connect()
+        self.drain()
+        client.send(b"abc\n")
+        # For so long it has been busy in the turn that reads this.
+        self.network.rightNow += QUIET * 1.95
+        client.transport.doRead()
+        self.network.turn()
+        self.assertEqual(client.receive(), b"ABC\n")
+        self.network.wait(QUIET * 0.95)
+        self.assertFalse(client.ended)
+        self.network.wait(QUIET)
+        self.assertTrue(client.ended)
+
     def test_notTaken(self) -> None:
         """
         One that has not taken its answers is not quiet, and gets them all.
@@ -622,6 +655,43 @@ class DrainTests(FactoryTestCase):
         self.gone(drained)
         self.assertEqual(client.received, client.sent.upper())
         self.assertEqual(client.protocol.undelivered, 0)
+
+    def test_deadline(self) -> None:
+        """
+        When the time is up, one that is still busy gets whole answers to what
+        has been read, and the end. What it goes on to say is thrown away, and
+        nothing is reset while it does.
+        """
+        client = self.connect()
+        drained = self.drain(10)
+        while self.network.seconds() < 10 - QUIET:
+            self.network.wait(QUIET / 2)
+            self.say(client, b"abc\nd")
+        self.assertFalse(client.ended)
+        self.network.wait(QUIET)
+        self.network.turn()
+        lines = client.sent.count(b"\n")
+        self.assertEqual(client.received.count(b"\n"), lines)
+        self.assertTrue(client.received.endswith(b"\n"))
+        self.assertTrue(client.ended)
+        self.assertEqual(self.say(client, b"abc\n"), b"")
+        self.assertFalse(client.socket.cut)
+        self.leave(client)
+        self.gone(drained)
+
+    def test_deadlineOfAStream(self) -> None:
+        """
+        One that does not even end then is cut off L{CLOSING} seconds later.
+        """
+        client = self.connect()
+        drained = self.drain(10)
+        while self.network.seconds() < 10 + CLOSING - QUIET:
+            self.network.wait(QUIET / 2)
+            self.say(client, b"abc\n")
+        self.assertFalse(client.socket.closed)
+        self.network.wait(QUIET)
+        self.assertTrue(client.socket.cut)
+        self.gone(drained)
 
     def test_deadlineWithoutReading(self) -> None:
         """

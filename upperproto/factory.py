@@ -209,18 +209,23 @@ class UpperFactory(ServerFactory):
         self._drained = drained = Deferred[None]()
         clock = self.getClock()
         deadline = clock.seconds() + seconds
-        heard: dict[UpperProtocol, int] = {}
+        # How much each client has said, and when that was first seen: after a
+        # check that comes late, because the service is busy, the next is near.
+        heard: dict[UpperProtocol, tuple[int, float]] = {}
 
         def finishQuiet() -> None:
-            late = clock.seconds() - deadline
+            now = clock.seconds()
+            late = now - deadline
             if late >= CLOSING:
                 self.abort("the drain time is up")
             for protocol in list(self.connections):
-                quiet = heard.get(protocol) == protocol.bytesIn
-                heard[protocol] = protocol.bytesIn
+                said, since = heard.get(protocol, (-1, now))
+                if said != protocol.bytesIn:
+                    since = now
+                heard[protocol] = (protocol.bytesIn, since)
                 if protocol.ending:
                     continue
-                quiet = quiet and not eager.unsent(protocol.transport)
+                quiet = now - since >= QUIET and not eager.unsent(protocol.transport)
                 if quiet or late >= 0:
                     protocol.finish("the service is shutting down", midway=not quiet)
 
