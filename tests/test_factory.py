@@ -435,6 +435,20 @@ class IdleTests(FactoryTestCase):
         self.network.wait(125)
         self.assertEqual(client.receive(), b"ABC\nerror: idle for 100 s\n")
 
+    def test_flush(self) -> None:
+        """
+        An answer that quiet has brought is a movement, too.
+        """
+        self.serve(idleTimeout=100, flushAfter=80)
+        client = self.connect()
+        self.say(client, b"abc")
+        self.network.wait(80)
+        self.assertEqual(client.receive(), b"ABC")
+        self.network.wait(99)
+        self.assertEqual(client.receive(), b"")
+        self.network.wait(26)
+        self.assertEqual(client.receive(), b"\nerror: idle for 100 s\n")
+
     def test_notReading(self) -> None:
         """
         A client that does not read is cut off, although it is still owed

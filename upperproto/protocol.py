@@ -322,6 +322,7 @@ class UpperProtocol(BlockReceiver):
             part, incomplete = splitComplete(self.clearLineBuffer())
             if part:
                 self._answerPart(part)
+                self.lastMoved = clock.seconds()
             self._keep(incomplete)
 
     def _whenLingered(self) -> None:
