@@ -102,6 +102,30 @@ def allowDescriptors(needed: int) -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
 
 
+def failToStart(*options: str) -> str:
+    """
+    Start a server that cannot start.
+
+    @param options: of C{upper}.
+    @return: the last line that it printed.
+    @raise AssertionError: if it did start, or ended with the wrong status.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        ended = subprocess.run(
+            [script("twistd"), "--nodaemon", "--pidfile=", "upper", *options],
+            cwd=folder,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            timeout=PATIENCE,
+            check=False,
+        )
+    said = ended.stdout.decode()
+    assert ended.returncode == 1, said
+    assert "Traceback" not in said, said
+    return said.splitlines()[-1]
+
+
 # Set where the coverage of the processes that we start is measured.
 _MEASURING = "COVERAGE_PROCESS_START"
 

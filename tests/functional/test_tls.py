@@ -16,7 +16,7 @@ from twisted.internet import endpoints
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.authority import Authority
-from tests.functional.processes import PATIENCE, Server, eventually, script
+from tests.functional.processes import PATIENCE, Server, eventually, failToStart
 from tests.functional.ways import CutOff, TLSClient, TLSWay
 
 
@@ -247,21 +247,5 @@ class TLSTests(SynchronousTestCase):
             (("--listen", "ssl:0:privateKey=/none"), "No such file or directory"),
         ]:
             for workers in ("1", "2"):
-                self.assertCannotStart(message, *options, "--workers", workers)
-
-    def assertCannotStart(self, message: str, *options: str) -> None:
-        """
-        Assert that a server does not start, and says why in its last line.
-        """
-        server = subprocess.run(
-            [script("twistd"), "--nodaemon", "--pidfile=", "upper", *options],
-            cwd=self.way.folder,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            timeout=PATIENCE,
-            check=False,
-        )
-        said = server.stdout.decode()
-        self.assertEqual(server.returncode, 1, said)
-        self.assertIn(message, said.splitlines()[-1])
-        self.assertNotIn("Traceback", said)
+                said = failToStart(*options, "--workers", workers)
+                self.assertIn(message, said)
