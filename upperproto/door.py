@@ -24,8 +24,8 @@ from twisted.python.failure import Failure
 if TYPE_CHECKING:
     from upperproto.factory import UpperFactory
 
-# How many seconds a client may take to show what is asked of it. HAProxy and
-# nginx wait five and sixty; a TLS handshake takes two round trips.
+# How many seconds a client may take to show what is asked of it. A PROXY header
+# comes with the connection, and a TLS handshake takes two round trips.
 PATIENCE = 10.0
 
 
