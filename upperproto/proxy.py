@@ -161,9 +161,8 @@ class ProxyFactory(DoorFactory):
         return super().buildProtocol(addr)
 
     def _trusts(self, host: str) -> bool:
-        # The scope of a link-local address is of no account here, and an IPv6
-        # socket has IPv4 clients under addresses such as ::ffff:127.0.0.1.
-        address = ipaddress.ip_address(host.partition("%")[0])
+        address = ipaddress.ip_address(host)
+        # An IPv6 socket has IPv4 clients under addresses such as ::ffff:127.0.0.1.
         if isinstance(address, ipaddress.IPv6Address):
             address = address.ipv4_mapped or address
         return any(address in network for network in self._trusted)
