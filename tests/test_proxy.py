@@ -7,6 +7,7 @@ from __future__ import annotations
 import socket
 import struct
 from ipaddress import ip_network
+from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -205,6 +206,21 @@ class ProxyFactoryTests(SynchronousTestCase):
             again.receive(), b"error: too many connections from 192.0.2.1\n"
         )
         self.assertEqual(other.receive(), b"HELLO\n")
+
+    def test_abort(self) -> None:
+        """
+        What comes with the header of a client that is cut off at once is not
+        taken for answered.
+        """
+        self.service.maxConnections, self.service.maxTurnedAway = 0, 1
+        self.connect().send(HEADERS[0][0])
+        self.network.turn()
+        client = self.connect()
+        door: Any = client.protocol
+        client.send(HEADERS[1][0] + b"hello\n")
+        self.network.turn()
+        self.assertTrue(client.socket.cut)
+        self.assertEqual((door.inner.bytesIn, door.inner.bytesOut), (6, 0))
 
     def test_noHeader(self) -> None:
         """

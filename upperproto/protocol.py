@@ -235,6 +235,8 @@ class UpperProtocol(BlockReceiver):
         self.ending = self.ending or why
         self.factory.outbox.flush()
         self.undelivered = eager.unacknowledged(self.transport)
+        # A door may still hand on what has come with the PROXY header.
+        self.setRawMode()
         self.transport.abortConnection()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
