@@ -132,6 +132,16 @@ class DoorTests(SynchronousTestCase):
         self.assertEqual(self.refusals.conversations, 0)
         self.assertEqual(self.service.arriving, {})
 
+    def test_refusedOnce(self) -> None:
+        """
+        Who has been refused, or has gone, is not refused again.
+        """
+        client = self.connect()
+        door = client.protocol
+        door.refuse("one reason")
+        door.refuse("another reason")
+        self.assertEqual(self.refusals.refusals, ["one reason"])
+
     def test_late(self) -> None:
         """
         Who shows nothing in time is cut off.

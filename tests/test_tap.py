@@ -4,6 +4,7 @@ Tests for L{upperproto.tap}.
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 from twisted.internet.testing import MemoryReactorClock
@@ -226,3 +227,13 @@ class MakeServiceTests(SynchronousTestCase):
         """
         makeService(parse("--proxy-protocol"), self.reactor)
         self.assertEqual(self.fitted, [(10000, True)])
+
+    def test_noTLS(self) -> None:
+        """
+        TLS without the packages that it needs ends the process with one message,
+        which says what to install.
+        """
+        self.patch(sys, "modules", {**sys.modules, "upperproto.certificates": None})
+        with self.assertRaises(CannotStart) as caught:
+            makeService(parse("--tls-cert", "c"), self.reactor)
+        self.assertIn("pip install 'upperproto[tls]'", str(caught.exception))

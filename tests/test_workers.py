@@ -5,12 +5,15 @@ Tests for L{upperproto.workers} and L{upperproto.worker}.
 from __future__ import annotations
 
 import socket
+from typing import Any
 
-from twisted.internet.error import CannotListenError
+from twisted.internet.error import CannotListenError, ConnectionDone
 from twisted.internet.protocol import Factory
 from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 
+from upperproto import worker
+from upperproto.worker import ParentWatch
 from upperproto.workers import SharedSockets
 
 
@@ -58,9 +61,64 @@ class SharedSocketsTests(SynchronousTestCase):
         self.assertEqual(caught.exception.port, port)
         self.assertEqual(second.sockets, [])
 
+    def test_tls(self) -> None:
+        """
+        TLS is the workers': its port is bound like any other.
+        """
+        shared = self.share()
+        shared.listenSSL(0, Factory(), object(), backlog=7, interface="127.0.0.1")
+        self.assertEqual(len(shared.sockets[0]), 3)
+
+    def test_inherited(self) -> None:
+        """
+        A socket that was inherited is accepted from by all workers.
+        """
+        bound = socket.socket()
+        self.addCleanup(bound.close)
+
+        class StubPort:
+            socket = bound
+
+            def stopReading(self) -> None:
+                reading.append(False)
+
+            def stopListening(self) -> None:
+                reading.append(False)
+
+        reading: list[bool] = []
+        reactor: Any = MemoryReactorClock()
+        reactor.adoptStreamPort = lambda *arguments: StubPort()
+        shared = SharedSockets(3, reactor)
+        shared.adoptStreamPort(bound.fileno(), socket.AF_INET, Factory())
+        self.assertEqual(shared.sockets, [[bound] * 3])
+        self.assertEqual(reading, [False])
+        shared.close()
+        self.assertEqual(reading, [False, False])
+        self.assertEqual(bound.fileno(), -1)
+
     def test_noSuchInterface(self) -> None:
         """
         An address that is none is an error.
         """
         with self.assertRaises(CannotListenError):
             self.share().listenTCP(0, Factory(), interface="no.such.host.invalid")
+
+
+class ParentWatchTests(SynchronousTestCase):
+    """
+    Tests for L{ParentWatch}.
+    """
+
+    def test_end(self) -> None:
+        """
+        Only the end of what the parent may say is its end.
+        """
+        watch = ParentWatch(MemoryReactorClock())
+        said = [b"x", b""]
+
+        class System:
+            read = staticmethod(lambda descriptor, size: said.pop(0))
+
+        self.patch(worker, "os", System)
+        self.assertIsNone(watch.doRead())
+        self.assertIsInstance(watch.doRead(), ConnectionDone)
