@@ -272,6 +272,60 @@ class FilterTests(SynchronousTestCase):
             said = f"upper-client: standard {name} is closed\n"
             self.assertEnded(result, 1, b"", said)
 
+    def test_closedError(self) -> None:
+        """
+        Where standard error is closed, the status alone tells.
+        """
+        for redirection in ["2>&-", "2>/dev/full"]:
+            result = subprocess.run(
+                ["sh", "-c", f'exec "$0" --port x {redirection}', CLIENT],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                timeout=PATIENCE,
+            )
+            self.assertEqual((result.returncode, result.stdout), (2, b""))
+
+    def test_helpThatNobodyReads(self) -> None:
+        """
+        Help into a pipe that is closed is quiet, and into a full disk an error.
+        """
+        reader, writer = os.pipe()
+        os.close(reader)
+        for output, ended in [
+            (writer, (0, b"")),
+            (
+                os.open("/dev/full", os.O_WRONLY),
+                (
+                    1,
+                    b"upper-client: cannot write standard output: No space left on"
+                    b" device\n",
+                ),
+            ),
+        ]:
+            self.addCleanup(os.close, output)
+            result = subprocess.run(
+                [CLIENT, "--help"],
+                stdout=output,
+                stderr=subprocess.PIPE,
+                timeout=PATIENCE,
+            )
+            self.assertEqual((result.returncode, result.stderr), ended)
+
+    def test_ignoredInterrupt(self) -> None:
+        """
+        Whoever has it ignore SIGINT, as a shell does in the background, is not
+        overruled.
+        """
+        ignore = ["sh", "-c", 'trap "" INT; exec "$0" "$@"']
+        with Server() as server:
+            result = subprocess.run(
+                [*ignore, CLIENT, "--port", str(server.port)],
+                input=b"abc\n",
+                capture_output=True,
+                timeout=PATIENCE,
+            )
+        self.assertEqual((result.returncode, result.stdout), (0, b"ABC\n"))
+
     def test_descriptorsAreLeftAlone(self) -> None:
         """
         No flag of the inherited descriptors is changed, not even for a while.
