@@ -6,12 +6,13 @@ from __future__ import annotations
 
 import sys
 from typing import Any
+from unittest.mock import patch
 
 from twisted.internet.testing import MemoryReactorClock
 from twisted.python import usage
 from twisted.trial.unittest import SynchronousTestCase
 
-from upperproto import tap
+from upperproto import tap, workers
 from upperproto.factory import UpperFactory
 from upperproto.listeners import CannotStart
 from upperproto.service import UpperService
@@ -127,6 +128,7 @@ class OptionsTests(SynchronousTestCase):
         listen = {
             "5001": "tcp:5001:backlog=7",
             "tcp:0": "tcp:0:backlog=7",
+            "tcp6:0": "tcp6:0:backlog=7",
             "unix:/s:mode=600": "unix:/s:mode=600:backlog=7",
             "tcp:1:backlog=3": "tcp:1:backlog=3",
             "systemd:domain=INET:index=0": "systemd:domain=INET:index=0",
@@ -134,6 +136,26 @@ class OptionsTests(SynchronousTestCase):
         words = [word for each in listen for word in ("-l", each)]
         options = parse("--backlog", "7", *words)
         self.assertEqual(options.endpoints(), list(listen.values()))
+
+    def test_listenAlone(self) -> None:
+        """
+        Port and interface are of no account then.
+        """
+        options = parse("-p", "1", "-i", "::", "-l", "2")
+        self.assertEqual(options.endpoints(), ["tcp:2:backlog=1024"])
+
+    def test_help(self) -> None:
+        """
+        The help names each option, and its default where it has one.
+        """
+        explained = " ".join(str(Options()).split())
+        parameters: list[Any] = Options.optParameters
+        for option, _, default, *_ in parameters:
+            self.assertIn(f"--{option}=", explained)
+            if default is not None:
+                self.assertIn(f"[default: {default}]", explained)
+        for option in ("listen", "proxy-from", "proxy-protocol", "version"):
+            self.assertIn(f"--{option}", explained)
 
     def test_ipv6(self) -> None:
         """
@@ -221,19 +243,58 @@ class MakeServiceTests(SynchronousTestCase):
         self.assertIsInstance(service, Workers)
         self.assertEqual(self.factories, [])
 
+    def test_share(self) -> None:
+        """
+        Each of them gets its share of the caps, and at least one client.
+        """
+        shares: list[dict[str, Any]] = []
+
+        def make(number: int, share: dict[str, Any], *rest: Any) -> None:
+            shares.append({"number": number, **share})
+
+        self.patch(workers, "Workers", make)
+        for words in (
+            ("--max-connections", "11", "--max-per-peer", "7"),
+            ("--max-connections", "1", "-l", "systemd:domain=INET:index=0", "-l", "2"),
+        ):
+            makeService(parse("--workers", "3", *words), self.reactor)
+        names = ("number", "workers", "max-connections", "max-per-peer", "listen")
+        self.assertEqual(
+            [[share[name] for name in names] for share in shares],
+            [[3, 1, 3, 2, []], [3, 1, 1, None, ["tcp:0", "2"]]],
+        )
+
+    def test_globalReactor(self) -> None:
+        """
+        Without a reactor, the global one tells the time.
+        """
+        from twisted.internet import reactor
+
+        makeService(parse())
+        self.assertIs(self.factories[0].clock, reactor)
+
+    def test_tls(self) -> None:
+        """
+        Files that are of no use end the process with one message, as do
+        packages that are missing.
+        """
+        options = parse("--tls-cert", "/nowhere/to/be/found")
+        with self.assertRaises(CannotStart) as caught:
+            makeService(options, self.reactor)
+        self.assertIn("/nowhere/to/be/found", str(caught.exception))
+        with (
+            patch.dict(sys.modules, {"upperproto.certificates": None}),
+            self.assertRaises(CannotStart) as caught,
+        ):
+            makeService(options, self.reactor)
+        self.assertIn("pip install 'upperproto[tls]'", str(caught.exception))
+
     def test_doors(self) -> None:
         """
         A service with a door needs descriptors for those who wait at it.
         """
         makeService(parse("--proxy-protocol"), self.reactor)
-        self.assertEqual(self.fitted, [(10000, True)])
-
-    def test_noTLS(self) -> None:
-        """
-        TLS without the packages that it needs ends the process with one message,
-        which says what to install.
-        """
-        self.patch(sys, "modules", {**sys.modules, "upperproto.certificates": None})
-        with self.assertRaises(CannotStart) as caught:
-            makeService(parse("--tls-cert", "c"), self.reactor)
-        self.assertIn("pip install 'upperproto[tls]'", str(caught.exception))
+        makeService(
+            parse("--proxy-protocol", "--proxy-from", "192.0.2.0/24"), self.reactor
+        )
+        self.assertEqual(self.fitted, [(10000, True)] * 2)

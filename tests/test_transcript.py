@@ -137,6 +137,22 @@ class TranscriptTests(SynchronousTestCase):
             Transcript().opened("192.0.2.1:1234")
         self.assertEqual(self.texts(events), ["Connection from 192.0.2.1:1234"])
 
+    def test_refused(self) -> None:
+        """
+        So are one that does not come in, and one that may have been cut short.
+        """
+        with capturedLogs() as events:
+            Transcript().refused("192.0.2.1:1234", "no password")
+            Transcript().cutShort("192.0.2.1:1234")
+        self.assertEqual(
+            self.texts(events),
+            [
+                "Connection from 192.0.2.1:1234 refused: no password",
+                "Connection from 192.0.2.1:1234 ended without a TLS close_notify:"
+                " somebody on the way may have cut it short",
+            ],
+        )
+
     def test_closed(self) -> None:
         """
         One that closes is logged with all that is known of it, in fields.
