@@ -36,12 +36,9 @@ def splitComplete(data: bytes) -> tuple[bytes, bytes]:
     @return: the complete characters, and the up to three bytes of the one
         that is still incomplete.
     """
-    # A character has at most four bytes, so one that is incomplete starts
-    # within the last three.
+    # A character has at most four bytes, so one that is incomplete starts within
+    # the last three. What stands before it there makes no difference.
     decoder = getincrementaldecoder("utf-8")("replace")
-    start = max(0, len(data) - 3)
-    while start < len(data) and data[start] & 0xC0 == 0x80:
-        start += 1
-    decoder.decode(data[start:])
+    decoder.decode(data[-3:])
     incomplete, _ = decoder.getstate()
     return data[: len(data) - len(incomplete)], incomplete
