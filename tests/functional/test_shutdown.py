@@ -118,6 +118,8 @@ class DrainTests(SynchronousTestCase):
                         ask(number)
                         number += 1
 
+                # What still waits to be accepted is reset.
+                ask(0)
                 asking.set()
                 thread = threading.Thread(target=keepBusy, daemon=True)
                 thread.start()

@@ -18,7 +18,13 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.functional.processes import PATIENCE, Server, eventually, receiveAll
+from tests.functional.processes import (
+    PATIENCE,
+    Server,
+    eventually,
+    receiveAll,
+    serveDuring,
+)
 
 
 def children(server: Server) -> list[int]:
@@ -52,9 +58,7 @@ class WorkersTests(SynchronousTestCase):
         """
         Start two workers, and wait for both.
         """
-        # enterContext came with Python 3.11.
-        server = Server("--workers", "2", *options).__enter__()
-        self.addCleanup(server.__exit__, None, None, None)
+        server = serveDuring(self, Server("--workers", "2", *options))
         for number in [1, 2]:
             server.waitFor(rf"\[worker {number}\] UpperFactory starting on")
         return server
@@ -97,6 +101,8 @@ class WorkersTests(SynchronousTestCase):
             idle.sendall(b"hello\n")
             self.assertEqual(idle.recv(100), b"HELLO\n")
             busy.sendall(b"x")
+            # What still waits to be accepted is reset.
+            eventually(lambda: server.log().count("Connection from") == 2, "both")
             os.kill(server.process.pid, signal.SIGTERM)
             server.waitFor("Received SIGTERM")
             busy.sendall(b"y\n")
@@ -120,6 +126,8 @@ class WorkersTests(SynchronousTestCase):
 
             sending = threading.Thread(target=sendMuch)
             sending.start()
+            # What still waits to be accepted is reset.
+            server.waitFor("Connection from")
             os.kill(server.process.pid, signal.SIGINT)
             server.waitFor(r"Draining: 1 connections left, [1-9]\d* bytes unsent")
             os.kill(server.process.pid, signal.SIGINT)
