@@ -125,6 +125,16 @@ class ListenerTests(SynchronousTestCase):
             "upper: Couldn't listen on 127.0.0.1:5000: Address in use.",
         )
 
+    def test_undecided(self) -> None:
+        """
+        An endpoint that does not know yet whether it can listen is refused: the
+        process would stay, and listen on nothing.
+        """
+        listener = self.listener(StubEndpoint(Deferred()))
+        with self.assertRaises(CannotStart) as caught:
+            listener.startService()
+        self.assertIn("does not know at once", str(caught.exception))
+
     def test_stop(self) -> None:
         """
         It has stopped when its port has.

@@ -12,7 +12,7 @@ from typing import Any
 
 from twisted.application.service import Service
 from twisted.internet import tcp, unix
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred, maybeDeferred, succeed
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.interfaces import (
     IDelayedCall,
@@ -60,6 +60,25 @@ def endpointFrom(reactor: Any, description: str) -> IStreamServerEndpoint:
         return endpoint
     except Exception as error:
         raise CannotStart(f"upper: not an endpoint: {description}: {error}") from error
+
+
+def listen(endpoint: IStreamServerEndpoint, factory: IProtocolFactory) -> Any:
+    """
+    Listen on an endpoint, now or not at all.
+
+    @param endpoint: where. It must know at once whether it can.
+    @param factory: what serves the connections.
+    @return: the port.
+    @raise Exception: what keeps it from listening.
+    """
+    results: list[Any] = []
+    maybeDeferred(endpoint.listen, factory).addBoth(results.append)
+    if not results:
+        raise RuntimeError("the endpoint does not know at once whether it can listen")
+    [result] = results
+    if isinstance(result, Failure):
+        result.raiseException()
+    return result
 
 
 class InheritedUNIXPort(unix.Port):
@@ -198,12 +217,15 @@ class Listener(Service):
         @raise CannotStart: where the system refuses.
         """
         super().privilegedStartService()
-        failures: list[Any] = []
-        listening = self._endpoint.listen(self._factory)
-        listening.addCallbacks(self._listen, failures.append)
-        if failures:
-            reason = failures[0].getErrorMessage()
-            raise CannotStart(f"upper: {reason}") from failures[0].value
+        try:
+            port = listen(self._endpoint, self._factory)
+        except Exception as error:
+            raise CannotStart(f"upper: {error}") from error
+        self._port = port
+        if isinstance(port, tcp.Port):
+            self._doRead = port.doRead
+            # abortConnection replaces a method of a transport likewise.
+            port.doRead = self._accept  # type: ignore[method-assign]
 
     def startService(self) -> None:
         """
@@ -228,13 +250,6 @@ class Listener(Service):
         port, self._port = self._port, None
         stopped: Deferred[None] | None = port.stopListening()
         return succeed(None) if stopped is None else stopped
-
-    def _listen(self, port: Any) -> None:
-        self._port = port
-        if isinstance(port, tcp.Port):
-            self._doRead = port.doRead
-            # abortConnection replaces a method of a transport likewise.
-            port.doRead = self._accept  # type: ignore[method-assign]
 
     def _accept(self) -> None:
         """

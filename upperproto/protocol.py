@@ -245,11 +245,9 @@ class UpperProtocol(BlockReceiver):
         """
         self._cancelTimer()
         self.undelivered = max(self.undelivered, eager.unsent(self.transport))
-        if reason.check(ConnectionDone):
-            why = self.ending or "closed by the client"
-        else:
-            why = self.ending or "cut off"
-        self.factory.closed(self, why)
+        done = reason.check(ConnectionDone)
+        why = "closed by the client" if done else "cut off"
+        self.factory.closed(self, self.ending or why)
 
     def _answerLine(self, line: bytes) -> bytes:
         """

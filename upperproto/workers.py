@@ -19,18 +19,17 @@ from typing import Any
 
 from twisted.application.service import Service
 from twisted.internet.abstract import isIPv6Address
-from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.defer import Deferred
 from twisted.internet.error import CannotListenError, ProcessExitedAlready
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.protocol import Factory
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
-from twisted.python.failure import Failure
 from twisted.runner.procmon import ProcessMonitor
 from zope.interface import implementer
 
 from upperproto import outlet, systemd
-from upperproto.listeners import CannotStart, Inheriting, endpointFrom
+from upperproto.listeners import CannotStart, Inheriting, endpointFrom, listen
 from upperproto.signals import onSecondSignal
 
 # Where a worker finds its sockets, beside its standard streams.
@@ -224,13 +223,13 @@ class Workers(Service):
         """
         super().privilegedStartService()
         for number, (description, endpoint) in enumerate(self._endpoints):
-            failures: list[Failure] = []
-            listening = maybeDeferred(endpoint.listen, _Nobody())
-            listening.addErrback(failures.append)
-            if failures and failures[0].check(CannotListenError, OSError):
-                reason = failures[0].getErrorMessage()
-                raise CannotStart(f"upper: {reason}") from failures[0].value
-            # It asked the reactor for something that is not a socket to share.
+            try:
+                listen(endpoint, _Nobody())
+            except (CannotListenError, OSError) as error:
+                raise CannotStart(f"upper: {error}") from error
+            except Exception:
+                # It wants more of a reactor than sockets, as the next lines say.
+                pass
             if len(self._shared.sockets) == number:
                 raise CannotStart(f"upper: workers cannot share {description}")
 

@@ -16,11 +16,13 @@ import sysconfig
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 from unittest import SkipTest
+
+from twisted.trial.unittest import SynchronousTestCase
 
 # Nothing here takes a tenth of this; a test that waits so long has failed.
 PATIENCE = 60.0
@@ -365,3 +367,34 @@ class Server:
         """
         text = Path(f"/proc/{self.process.pid}/stat").read_text()
         return text.rpartition(")")[2].split()
+
+
+def serveDuring(test: SynchronousTestCase, server: Server) -> Server:
+    """
+    Start a server that ends with a test. (C{enterContext} is of Python 3.11.)
+
+    @param test: the test.
+    @param server: a server that has not been started.
+    @return: the server.
+    """
+    server.__enter__()
+    test.addCleanup(server.__exit__, None, None, None)
+    return server
+
+
+def fillIn(name: str, folder: Path, places: Mapping[str, str]) -> str:
+    """
+    Write an example of the documentation with the addresses of a test.
+
+    @param name: the example's.
+    @param folder: where to write it.
+    @param places: for what stands in the example, once, what is to stand there.
+    @return: the path of what was written.
+    """
+    text = (EXAMPLES / name).read_text(encoding="utf-8")
+    for example, ours in places.items():
+        assert text.count(example) == 1, example
+        text = text.replace(example, ours)
+    path = folder / name
+    path.write_text(text, encoding="utf-8")
+    return str(path)

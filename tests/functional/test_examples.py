@@ -15,10 +15,9 @@ from urllib.request import urlopen
 from twisted.internet.testing import StringTransport
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.functional.processes import PATIENCE, Server, receiveAll, script
+from tests.functional.processes import EXAMPLES, PATIENCE, Server, receiveAll, script
 
-DOCS = Path(__file__).parents[2] / "docs"
-EXAMPLES = DOCS / "examples"
+DOCS = EXAMPLES.parent
 
 # A program that wraps our factory.
 WRAPPED = """

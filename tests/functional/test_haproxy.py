@@ -15,11 +15,12 @@ from unittest import skipUnless
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.functional.processes import (
-    EXAMPLES,
     PATIENCE,
     Server,
     eventually,
+    fillIn,
     receiveAll,
+    serveDuring,
 )
 from tests.functional.ways import TLSClient, TLSWay
 
@@ -56,10 +57,7 @@ class HAProxyTests(SynchronousTestCase):
         """
         Start a server.
         """
-        server = Server("--port", str(port), "--proxy-protocol")
-        server.__enter__()
-        self.addCleanup(server.__exit__, None, None, None)
-        return server
+        return serveDuring(self, Server("--port", str(port), "--proxy-protocol"))
 
     def configure(self) -> str:
         """
@@ -69,20 +67,18 @@ class HAProxyTests(SynchronousTestCase):
         pem.write_text(
             Path(self.way.certificate).read_text() + Path(self.way.key).read_text()
         )
-        text = (EXAMPLES / "haproxy.cfg").read_text()
         one, two = self.servers
-        for example, ours in [
-            ("/etc/haproxy/upper.pem", str(pem)),
-            ("/run/haproxy/admin.sock", f"{self.folder}/admin.sock"),
-            ("bind :5000", f"bind fd@{self.listener.fileno()}"),
-            ("192.0.2.11:5000", f"127.0.0.1:{one.port}"),
-            ("192.0.2.12:5000", f"127.0.0.1:{two.port}"),
-        ]:
-            self.assertEqual(text.count(example), 1, example)
-            text = text.replace(example, ours)
-        path = self.folder / "haproxy.cfg"
-        path.write_text(text)
-        return str(path)
+        return fillIn(
+            "haproxy.cfg",
+            self.folder,
+            {
+                "/etc/haproxy/upper.pem": str(pem),
+                "/run/haproxy/admin.sock": f"{self.folder}/admin.sock",
+                "bind :5000": f"bind fd@{self.listener.fileno()}",
+                "192.0.2.11:5000": f"127.0.0.1:{one.port}",
+                "192.0.2.12:5000": f"127.0.0.1:{two.port}",
+            },
+        )
 
     def command(self, words: str) -> str:
         """

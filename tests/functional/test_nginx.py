@@ -13,7 +13,7 @@ from unittest import SkipTest
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.functional.processes import EXAMPLES, PATIENCE, Server, eventually
+from tests.functional.processes import PATIENCE, Server, eventually, fillIn, serveDuring
 from tests.functional.ways import Client, TLSWay, Way
 
 # Where Debian has it, and its modules: not in everybody's path.
@@ -40,14 +40,18 @@ class NginxTests(SynchronousTestCase):
         self.folder = self.way.folder
         self.addCleanup(shutil.rmtree, self.folder)
         self.servers = [self.serve(), self.serve()]
-        # nginx cannot be told to let the system choose a port.
-        with socket.create_server(("127.0.0.1", 0)) as unused:
-            self.address = unused.getsockname()
+        # nginx cannot be told to let the system choose a port; but it takes a
+        # socket that it has inherited for the port that its configuration names.
+        listener = socket.create_server(("127.0.0.1", 0), backlog=1024)
+        self.addCleanup(listener.close)
+        self.address = listener.getsockname()
         self.proxy = subprocess.Popen(
             [
                 *(NGINX, "-p", self.folder, "-c", self.configure(), "-e", "stderr"),
                 *("-g", f"daemon off; pid {self.folder}/pid;"),
             ],
+            env={**os.environ, "NGINX": f"{listener.fileno()};"},
+            pass_fds=[listener.fileno()],
             stdin=subprocess.DEVNULL,
         )
         self.addCleanup(self.proxy.wait, PATIENCE)
@@ -58,28 +62,23 @@ class NginxTests(SynchronousTestCase):
         """
         Start a server.
         """
-        server = Server(*self.way.options(), "--proxy-protocol")
-        server.__enter__()
-        self.addCleanup(server.__exit__, None, None, None)
-        return server
+        return serveDuring(self, Server(*self.way.options(), "--proxy-protocol"))
 
     def configure(self) -> str:
         """
         Write the example with the addresses of this test.
         """
-        text = (EXAMPLES / "nginx.conf").read_text()
         one, two = self.servers
-        for example, ours in [
-            ("modules/ngx", f"{MODULES}/ngx"),
-            ("listen 5000", f"listen 127.0.0.1:{self.address[1]}"),
-            ("192.0.2.11:5000", f"127.0.0.1:{one.port}"),
-            ("192.0.2.12:5000", f"127.0.0.1:{two.port}"),
-        ]:
-            self.assertEqual(text.count(example), 1, example)
-            text = text.replace(example, ours)
-        path = self.folder / "nginx.conf"
-        path.write_text(text)
-        return str(path)
+        return fillIn(
+            "nginx.conf",
+            self.folder,
+            {
+                "modules/ngx": f"{MODULES}/ngx",
+                "listen 5000": f"listen 127.0.0.1:{self.address[1]}",
+                "192.0.2.11:5000": f"127.0.0.1:{one.port}",
+                "192.0.2.12:5000": f"127.0.0.1:{two.port}",
+            },
+        )
 
     def listens(self) -> bool:
         """
