@@ -55,6 +55,18 @@ class EagerTests(SynchronousTestCase):
         self.assertEqual(client.receive(), b"abc")
         self.assertEqual(eager.unsent(client.transport), 0)
 
+    def test_many(self) -> None:
+        """
+        More than Twisted sends at a time is sent at once, too.
+        """
+        size = 3 * FileDescriptor.SEND_LIMIT
+        client = self.connect(window=size)
+        eager.write(client.transport, b"a" * (size - 1) + b"bc")
+        self.assertEqual(eager.unsent(client.transport), 1)
+        self.assertEqual(client.receive(), b"a" * (size - 1) + b"b")
+        self.network.turn()
+        self.assertEqual(client.receive(), b"c")
+
     def test_full(self) -> None:
         """
         If the socket takes nothing, all waits.

@@ -9,8 +9,8 @@ all. At 100 connections that made 1.6 times as many round trips.
 This module relies on these parts of L{FileDescriptor}, the transport of TCP and
 UNIX sockets, unchanged from Twisted 24.3 to 26.10:
 
-  - C{writeSomeData} sends what the socket takes and gives the number of bytes,
-    or the error that ended the connection;
+  - C{writeSomeData} sends what the socket takes, C{SEND_LIMIT} bytes at most, and
+    gives their number, or the error that ended the connection;
   - what C{write} has been given waits in C{_tempDataBuffer} (its length is
     C{_tempDataLen}), later in C{dataBuffer} from C{offset} on;
   - C{connectionLost} is what the reactor calls at the end of both streams;
@@ -52,11 +52,12 @@ def write(transport: ITransport, data: bytes) -> None:
         and not transport._writeDisconnected
         and not getattr(transport, "TLS", False)
     ):
-        sent = transport.writeSomeData(data)
-        if sent == len(data):
-            return
-        if isinstance(sent, int):
+        while isinstance(sent := transport.writeSomeData(data), int):
+            if sent == len(data):
+                return
             data = data[sent:]
+            if sent < transport.SEND_LIMIT:
+                break
     transport.write(data)
 
 
