@@ -4,12 +4,14 @@ Tests for L{upperproto.outbox}.
 
 from __future__ import annotations
 
+from functools import partial
+
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.testing import StringTransport
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.memory import Client, MemoryNetwork
-from upperproto.outbox import SHORT, Outbox
+from upperproto.outbox import ROOM, Outbox
 
 
 class OutboxTests(SynchronousTestCase):
@@ -22,17 +24,17 @@ class OutboxTests(SynchronousTestCase):
         Set up a network and an outbox.
         """
         self.network = MemoryNetwork()
-        self.outbox = Outbox(self.network)
+        self.outbox = Outbox(partial(self.network.callLater, 0))
 
     def connect(self) -> Client:
         """
         Connect a client to a server that does nothing by itself.
         """
-        return self.network.connect(Factory.forProtocol(Protocol))
+        return self.network.connect(Factory.forProtocol(Protocol), window=ROOM * 2)
 
     def test_endOfTurn(self) -> None:
         """
-        Short answers wait for the end of the turn, and are sent in their order.
+        Answers wait for the end of the turn, and are sent in their order.
         """
         first, second = self.connect(), self.connect()
         for data in [b"a", b"b"]:
@@ -57,17 +59,21 @@ class OutboxTests(SynchronousTestCase):
             self.assertEqual(client.receive(), b"ab")
         self.assertEqual(self.network.getDelayedCalls(), [])
 
-    def test_long(self) -> None:
+    def test_room(self) -> None:
         """
-        A long answer is sent at once, after all that waits.
+        When too much waits, all of it is sent at once; what follows waits again.
         """
         client, other = self.connect(), self.connect()
         self.outbox.write(other.transport, b"c")
-        self.outbox.write(client.transport, b"a" * SHORT)
-        self.assertEqual(client.receive(), b"")
-        self.outbox.write(client.transport, b"b" * (SHORT + 1))
-        self.assertEqual(client.receive(), b"a" * SHORT + b"b" * (SHORT + 1))
+        self.outbox.write(client.transport, b"a" * (ROOM - 2))
+        self.assertEqual(client.receive() + other.receive(), b"")
+        self.outbox.write(client.transport, b"b")
+        self.assertEqual(client.receive(), b"a" * (ROOM - 2) + b"b")
         self.assertEqual(other.receive(), b"c")
+        self.outbox.write(client.transport, b"a" * (ROOM - 1))
+        self.assertEqual(client.receive(), b"")
+        self.network.advance(0)
+        self.assertEqual(client.receive(), b"a" * (ROOM - 1))
 
     def test_flush(self) -> None:
         """

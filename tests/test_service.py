@@ -18,6 +18,7 @@ from upperproto.factory import UpperFactory
 from upperproto.listeners import CannotStart
 from upperproto.proxy import ProxyFactory
 from upperproto.service import UpperService
+from upperproto.turn import Turn
 
 
 class Port:
@@ -72,6 +73,23 @@ class UpperServiceTests(SynchronousTestCase):
         Make a service.
         """
         return UpperService(self.factory, list(endpoints), 10, self.network, **settings)
+
+    def test_turn(self) -> None:
+        """
+        Where the reactor takes short turns, answers are sent at their end.
+        """
+        turn = Turn(self.network)
+        self.patch(service, "shorten", {self.network: turn}.get)
+        self.make().startService()
+        self.assertEqual(self.factory.outbox.later, turn.atEnd)
+
+    def test_turnOfAnotherReactor(self) -> None:
+        """
+        Where it does not, they are sent at the end of its own.
+        """
+        later = self.factory.outbox.later
+        self.make().startService()
+        self.assertIs(self.factory.outbox.later, later)
 
     def test_listens(self) -> None:
         """

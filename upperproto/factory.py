@@ -5,6 +5,7 @@ One running service: its settings, its limits and its open connections.
 from __future__ import annotations
 
 from collections import Counter
+from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 from twisted.internet.address import IPv4Address, IPv6Address
@@ -89,7 +90,8 @@ class UpperFactory(ServerFactory):
             flushAfter is not None or idleTimeout is not None or log != "none"
         ):
             self.clock = self.getClock()
-        self.outbox = Outbox(self.clock)
+        later = None if self.clock is None else partial(self.clock.callLater, 0)
+        self.outbox = Outbox(later)
         self.connections: dict[UpperProtocol, float] = {}
         self.arriving: dict[Door, None] = {}
         self._turnedAway: dict[UpperProtocol, float] = {}

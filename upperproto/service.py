@@ -14,6 +14,7 @@ from upperproto.entrance import Entrance
 from upperproto.factory import UpperFactory
 from upperproto.listeners import Inheriting
 from upperproto.signals import onSecondSignal
+from upperproto.turn import shorten
 
 
 class UpperService(MultiService):
@@ -58,6 +59,9 @@ class UpperService(MultiService):
         systemd.tell(self._reactor)
         onSecondSignal(self._reactor, lambda: self._factory.abort("a second signal"))
         self._reactor.callWhenRunning(outlet.unblock, self._reactor)
+        turn = shorten(self._reactor)
+        if turn is not None:
+            self._factory.outbox.later = turn.atEnd
 
     def stopService(self) -> Deferred[None]:
         """
