@@ -8,7 +8,7 @@ the time of a short round trip, and L{twisted.logger}, which is used here, does
 without. And what is to be done when all events of a turn have been handled costs
 a timer and another look for events.
 
-This module relies on these parts of L{EPollReactor}, unchanged from Twisted 24.3
+This module relies on these parts of C{EPollReactor}, unchanged from Twisted 24.3
 to 26.10:
 
   - C{doIteration} is looked up for each turn;
@@ -53,7 +53,7 @@ class Turn:
 
     def __init__(self, reactor: Any) -> None:
         """
-        @param reactor: an L{EPollReactor}.
+        @param reactor: an C{EPollReactor}.
         """
         self._reactor = reactor
         self._ending: list[Callable[[], None]] = []
