@@ -3,8 +3,8 @@ The turn: what the reactor does between two looks at the clock, without what thi
 service has no use for.
 
 Twisted runs each event in a logging context of its own, so that what is written
-with L{twisted.python.log} meanwhile names the connection. That takes a fifth of
-the time of a short round trip, and L{twisted.logger}, which is used here, does
+with C{twisted.python.log} meanwhile names the connection. That takes a fifth of
+the time of a short round trip, and C{twisted.logger}, which is used here, does
 without. And what is to be done when all events of a turn have been handled costs
 a timer and another look for events.
 
