@@ -45,6 +45,15 @@ class OutboxTests(SynchronousTestCase):
         self.assertEqual(first.receive(), b"ab")
         self.assertEqual(second.receive(), b"ab")
 
+    def test_single(self) -> None:
+        """
+        A single answer is sent when the turn ends, too.
+        """
+        client = self.connect()
+        self.outbox.write(client.transport, b"a")
+        self.network.advance(0)
+        self.assertEqual(client.receive(), b"a")
+
     def test_oneCall(self) -> None:
         """
         One call of the reactor serves a whole turn, and the next turn has its
