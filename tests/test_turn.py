@@ -17,6 +17,7 @@ from twisted.internet.testing import MemoryReactor
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
+from upperproto.listeners import Inheriting
 from upperproto.turn import Turn, shorten
 
 
@@ -204,6 +205,12 @@ class TurnTests(SynchronousTestCase):
         """
         self.assertIs(shorten(self.reactor), self.turn)
         self.assertIsInstance(self.reactor.doIteration, Turn)
+
+    def test_standIn(self) -> None:
+        """
+        What stands in for a reactor that takes short turns has the same turn.
+        """
+        self.assertIs(shorten(Inheriting(self.reactor)), self.turn)
 
 
 class ShortenTests(SynchronousTestCase):

@@ -32,18 +32,20 @@ def shorten(reactor: Any) -> Turn | None:
     """
     Let a reactor take shorter turns from now on, if it is one that can.
 
-    @param reactor: any reactor.
+    @param reactor: any reactor, or what stands in for one that does already.
     @return: its turn; nothing if it keeps its own.
     """
+    turn = getattr(reactor, "doIteration", None)
+    if isinstance(turn, Turn):
+        return turn
     if not hasattr(select, "epoll"):
         return None
     from twisted.internet.epollreactor import EPollReactor
 
     if not isinstance(reactor, EPollReactor):
         return None
-    if not isinstance(reactor.doIteration, Turn):
-        reactor.doIteration = Turn(reactor)  # type: ignore[method-assign]
-    return reactor.doIteration
+    turn = reactor.doIteration = Turn(reactor)  # type: ignore[method-assign]
+    return turn
 
 
 class Turn:

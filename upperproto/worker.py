@@ -19,6 +19,7 @@ from zope.interface import provider
 
 from upperproto.listeners import Inheriting
 from upperproto.tap import Options, makeService
+from upperproto.turn import shorten
 from upperproto.workers import FIRST_DESCRIPTOR
 
 # The parent logs no line of more than 16 KiB.
@@ -82,6 +83,8 @@ def run() -> None:
     options = Options()
     options.update(json.loads(words))
     descriptors = range(FIRST_DESCRIPTOR, FIRST_DESCRIPTOR + len(options.endpoints()))
+    # The service cannot: it knows only what stands in for the reactor.
+    shorten(reactor)
     service: Any = makeService(options, Inheriting(reactor, descriptors))
     main: Any = reactor
     # Not before SIGTERM finds its handler.
