@@ -11,8 +11,10 @@ import tempfile
 from typing import Any
 
 from twisted.internet.address import IPv4Address, UNIXAddress
+from twisted.internet.interfaces import IHalfCloseableProtocol
 from twisted.internet.protocol import Protocol, ServerFactory
 from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import implementer
 
 from tests.authority import Authority
 from tests.memory import MemoryNetwork
@@ -275,6 +277,19 @@ class TLSTests(SynchronousTestCase):
         self.assertEqual(client.received, b"error: too many connections\n")
         self.assertTrue(client.notified)
 
+    def test_endTwice(self) -> None:
+        """
+        Our side ends once, however often that is asked.
+        """
+        client = self.converse()
+        transport = self.protocol().transport
+        transport.loseWriteConnection()
+        transport.loseWriteConnection()
+        self.network.turn()
+        client.receive()
+        self.assertTrue(client.notified)
+        self.assertEqual(client._in.pending, 0)
+
     def test_fatalAlert(self) -> None:
         """
         A client that breaks off is not taken for one that has ended.
@@ -439,12 +454,68 @@ class TLSTests(SynchronousTestCase):
         certificates = Certificates(*self.authority.issue("server"))
         inner = ServerFactory.forProtocol(Protocol)
         self.factory = TLSFactory(self.service, inner, certificates.getContext)
+        for cut in [False, True]:
+            client = self.converse()
+            if cut:
+                client.client.finish()
+                self.network.turn()
+            else:
+                client.end()
+                client.flush()
+            client.receive()
+            self.assertTrue(client.notified)
+            self.assertTrue(client.client.socket.closed)
+
+    def test_otherProtocolGoesOn(self) -> None:
+        """
+        One that can is told once, by the close_notify, and may go on; the end of
+        the TCP stream is nothing new.
+        """
+        certificates = Certificates(*self.authority.issue("server"))
+        ends: list[Any] = []
+
+        @implementer(IHalfCloseableProtocol)
+        class Talker(Protocol):
+            def readConnectionLost(self) -> None:
+                ends.append(self.transport)
+
+            def writeConnectionLost(self) -> None:
+                pass
+
+        inner = ServerFactory.forProtocol(Talker)
+        self.factory = TLSFactory(self.service, inner, certificates.getContext)
         client = self.converse()
         client.end()
         client.flush()
+        [transport] = ends
+        client.client.finish()
+        self.network.turn()
+        self.assertEqual(len(ends), 1)
+        self.assertEqual(self.refusals.cut, 0)
+        transport.write(b"and another thing")
+        self.network.turn()
         client.receive()
+        self.assertEqual(client.received, b"and another thing")
+
+    def test_otherProtocolEnds(self) -> None:
+        """
+        Such a protocol may end its own side, and is not told that it has.
+        """
+        certificates = Certificates(*self.authority.issue("server"))
+
+        class Goodbye(Protocol):
+            def connectionMade(self) -> None:
+                assert self.transport is not None
+                self.transport.write(b"goodbye\n")
+                self.transport.loseWriteConnection()  # type: ignore[attr-defined]
+
+        inner = ServerFactory.forProtocol(Goodbye)
+        self.factory = TLSFactory(self.service, inner, certificates.getContext)
+        client = self.converse()
+        client.receive()
+        self.assertEqual(client.received, b"goodbye\n")
         self.assertTrue(client.notified)
-        self.assertTrue(client.client.socket.closed)
+        self.assertFalse(client.client.socket.closed)
 
 
 class TLS12Tests(TLSTests):

@@ -12,9 +12,9 @@ from twisted.internet.protocol import Factory
 from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 
-from upperproto import worker
+from upperproto import worker, workers
 from upperproto.worker import ParentWatch
-from upperproto.workers import SharedSockets
+from upperproto.workers import SharedSockets, Workers
 
 
 class SharedSocketsTests(SynchronousTestCase):
@@ -102,6 +102,51 @@ class SharedSocketsTests(SynchronousTestCase):
         """
         with self.assertRaises(CannotListenError):
             self.share().listenTCP(0, Factory(), interface="no.such.host.invalid")
+
+
+class WorkersTests(SynchronousTestCase):
+    """
+    Tests for L{Workers}. What processes do, the functional tests show.
+    """
+
+    def test_start(self) -> None:
+        """
+        The sockets are bound once, when the process has its privileges or when
+        it starts, and each worker is handed its own.
+        """
+        for privileged in (True, False):
+            reactor = SpawningReactor()
+            made = Workers(2, {}, ["tcp:0:interface=127.0.0.1"], 10, reactor)
+            self.patch(workers, "onSecondSignal", lambda reactor, call: None)
+            if privileged:
+                made.privilegedStartService()
+            self.assertEqual(reactor.spawned, [])
+            made.startService()
+            [sockets] = made._shared.sockets
+            self.addCleanup(made._shared.close)
+            self.assertEqual(
+                reactor.spawned,
+                [{0: "w", 1: "r", 2: "r", 3: each.fileno()} for each in sockets],
+            )
+
+
+class SpawningReactor(MemoryReactorClock):
+    """
+    A reactor that takes note of processes in place of starting them.
+    """
+
+    def __init__(self) -> None:
+        """
+        Begin with none.
+        """
+        super().__init__()
+        self.spawned: list[dict[int, str | int]] = []
+
+    def spawnProcess(self, *arguments: Any, childFDs: Any, **options: Any) -> None:
+        """
+        Take note of the descriptors that a process is handed.
+        """
+        self.spawned.append(childFDs)
 
 
 class ParentWatchTests(SynchronousTestCase):

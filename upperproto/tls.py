@@ -196,14 +196,14 @@ class HandshakeDoor(Door):
         """
         Let the client in, with the name that its certificate was verified for.
         """
-        if self.leave():
-            tls = self.transport
-            certificate = tls.getPeerCertificate()
-            if certificate is not None and isinstance(self.inner, UpperProtocol):
-                subject = certificate.to_cryptography().subject
-                self.inner.identity = subject.rfc4514_string()
-            tls.wrappedProtocol = self.inner
-            self.inner.makeConnection(tls)
+        self.leave()
+        tls = self.transport
+        certificate = tls.getPeerCertificate()
+        if certificate is not None and isinstance(self.inner, UpperProtocol):
+            subject = certificate.to_cryptography().subject
+            self.inner.identity = subject.rfc4514_string()
+        tls.wrappedProtocol = self.inner
+        self.inner.makeConnection(tls)
 
     def explain(self, reason: Failure) -> str:
         """
