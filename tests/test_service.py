@@ -201,18 +201,23 @@ class UpperServiceTests(SynchronousTestCase):
 
     def test_whenRunning(self) -> None:
         """
-        Once the reactor runs, systemd is told, and standard output cannot hold
-        the service up any more.
+        Once the reactor runs, systemd is told, standard output cannot hold the
+        service up any more, and the lines of the log are stamped.
         """
         calls: list[tuple[object, ...]] = []
         self.patch(systemd, "notify", lambda text: calls.append(("notify", text)))
         self.patch(
             outlet, "unblock", lambda reactor: calls.append(("unblock", reactor))
         )
+        self.patch(service, "stampLines", lambda: calls.append(("stampLines",)))
         self.make("tcp:1").startService()
         self.assertEqual(calls, [])
         self.network.run()
         self.assertEqual(
             calls,
-            [("notify", "READY=1\nSTATUS=Serving"), ("unblock", self.network)],
+            [
+                ("notify", "READY=1\nSTATUS=Serving"),
+                ("unblock", self.network),
+                ("stampLines",),
+            ],
         )

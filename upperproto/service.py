@@ -14,6 +14,7 @@ from upperproto.entrance import Entrance
 from upperproto.factory import UpperFactory
 from upperproto.listeners import Inheriting
 from upperproto.signals import onSecondSignal
+from upperproto.stamp import stampLines
 from upperproto.turn import shorten
 
 
@@ -58,7 +59,9 @@ class UpperService(MultiService):
         super().startService()
         systemd.tell(self._reactor)
         onSecondSignal(self._reactor, lambda: self._factory.abort("a second signal"))
+        # Only now Twisted's log has begun.
         self._reactor.callWhenRunning(outlet.unblock, self._reactor)
+        self._reactor.callWhenRunning(stampLines)
         turn = shorten(self._reactor)
         if turn is not None:
             self._factory.outbox.later = turn.atEnd

@@ -69,6 +69,8 @@ class Transcript:
         @param lines: log each line and each answer, too.
         """
         self.lines = lines
+        # Each look at a class's Logger makes another one.
+        self._info = self._log.info
 
     def refused(self, peer: str, why: str) -> None:
         """
@@ -77,7 +79,7 @@ class Transcript:
         @param peer: who.
         @param why: what was missing.
         """
-        self._log.info("Connection from {peer} refused: {why}", peer=peer, why=why)
+        self._info("Connection from {peer} refused: {why}", peer=peer, why=why)
 
     def opened(self, peer: str) -> None:
         """
@@ -85,7 +87,7 @@ class Transcript:
 
         @param peer: who.
         """
-        self._log.info("Connection from {peer}", peer=peer)
+        self._info("Connection from {peer}", peer=peer)
 
     def cutShort(self, peer: str) -> None:
         """
@@ -93,7 +95,7 @@ class Transcript:
 
         @param peer: who.
         """
-        self._log.info(
+        self._info(
             "Connection from {peer} ended without a TLS close_notify: somebody on"
             " the way may have cut it short",
             peer=peer,
@@ -106,7 +108,7 @@ class Transcript:
         @param data: lines, or a part of one.
         """
         for line in data.removesuffix(b"\n").split(b"\n"):
-            self._log.info("from connected user: {line}", line=escape(line))
+            self._info("from connected user: {line}", line=escape(line))
 
     def answered(self, data: bytes) -> None:
         """
@@ -115,7 +117,7 @@ class Transcript:
         @param data: lines, or a part of one.
         """
         for line in data.removesuffix(b"\n").split(b"\n"):
-            self._log.info("sending: {line}", line=escape(line))
+            self._info("sending: {line}", line=escape(line))
 
     def closed(
         self,
@@ -142,7 +144,7 @@ class Transcript:
             f"{seconds:.3f} s: {why}; {bytesIn} bytes in, {bytesOut} bytes out,"
             f" {undelivered} undelivered"
         )
-        self._log.info(
+        self._info(
             "Connection from {peer} closed after {account}",
             peer=peer,
             account=account,

@@ -1,0 +1,143 @@
+"""
+Tests for L{upperproto.stamp}.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from io import StringIO
+from typing import Any
+
+from twisted.logger import (
+    FileLogObserver,
+    LegacyLogObserverWrapper,
+    LogEvent,
+    Logger,
+    LogPublisher,
+    capturedLogs,
+    jsonFileLogObserver,
+    textFileLogObserver,
+)
+from twisted.trial.unittest import SynchronousTestCase
+
+from upperproto.stamp import Stamp, stampLines
+from upperproto.transcript import Transcript
+
+
+class StampTests(SynchronousTestCase):
+    """
+    Two observers that write the same events: one whose lines are stamped, where
+    that can be, and one that is left alone.
+    """
+
+    def observe(self, make: Callable[[Any], FileLogObserver]) -> None:
+        """
+        Make both.
+        """
+        self.stamped, self.plain = StringIO(), StringIO()
+        self.observer = make(self.stamped)
+        self.publisher = LogPublisher(self.observer)
+        stampLines(self.publisher)
+        self.publisher.addObserver(make(self.plain))
+
+    def log(self, call: Callable[[], object], *times: float) -> None:
+        """
+        Log what something logs, as often as there are times.
+        """
+        with capturedLogs() as events:
+            call()
+        for time in times:
+            for event in events:
+                self.publisher({**event, "log_time": time})
+
+    def logAll(self, *times: float) -> None:
+        """
+        Log one of each kind of a connection's lines.
+        """
+        transcript = Transcript()
+        peer = "{192.0.2.1}:5000 %s"
+        self.log(lambda: transcript.opened(peer), *times)
+        self.log(lambda: transcript.refused(peer, "no password"), *times)
+        self.log(lambda: transcript.cutShort(peer), *times)
+        self.log(lambda: transcript.received("é\\\n{b}\n".encode()), *times)
+        self.log(lambda: transcript.answered("É\\\n{B}\n".encode()), *times)
+        self.log(lambda: transcript.closed(peer, 1.5, 1, 2, 3, "cut off"), *times)
+
+    def test_text(self) -> None:
+        """
+        In Twisted's text log each line is the same, in this second and the next.
+        """
+        self.observe(textFileLogObserver)
+        self.assertIsInstance(self.observer.formatEvent, Stamp)
+        self.logAll(0, 1.0, 1.9, 2.0, 86400.5, 1.0)
+        self.assertEqual(len(self.stamped.getvalue().split("\n")), 8 * 6 + 1)
+        self.assertEqual(self.stamped.getvalue(), self.plain.getvalue())
+
+    def test_once(self) -> None:
+        """
+        For that, Twisted formats one line a second.
+        """
+        formatted: list[LogEvent] = []
+
+        def make(file: Any) -> FileLogObserver:
+            observer = textFileLogObserver(file)
+            formatEvent = observer.formatEvent
+
+            def counted(event: LogEvent) -> str | None:
+                formatted.append(event)
+                return formatEvent(event)
+
+            return FileLogObserver(file, counted)
+
+        self.observe(make)
+        self.publisher.removeObserver(self.publisher._observers[1])
+        formatted.clear()
+        self.logAll(1.0, 1.5, 1.9)
+        self.assertEqual(len(formatted), 1)
+        self.logAll(2.0)
+        self.assertEqual(len(formatted), 2)
+
+    def test_others(self) -> None:
+        """
+        What others log is formatted as ever.
+        """
+        self.observe(textFileLogObserver)
+        for call in [
+            lambda: Logger().info("two\nlines"),
+            lambda: Logger().error("{x!r:>10}", x="x"),
+            lambda: Logger().info(""),
+        ]:
+            self.log(call, 1.0)
+        self.assertEqual(len(self.plain.getvalue().split("\n")), 4)
+        self.assertEqual(self.stamped.getvalue(), self.plain.getvalue())
+
+    def test_otherFormats(self) -> None:
+        """
+        A log that is no line of text, that says something after the text, that
+        tells the time more finely or that leaves something out is left alone.
+        """
+
+        def fine(file: Any) -> FileLogObserver:
+            return textFileLogObserver(file, "%H:%M:%S.%f")
+
+        def ending(file: Any) -> FileLogObserver:
+            return FileLogObserver(file, lambda event: f"{event['log_format']} -\n")
+
+        def choosy(file: Any) -> FileLogObserver:
+            return FileLogObserver(file, lambda event: None)
+
+        makes: list[Callable[[Any], FileLogObserver]]
+        makes = [jsonFileLogObserver, fine, ending, choosy]
+        for make in makes:
+            self.observe(make)
+            self.assertNotIsInstance(self.observer.formatEvent, Stamp)
+
+    def test_noFile(self) -> None:
+        """
+        An observer that is no such file is left alone.
+        """
+        syslog: Any = LegacyLogObserverWrapper(self.fail)  # type: ignore[arg-type]
+        publisher = LogPublisher(syslog)
+        stampLines(publisher)
+        self.assertEqual(publisher._observers, [syslog])
+        self.assertFalse(hasattr(syslog, "formatEvent"))

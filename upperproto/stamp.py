@@ -1,0 +1,99 @@
+"""
+The stamp: what stands before a line of the log, such as the time and who speaks,
+made once a second in place of once a line.
+
+Twisted works out the time zone for each line, and puts the line together with a
+formatter that is written in Python. For the two lines of a connection that took
+as long as all else that a short connection asks of the service.
+
+This module relies on these parts of C{twisted.logger}, unchanged from Twisted
+24.3 to 26.10:
+
+  - C{globalLogPublisher} has its observers in C{_observers};
+  - a C{FileLogObserver} looks up C{formatEvent} for each event.
+
+Only the lines of the L{Transcript} are stamped, and only where that is seen to
+make no difference. What else is logged, and what other observers write, JSON and
+syslog among them, is left as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from twisted.logger import (
+    FileLogObserver,
+    LogEvent,
+    LogLevel,
+    LogPublisher,
+    globalLogPublisher,
+)
+
+from upperproto.transcript import Transcript
+
+Formatter = Callable[[LogEvent], "str | None"]
+
+
+def stampLines(publisher: LogPublisher = globalLogPublisher) -> None:
+    """
+    Let those who write log files stamp the lines of connections.
+
+    @param publisher: who has them.
+    """
+    for observer in publisher._observers:
+        if isinstance(observer, FileLogObserver) and _canStamp(observer.formatEvent):
+            observer.formatEvent = Stamp(observer.formatEvent)
+
+
+class Stamp:
+    """
+    Format log events as another formatter does.
+    """
+
+    def __init__(self, formatEvent: Formatter) -> None:
+        """
+        @param formatEvent: the other one.
+        """
+        self._formatEvent = formatEvent
+        self._second = -1
+        self._stamp = ""
+
+    def __call__(self, event: LogEvent) -> str | None:
+        """
+        Format an event.
+
+        @param event: any event.
+        @return: lines; nothing for what is not to be logged.
+        """
+        if not isinstance(event.get("log_source"), Transcript):
+            return self._formatEvent(event)
+        second = int(event["log_time"])
+        if second != self._second:
+            self._second = second
+            self._stamp = _stamp(self._formatEvent, event)
+        text: str = event["log_format"].format_map(event)
+        return f"{self._stamp}{text}\n"
+
+
+def _stamp(formatEvent: Formatter, event: LogEvent) -> str:
+    """
+    What a formatter puts before the text of an event.
+    """
+    return (formatEvent({**event, "log_format": "-"}) or "").removesuffix("-\n")
+
+
+def _canStamp(formatEvent: Formatter) -> bool:
+    """
+    Whether a formatter writes a stamp, which stays the same for a second, then
+    the text, and then the end of the line.
+    """
+    source = Transcript()
+    event = {
+        "log_source": source,
+        "log_namespace": source._log.namespace,
+        "log_level": LogLevel.info,
+        "log_format": "text",
+    }
+    early, late = {**event, "log_time": 0.25}, {**event, "log_time": 0.75}
+    whole = _stamp(formatEvent, early) + "text\n"
+    return whole == formatEvent(early) == formatEvent(late)
