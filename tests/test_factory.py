@@ -893,12 +893,17 @@ class LogTests(FactoryTestCase):
         """
         What is verified of a client stands with its address, escaped.
         """
+
+        class Verified(UpperProtocol):
+            identity = "CN=\x1b[2J"
+
         self.serve(log="connections")
-        client = self.connect()
-        client.protocol.identity = "CN=\x1b[2J"
+        self.factory.protocol = Verified
         with capturedLogs() as events:
-            self.leave(client)
-        self.assertIn(r" (CN=\x1b[2J) closed", text(events[0]))
+            self.leave(self.connect())
+        for event in events:
+            self.assertIn(r" (CN=\x1b[2J)", text(event))
+        self.assertEqual(len(events), 2)
 
 
 def text(event: LogEvent) -> str:

@@ -146,7 +146,8 @@ class UpperFactory(ServerFactory):
         @param protocol: the one whose connection was made.
         """
         if self.transcript is not None:
-            self.transcript.opened(_name(protocol))
+            protocol.name = _name(protocol)
+            self.transcript.opened(protocol.name)
         now = 0.0 if self.clock is None else self.clock.seconds()
         protocol.lastMoved = now
         refusal = self._refusal(protocol)
@@ -180,7 +181,7 @@ class UpperFactory(ServerFactory):
                     del self._perPeer[host]
         if self.transcript is not None:
             self.transcript.closed(
-                _name(protocol),
+                protocol.name,
                 self.getClock().seconds() - opened,
                 protocol.bytesIn,
                 protocol.bytesOut,
@@ -277,9 +278,9 @@ class UpperFactory(ServerFactory):
         if self.maxConnections is not None:
             if len(self.connections) >= self.maxConnections:
                 return "too many connections"
-        host = _host(protocol)
-        if self.maxPerPeer is not None and host:
-            if self._perPeer[host] >= self.maxPerPeer:
+        if self.maxPerPeer is not None:
+            host = _host(protocol)
+            if host and self._perPeer[host] >= self.maxPerPeer:
                 return f"too many connections from {host}"
         return ""
 

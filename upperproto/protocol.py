@@ -83,6 +83,7 @@ class UpperProtocol(BlockReceiver):
     @ivar ending: why our side has ended; empty while it has not.
     @ivar identity: what was verified of the client on its way in, for the log:
         the subject of its certificate; empty by default.
+    @ivar name: what the log calls the client; known if there is a log.
     """
 
     _log = Logger()
@@ -101,6 +102,7 @@ class UpperProtocol(BlockReceiver):
     unacknowledged = 0
     ending = ""
     identity = ""
+    name = ""
 
     # How many bytes of an unfinished line have been answered.
     _begun = 0
@@ -245,7 +247,7 @@ class UpperProtocol(BlockReceiver):
         """
         self._cancelTimer()
         self.undelivered = max(self.undelivered, eager.unsent(self.transport))
-        done = reason.check(ConnectionDone)
+        done = isinstance(reason.value, ConnectionDone)
         why = "closed by the client" if done else "cut off"
         self.factory.closed(self, self.ending or why)
 
