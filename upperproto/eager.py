@@ -30,9 +30,8 @@ from typing import Any
 
 from twisted.internet.abstract import FileDescriptor
 from twisted.internet.interfaces import ITransport
-from twisted.internet.main import CONNECTION_DONE
+from twisted.internet.protocol import connectionDone
 from twisted.protocols.policies import ProtocolWrapper
-from twisted.python.failure import Failure
 
 
 def write(transport: ITransport, data: bytes) -> None:
@@ -74,7 +73,7 @@ def close(transport: Any) -> None:
         transport, "TLS", False
     )
     if plain and not unsent(transport):
-        transport.connectionLost(Failure(CONNECTION_DONE))
+        transport.connectionLost(connectionDone)
     else:
         transport.loseConnection()
 
