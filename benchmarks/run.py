@@ -26,7 +26,14 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from scaling import measureProfile, measureScaling, profileTable, scalingTable
+from scaling import (
+    measureProfile,
+    measureScaling,
+    measureWorkers,
+    profileTable,
+    scalingTable,
+    workersTable,
+)
 from scenes import IDLE, SCENES, TARGETS, Scene
 from servers import (
     DISTURBED,
@@ -499,6 +506,10 @@ def parse(arguments: list[str]) -> argparse.Namespace:
         "--profile", action="store_true", help="instead, sample where this server's"
         " time goes, with perf",
     )  # fmt: skip
+    parser.add_argument(
+        "--workers", action="store_true", help="instead, compare what one worker and"
+        " two do in a second of processor time",
+    )  # fmt: skip
     options = parser.parse_args(arguments)
     if options.quick:
         options.rounds, options.seconds = 1, 0.2
@@ -508,7 +519,8 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     whole = len(options.peers) == len(PEERS_BY_KEY) and set(options.scenes) == set(
         SCENES
     )
-    if options.json is None and (whole or options.scaling or options.profile):
+    kept = whole or options.scaling or options.profile or options.workers
+    if options.json is None and kept:
         if not options.quick:
             options.json = HERE / "results.json"
     return options
@@ -543,6 +555,10 @@ def main(arguments: list[str]) -> None:
                 profile = measureProfile(bench)
                 results = {"profile": {**_about(options), "scenes": profile}}
                 print(profileTable(profile))
+            elif options.workers:
+                workers = measureWorkers(bench, options.rounds)
+                results = {"workers": {**_about(options), "ratios": workers}}
+                print(workersTable(workers))
             else:
                 results = measure(bench, options)
                 print(table(results))

@@ -1,6 +1,6 @@
 """
-How cost grows, and where the time goes: what C{run.py --scaling} and
-C{run.py --profile} measure.
+How cost grows, where the time goes, and what a second worker brings: what
+C{run.py --scaling}, C{run.py --profile} and C{run.py --workers} measure.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from scenes import ASCII, SCENES, Scene, ask, block, line, stream
-from servers import PEERS_BY_KEY, Missing
+from servers import PEERS_BY_KEY, WORKERS, Missing, Server
 
 if TYPE_CHECKING:
     from run import Bench
@@ -27,6 +27,8 @@ SHARES = (0, 1, 10, 50, 100)
 SMALL_BLOCK = 16 * 1024
 
 PROFILED = ("ask100", "stream16", "stream80", "stream8k", "mixed", "connect10")
+
+SHARED = ("ask100", "stream16", "stream80", "stream8k", "connect10")
 
 # How many of the costliest functions are kept.
 SYMBOLS = 12
@@ -211,4 +213,37 @@ def profileTable(profile: dict[str, Any]) -> str:
         )
         lines.append(f"  {SCENES[key].title:36} {shares}")
         lines.extend(f"      {function}" for function in found["functions"])
+    return "\n".join(lines)
+
+
+def measureWorkers(bench: Bench, rounds: int) -> dict[str, Any]:
+    """
+    Compare two workers with one. All have the server's core, in turn: what two
+    workers do there with a second of its time, each can do on a core of its own.
+
+    @return: by scene, how much more two workers do in a second of processor time
+        than one does, as the median of the rounds.
+    """
+    ratios: dict[str, list[float]] = {}
+    for _ in range(rounds):
+        for key in SHARED:
+            rates = []
+            for peer in WORKERS:
+                with Server(peer, bench.folder) as server:
+                    # Workers that have answered have started.
+                    bench.traffic(server, SCENES[key])
+                    before = server.processorTime()
+                    figure = bench.traffic(server, SCENES[key])["figure"]
+                    rates.append(figure / (server.processorTime() - before))
+            ratios.setdefault(key, []).append(rates[1] / rates[0])
+    return {key: float(f"{median(found):.3g}") for key, found in ratios.items()}
+
+
+def workersTable(ratios: dict[str, float]) -> str:
+    """
+    Lay the comparison of workers out for a terminal.
+    """
+    lines = ["\ntwo workers by one, per second of processor time"]
+    for key, ratio in ratios.items():
+        lines.append(f"  {SCENES[key].title:36} {ratio:.3g}")
     return "\n".join(lines)

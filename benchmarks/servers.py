@@ -70,14 +70,19 @@ def _find(program: str) -> str:
     return found
 
 
-def _twistd(folder: Path) -> list[str]:
-    log = folder / "upper.log"
-    log.unlink(missing_ok=True)
-    twistd = Path(sysconfig.get_path("scripts"), "twistd")
-    return [
-        *(str(twistd), "--nodaemon", "--pidfile=", f"--logfile={log}"),
-        *("upper", "--port", "0"),
-    ]
+def _twistd(*options: str) -> Callable[[Path], list[str]]:
+    def command(folder: Path) -> list[str]:
+        log = folder / "upper.log"
+        log.unlink(missing_ok=True)
+        twistd = Path(sysconfig.get_path("scripts"), "twistd")
+        if not twistd.exists():
+            raise Missing(f"{sys.executable} has no twistd beside it")
+        return [
+            *(str(twistd), "--nodaemon", "--pidfile=", f"--logfile={log}"),
+            *("upper", "--port", "0", *options),
+        ]
+
+    return command
 
 
 def _python(script: str, *arguments: str) -> Callable[[Path], list[str]]:
@@ -154,7 +159,7 @@ class Peer:
 _ONE = "serves one client, and ends"
 _ASCII = "changes ASCII only"
 PEERS_BY_KEY = {
-    "ours": Peer("upperproto (twistd -n upper)", _twistd),
+    "ours": Peer("upperproto (twistd -n upper)", _twistd()),
     "tutorial": Peer(
         "the tutorial's server",
         _python("tutorial.py"),
@@ -186,6 +191,10 @@ PEERS_BY_KEY = {
     ),
     "limit": Peer("the limit: C, epoll", _limit, {"mixed": _ASCII}),
 }
+
+WORKERS = [
+    Peer(f"{number} workers", _twistd("--workers", str(number))) for number in (1, 2)
+]
 
 
 class Server:
@@ -302,6 +311,20 @@ class Server:
                 nanoseconds = (process / "schedstat").read_text().split()[1]
                 times["waited"] = int(nanoseconds) / 1e9
         return times
+
+    def processorTime(self) -> float:
+        """
+        How many seconds of a processor it has used, with the processes that it
+        has started.
+        """
+        processes = [self.pid]
+        nanoseconds = 0
+        for pid in processes:
+            process = Path("/proc", str(pid))
+            children = (process / "task" / str(pid) / "children").read_text()
+            processes += map(int, children.split())
+            nanoseconds += int((process / "schedstat").read_text().split()[0])
+        return nanoseconds / 1e9
 
     def memory(self) -> int:
         """
