@@ -18,6 +18,7 @@ from upperproto.factory import UpperFactory
 from upperproto.listeners import CannotStart
 from upperproto.proxy import ProxyFactory
 from upperproto.service import UpperService
+from upperproto.transcript import Transcript
 from upperproto.turn import Turn
 
 
@@ -209,7 +210,7 @@ class UpperServiceTests(SynchronousTestCase):
         self.patch(
             outlet, "unblock", lambda reactor: calls.append(("unblock", reactor))
         )
-        self.patch(service, "stampLines", lambda: calls.append(("stampLines",)))
+        self.patch(service, "stampLines", lambda *source: calls.append(source))
         self.make("tcp:1").startService()
         self.assertEqual(calls, [])
         self.network.run()
@@ -218,6 +219,6 @@ class UpperServiceTests(SynchronousTestCase):
             [
                 ("notify", "READY=1\nSTATUS=Serving"),
                 ("unblock", self.network),
-                ("stampLines",),
+                (Transcript,),
             ],
         )

@@ -37,7 +37,7 @@ class StampTests(SynchronousTestCase):
         self.stamped, self.plain = StringIO(), StringIO()
         self.observer = make(self.stamped)
         self.publisher = LogPublisher(self.observer)
-        stampLines(self.publisher)
+        stampLines(Transcript, self.publisher)
         self.publisher.addObserver(make(self.plain))
 
     def log(self, call: Callable[[], object], *times: float) -> None:
@@ -106,9 +106,10 @@ class StampTests(SynchronousTestCase):
             lambda: Logger().info("two\nlines"),
             lambda: Logger().error("{x!r:>10}", x="x"),
             lambda: Logger().info(""),
+            lambda: Transcript()._log.warn("a {b!r}", b="c"),
         ]:
             self.log(call, 1.0)
-        self.assertEqual(len(self.plain.getvalue().split("\n")), 4)
+        self.assertEqual(len(self.plain.getvalue().split("\n")), 5)
         self.assertEqual(self.stamped.getvalue(), self.plain.getvalue())
 
     def test_otherFormats(self) -> None:
@@ -138,6 +139,6 @@ class StampTests(SynchronousTestCase):
         """
         syslog: Any = LegacyLogObserverWrapper(self.fail)  # type: ignore[arg-type]
         publisher = LogPublisher(syslog)
-        stampLines(publisher)
+        stampLines(Transcript, publisher)
         self.assertEqual(publisher._observers, [syslog])
         self.assertFalse(hasattr(syslog, "formatEvent"))

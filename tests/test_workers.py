@@ -5,6 +5,8 @@ Tests for L{upperproto.workers} and L{upperproto.worker}.
 from __future__ import annotations
 
 import socket
+import sys
+from io import StringIO
 from typing import Any
 
 from twisted.internet.error import CannotListenError, ConnectionDone
@@ -13,7 +15,7 @@ from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 
 from upperproto import worker, workers
-from upperproto.worker import ParentWatch
+from upperproto.worker import LONGEST_LINE, ParentWatch, Pieces
 from upperproto.workers import SharedSockets, Workers
 
 
@@ -147,6 +149,23 @@ class SpawningReactor(MemoryReactorClock):
         Take note of the descriptors that a process is handed.
         """
         self.spawned.append(childFDs)
+
+
+class PiecesTests(SynchronousTestCase):
+    """
+    Tests for L{Pieces}.
+    """
+
+    def test_long(self) -> None:
+        """
+        What the parent could not take as one line comes as several, and nothing
+        is lost.
+        """
+        output = StringIO()
+        self.patch(sys, "__stdout__", output)
+        long = "a" * LONGEST_LINE
+        Pieces().write(f"short\n\n{long}\n{long}b\n")
+        self.assertEqual(output.getvalue(), f"short\n{long}\n{long}\nb\n")
 
 
 class ParentWatchTests(SynchronousTestCase):

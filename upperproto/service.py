@@ -15,6 +15,7 @@ from upperproto.factory import UpperFactory
 from upperproto.listeners import Inheriting
 from upperproto.signals import onSecondSignal
 from upperproto.stamp import stampLines
+from upperproto.transcript import Transcript
 from upperproto.turn import shorten
 
 
@@ -61,7 +62,7 @@ class UpperService(MultiService):
         onSecondSignal(self._reactor, lambda: self._factory.abort("a second signal"))
         # Only now Twisted's log has begun.
         self._reactor.callWhenRunning(outlet.unblock, self._reactor)
-        self._reactor.callWhenRunning(stampLines)
+        self._reactor.callWhenRunning(stampLines, Transcript)
         turn = shorten(self._reactor)
         if turn is not None:
             self._factory.outbox.later = turn.atEnd

@@ -12,9 +12,9 @@ This module relies on these parts of C{twisted.logger}, unchanged from Twisted
   - C{globalLogPublisher} has its observers in C{_observers};
   - a C{FileLogObserver} looks up C{formatEvent} for each event.
 
-Only the lines of the L{Transcript} are stamped, and only where that is seen to
-make no difference. What else is logged, and what other observers write, JSON and
-syslog among them, is left as it is.
+Only what one class logs is stamped, and only where that is seen to make no
+difference. What else is logged, and what other observers write, JSON and syslog
+among them, is left as it is.
 """
 
 from __future__ import annotations
@@ -29,20 +29,20 @@ from twisted.logger import (
     globalLogPublisher,
 )
 
-from upperproto.transcript import Transcript
-
 Formatter = Callable[[LogEvent], "str | None"]
 
 
-def stampLines(publisher: LogPublisher = globalLogPublisher) -> None:
+def stampLines(source: type, publisher: LogPublisher = globalLogPublisher) -> None:
     """
-    Let those who write log files stamp the lines of connections.
+    Let those who write log files stamp what a class logs.
 
-    @param publisher: who has them.
+    @param source: the class. The formats of what it logs name fields, and no
+        more.
+    @param publisher: who has the observers that write.
     """
     for observer in publisher._observers:
         if isinstance(observer, FileLogObserver) and _canStamp(observer.formatEvent):
-            observer.formatEvent = Stamp(observer.formatEvent)
+            observer.formatEvent = Stamp(source, observer.formatEvent)
 
 
 class Stamp:
@@ -50,10 +50,12 @@ class Stamp:
     Format log events as another formatter does.
     """
 
-    def __init__(self, formatEvent: Formatter) -> None:
+    def __init__(self, source: type, formatEvent: Formatter) -> None:
         """
+        @param source: the class whose lines are stamped.
         @param formatEvent: the other one.
         """
+        self._source = source
         self._formatEvent = formatEvent
         self._second = -1
         self._stamp = ""
@@ -65,7 +67,8 @@ class Stamp:
         @param event: any event.
         @return: lines; nothing for what is not to be logged.
         """
-        if not isinstance(event.get("log_source"), Transcript):
+        ours = isinstance(event.get("log_source"), self._source)
+        if not ours or event["log_level"] is not LogLevel.info:
             return self._formatEvent(event)
         second = int(event["log_time"])
         if second != self._second:
@@ -87,10 +90,8 @@ def _canStamp(formatEvent: Formatter) -> bool:
     Whether a formatter writes a stamp, which stays the same for a second, then
     the text, and then the end of the line.
     """
-    source = Transcript()
     event = {
-        "log_source": source,
-        "log_namespace": source._log.namespace,
+        "log_namespace": "upperproto",
         "log_level": LogLevel.info,
         "log_format": "text",
     }

@@ -9,13 +9,13 @@ import json
 import os
 import sys
 from contextlib import suppress
+from io import TextIOBase
 from typing import Any
 
 from twisted.internet.abstract import FileDescriptor
 from twisted.internet.error import ConnectionDone, ReactorNotRunning
-from twisted.logger import ILogObserver, LogEvent, eventAsText, globalLogBeginner
+from twisted.logger import FileLogObserver, LogEvent, eventAsText, globalLogBeginner
 from twisted.python.failure import Failure
-from zope.interface import provider
 
 from upperproto.listeners import Inheriting
 from upperproto.tap import Options, makeService
@@ -26,19 +26,32 @@ from upperproto.workers import FIRST_DESCRIPTOR
 LONGEST_LINE = 4000
 
 
-@provider(ILogObserver)
-def logPlainly(event: LogEvent) -> None:
+class Pieces(TextIOBase):
     """
-    Log to standard output; the parent adds the time and this worker's name.
+    Standard output, in lines of no more than L{LONGEST_LINE} characters.
+    """
+
+    def write(self, text: str) -> int:
+        """
+        Write some lines.
+        """
+        assert sys.__stdout__ is not None
+        for line in text.removesuffix("\n").split("\n"):
+            for start in range(0, len(line), LONGEST_LINE):
+                # In one piece, as upperproto.outlet asks.
+                sys.__stdout__.write(line[start : start + LONGEST_LINE] + "\n")
+        sys.__stdout__.flush()
+        return len(text)
+
+
+def formatPlainly(event: LogEvent) -> str:
+    """
+    Format an event without the time and who speaks; the parent adds the time and
+    this worker's name.
 
     @param event: what happened.
     """
-    text = eventAsText(event, includeTimestamp=False, includeSystem=False)
-    for line in text.split("\n"):
-        for start in range(0, len(line), LONGEST_LINE):
-            # In one piece, as upperproto.outlet asks.
-            record = line[start : start + LONGEST_LINE] + "\n"
-            print(record, end="", flush=True, file=sys.__stdout__)
+    return eventAsText(event, includeTimestamp=False, includeSystem=False) + "\n"
 
 
 class ParentWatch(FileDescriptor):
@@ -78,7 +91,9 @@ def run() -> None:
     # What the terminal sends to a group of processes is for the parent, which
     # passes it on.
     os.setpgrp()
-    globalLogBeginner.beginLoggingTo([logPlainly], redirectStandardIO=False)
+    output: Any = Pieces()
+    observer = FileLogObserver(output, formatPlainly)
+    globalLogBeginner.beginLoggingTo([observer], redirectStandardIO=False)
     words, *_ = sys.argv[1:]
     options = Options()
     options.update(json.loads(words))

@@ -31,6 +31,7 @@ from zope.interface import implementer
 from upperproto import outlet, systemd
 from upperproto.listeners import CannotStart, Inheriting, endpointFrom, listen
 from upperproto.signals import onSecondSignal
+from upperproto.stamp import stampLines
 
 # Where a worker finds its sockets, beside its standard streams.
 FIRST_DESCRIPTOR = 3
@@ -245,7 +246,9 @@ class Workers(Service):
         self._monitor.startService()
         systemd.tell(self._reactor)
         onSecondSignal(self._reactor, self._signalAgain)
+        # Only now Twisted's log has begun.
         self._reactor.callWhenRunning(outlet.unblock, self._reactor)
+        self._reactor.callWhenRunning(stampLines, ProcessMonitor)
 
     def stopService(self) -> Deferred[None]:
         """
