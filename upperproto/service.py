@@ -12,6 +12,7 @@ from twisted.internet.defer import Deferred
 from upperproto import outlet, systemd
 from upperproto.entrance import Entrance
 from upperproto.factory import UpperFactory
+from upperproto.limits import keepMemory
 from upperproto.listeners import Inheriting
 from upperproto.signals import onSecondSignal
 from upperproto.stamp import stampLines
@@ -63,6 +64,7 @@ class UpperService(MultiService):
         # Only now Twisted's log has begun.
         self._reactor.callWhenRunning(outlet.unblock, self._reactor)
         self._reactor.callWhenRunning(stampLines, Transcript)
+        keepMemory()
         turn = shorten(self._reactor)
         if turn is not None:
             self._factory.outbox.later = turn.atEnd
