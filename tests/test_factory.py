@@ -874,6 +874,21 @@ class LogTests(FactoryTestCase):
             [text(event) for event in events][1:-1], ["sending: error: idle for 100 s"]
         )
 
+    def test_linesOfNothing(self) -> None:
+        """
+        Where nothing is answered, no answer is logged.
+        """
+        self.serve(log="lines", flushAfter=1)
+        with capturedLogs() as events:
+            client = self.connect()
+            self.leave(client)
+            client = self.connect()
+            self.say(client, "ß".encode()[:1])
+            self.network.wait(1)
+            client.socket.reset()
+            self.network.turn()
+        self.assertEqual(len(events), 4)
+
     def test_noPlace(self) -> None:
         """
         A client that is turned away is logged as any other, with the reason.

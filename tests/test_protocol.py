@@ -270,6 +270,30 @@ class ErrorTests(SynchronousTestCase):
                 + b"\nerror: invalid UTF-8 at byte %d\nC\n" % (length + 1),
             )
 
+    def test_errorAtTheEdge(self) -> None:
+        """
+        Which of the two it is does not depend on how the line came.
+        """
+        for length in range(16380, 16390):
+            said = b"a" * length + b"\xe2\x82x\nb\n"
+            whole = converse(UpperFactory(), said)
+            for cut in range(length - 2, length + 5):
+                pieces = said[:cut], said[cut:]
+                self.assertTrue(converse(UpperFactory(), *pieces) == whole, cut)
+
+    def test_errorAfterAnErrorInALongLine(self) -> None:
+        """
+        The next line begins at its own byte 1.
+        """
+        self.assertEqual(
+            converse(
+                UpperFactory(), b"a" * 20000, b"\xff" + b"b" * 20000, b"b\n\xff\n"
+            ),
+            b"A" * 20000
+            + b"\nerror: invalid UTF-8 at byte 20001\n"
+            + b"error: invalid UTF-8 at byte 1\n",
+        )
+
     @given(
         errors=strategies.sampled_from(HANDLERS),
         data=strategies.lists(
@@ -901,7 +925,30 @@ class FinishTests(NetworkTestCase):
         self.assertTrue(client.ended)
         self.assertTrue(client.socket.closed)
         self.assertEqual(client.protocol.bytesIn, 100_004)
+        self.assertEqual(client.protocol.bytesOut, len(client.received))
         self.assertEqual(client.protocol.clearLineBuffer(), b"")
+
+    def test_inputOfAPauseIsThrownAway(self) -> None:
+        """
+        So it is if nothing was read before the end, because the client did not
+        take its answers.
+        """
+        client = self.connect()
+        client.protocol.pauseProducing()
+        self.finish(client)
+        client.send(b"a\n")
+        self.network.turn()
+        self.assertEqual(client.socket.inbound, b"")
+
+    def test_timer(self) -> None:
+        """
+        Nothing else is waited for than the client's end.
+        """
+        factory = UpperFactory(flushAfter=1.0, clock=self.network)
+        client = self.network.connect(factory)
+        self.say(client, b"a")
+        self.assertEqual(self.finish(client), b"A")
+        self.assertEqual(len(self.network.getDelayedCalls()), 1)
 
     def test_lingers(self) -> None:
         """
@@ -996,6 +1043,27 @@ class AccountTests(NetworkTestCase):
         client.protocol.dataReceived(b"abc\n")
         client.protocol.resumeProducing()
         self.assertEqual(client.protocol.bytesIn, 4)
+
+    def test_aborted(self) -> None:
+        """
+        Answers that wait for the end of the turn are undelivered when the
+        connection is aborted, as are those in the kernel.
+        """
+        client = self.network.connect(UpperFactory(clock=self.network))
+        client.protocol.dataReceived(b"abc\n")
+        client.protocol.abort("the reason")
+        self.network.turn()
+        self.assertEqual(client.protocol.undelivered, 4)
+
+    def test_abortedAfterTheEnd(self) -> None:
+        """
+        What ended the conversation first is what ended it.
+        """
+        client = self.network.connect(UpperFactory(clock=self.network))
+        client.protocol.finish("the reason")
+        client.protocol.abort("another")
+        self.network.turn()
+        self.assertEqual(client.protocol.ending, "the reason")
 
     def test_why(self) -> None:
         """
