@@ -103,13 +103,14 @@ class StampTests(SynchronousTestCase):
         """
         self.observe(textFileLogObserver)
         for call in [
+            lambda: Transcript().opened("192.0.2.1:5000"),
             lambda: Logger().info("two\nlines"),
             lambda: Logger().error("{x!r:>10}", x="x"),
             lambda: Logger().info(""),
             lambda: Transcript()._log.warn("a {b!r}", b="c"),
         ]:
             self.log(call, 1.0)
-        self.assertEqual(len(self.plain.getvalue().split("\n")), 5)
+        self.assertEqual(len(self.plain.getvalue().split("\n")), 6)
         self.assertEqual(self.stamped.getvalue(), self.plain.getvalue())
 
     def test_otherFormats(self) -> None:

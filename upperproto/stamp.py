@@ -29,7 +29,7 @@ from twisted.logger import (
     globalLogPublisher,
 )
 
-Formatter = Callable[[LogEvent], "str | None"]
+Formatter = Callable[[LogEvent], str | None]
 
 
 def stampLines(source: type, publisher: LogPublisher = globalLogPublisher) -> None:
@@ -90,11 +90,6 @@ def _canStamp(formatEvent: Formatter) -> bool:
     Whether a formatter writes a stamp, which stays the same for a second, then
     the text, and then the end of the line.
     """
-    event = {
-        "log_namespace": "upperproto",
-        "log_level": LogLevel.info,
-        "log_format": "text",
-    }
-    early, late = {**event, "log_time": 0.25}, {**event, "log_time": 0.75}
+    early, late = ({"log_format": "text", "log_time": time} for time in (0.25, 0.75))
     whole = _stamp(formatEvent, early) + "text\n"
     return whole == formatEvent(early) == formatEvent(late)
