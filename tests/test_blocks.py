@@ -237,6 +237,19 @@ class BlockReceiverTests(SynchronousTestCase):
         self.assertEqual(receiver.blocks, [b"a\nb\n"])
         self.assertEqual(receiver.clearLineBuffer(), b"c")
 
+    def test_lineEndInAPause(self) -> None:
+        """
+        A line end that comes in a pause, before all else or after a block, is
+        found.
+        """
+        receiver = Blocks()
+        receiver.makeConnection(StringTransport())
+        for _ in range(2):
+            receiver.pauseProducing()
+            receiver.dataReceived(b"\n")
+            receiver.resumeProducing()
+        self.assertEqual(receiver.blocks, [b"\n", b"\n"])
+
     def test_closing(self) -> None:
         """
         A connection that is closing takes no more memory: what comes in raw
