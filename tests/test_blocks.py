@@ -250,6 +250,24 @@ class BlockReceiverTests(SynchronousTestCase):
             receiver.resumeProducing()
         self.assertEqual(receiver.blocks, [b"\n", b"\n"])
 
+    def test_pausing(self) -> None:
+        """
+        So is one that comes when a block has led to the pause.
+        """
+
+        class Pausing(Blocks):
+            def blockReceived(self, block: bytes) -> None:
+                super().blockReceived(block)
+                self.pauseProducing()
+
+        receiver = Pausing()
+        receiver.makeConnection(StringTransport())
+        receiver.dataReceived(b"0123456789")
+        receiver.dataReceived(b"\nabc")
+        receiver.dataReceived(b"d\nef")
+        receiver.resumeProducing()
+        self.assertEqual(receiver.blocks, [b"0123456789\n", b"abcd\n"])
+
     def test_closing(self) -> None:
         """
         A connection that is closing takes no more memory: what comes in raw

@@ -96,6 +96,13 @@ class EagerTests(SynchronousTestCase):
         self.assertEqual(client.receive(), b"firstsecon")
         self.network.turn()
         self.assertEqual(client.receive(), b"dthird")
+        eager.write(client.transport, b"0123456789a")
+        self.network.turn()
+        self.assertEqual(client.receive(), b"0123456789")
+        eager.write(client.transport, b"b")
+        self.assertEqual(client.receive(), b"")
+        self.network.turn()
+        self.assertEqual(client.receive(), b"ab")
 
     def test_producer(self) -> None:
         """
