@@ -96,13 +96,14 @@ class EagerTests(SynchronousTestCase):
         self.assertEqual(client.receive(), b"firstsecon")
         self.network.turn()
         self.assertEqual(client.receive(), b"dthird")
-        eager.write(client.transport, b"0123456789a")
+        eager.write(client.transport, b"0123456789abc")
+        self.assertEqual(client.receive(1), b"0")
         self.network.turn()
-        self.assertEqual(client.receive(), b"0123456789")
-        eager.write(client.transport, b"b")
+        self.assertEqual(client.receive(), b"123456789a")
+        eager.write(client.transport, b"d")
         self.assertEqual(client.receive(), b"")
         self.network.turn()
-        self.assertEqual(client.receive(), b"ab")
+        self.assertEqual(client.receive(), b"bcd")
 
     def test_producer(self) -> None:
         """
