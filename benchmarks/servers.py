@@ -323,7 +323,8 @@ class Server:
             process = Path("/proc", str(pid))
             children = (process / "task" / str(pid) / "children").read_text()
             processes += map(int, children.split())
-            nanoseconds += int((process / "schedstat").read_text().split()[0])
+            for thread in process.glob("task/*/schedstat"):
+                nanoseconds += int(thread.read_text().split()[0])
         return nanoseconds / 1e9
 
     def memory(self) -> int:

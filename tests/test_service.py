@@ -84,6 +84,15 @@ class UpperServiceTests(SynchronousTestCase):
         self.make().startService()
         self.assertEqual(self.factory.outbox.later, turn.atEnd)
 
+    def test_memory(self) -> None:
+        """
+        The memory of a read is kept for the next.
+        """
+        calls: list[str] = []
+        self.patch(service, "keepMemory", lambda: calls.append("kept"))
+        self.make().startService()
+        self.assertEqual(calls, ["kept"])
+
     def test_turnOfAnotherReactor(self) -> None:
         """
         Where it does not, they are sent at the end of its own.

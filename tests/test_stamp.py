@@ -13,6 +13,7 @@ from twisted.logger import (
     LegacyLogObserverWrapper,
     LogEvent,
     Logger,
+    LogLevel,
     LogPublisher,
     capturedLogs,
     jsonFileLogObserver,
@@ -75,32 +76,41 @@ class StampTests(SynchronousTestCase):
 
     def test_once(self) -> None:
         """
-        For that, Twisted formats one line a second.
+        For that, one line a second is formatted the long way.
         """
         formatted: list[LogEvent] = []
 
-        def make(file: Any) -> FileLogObserver:
-            observer = textFileLogObserver(file)
-            formatEvent = observer.formatEvent
+        def formatEvent(event: LogEvent) -> str:
+            formatted.append(event)
+            return f"{event['log_time']} {event['log_format']}\n"
 
-            def counted(event: LogEvent) -> str | None:
-                formatted.append(event)
-                return formatEvent(event)
-
-            return FileLogObserver(file, counted)
-
-        self.observe(make)
-        self.publisher.removeObserver(self.publisher._observers[1])
-        formatted.clear()
-        self.logAll(1.0, 1.5, 1.9)
-        self.assertEqual(len(formatted), 1)
-        self.logAll(2.0)
+        stamp = Stamp(Transcript, formatEvent)
+        event = {"log_source": Transcript(), "log_level": LogLevel.info}
+        lines = [
+            stamp({**event, "log_format": "{a}", "a": "b", "log_time": time})
+            for time in (1.0, 1.5, 1.9, 2.0)
+        ]
+        self.assertEqual(lines, ["1.0 b\n", "1.0 b\n", "1.0 b\n", "2.0 b\n"])
         self.assertEqual(len(formatted), 2)
+
+    def test_startedAgain(self) -> None:
+        """
+        A log that is stamped is not stamped again.
+        """
+        self.observe(textFileLogObserver)
+        formatEvent = self.observer.formatEvent
+        stampLines(Transcript, self.publisher)
+        self.assertIs(self.observer.formatEvent, formatEvent)
 
     def test_others(self) -> None:
         """
-        What others log is formatted as ever.
+        What others log is formatted as ever, those among them that derive from
+        the class.
         """
+
+        class Other(Transcript):
+            pass
+
         self.observe(textFileLogObserver)
         for call in [
             lambda: Transcript().opened("192.0.2.1:5000"),
@@ -108,28 +118,26 @@ class StampTests(SynchronousTestCase):
             lambda: Logger().error("{x!r:>10}", x="x"),
             lambda: Logger().info(""),
             lambda: Transcript()._log.warn("a {b!r}", b="c"),
+            lambda: Other().opened("two\nlines"),
         ]:
             self.log(call, 1.0)
-        self.assertEqual(len(self.plain.getvalue().split("\n")), 6)
+        self.assertEqual(len(self.plain.getvalue().split("\n")), 8)
         self.assertEqual(self.stamped.getvalue(), self.plain.getvalue())
 
     def test_otherFormats(self) -> None:
         """
-        A log that is no line of text, that says something after the text, that
-        tells the time more finely or that leaves something out is left alone.
+        A log that is not text, that tells the time more finely or that another
+        program formats, as it likes, is left alone.
         """
 
         def fine(file: Any) -> FileLogObserver:
             return textFileLogObserver(file, "%H:%M:%S.%f")
 
-        def ending(file: Any) -> FileLogObserver:
-            return FileLogObserver(file, lambda event: f"{event['log_format']} -\n")
-
-        def choosy(file: Any) -> FileLogObserver:
-            return FileLogObserver(file, lambda event: None)
+        def others(file: Any) -> FileLogObserver:
+            return FileLogObserver(file, lambda event: "{log_format}\n".format(**event))
 
         makes: list[Callable[[Any], FileLogObserver]]
-        makes = [jsonFileLogObserver, fine, ending, choosy]
+        makes = [jsonFileLogObserver, fine, others]
         for make in makes:
             self.observe(make)
             self.assertNotIsInstance(self.observer.formatEvent, Stamp)

@@ -314,6 +314,7 @@ class TLSTests(SynchronousTestCase):
         self.serve(self.authority.certificate)
         self.converse(*self.authority.issue("alice"))
         self.assertEqual(self.protocol().identity, "CN=alice")
+        self.assertEqual(self.service.arriving, {})
 
     def test_noSubject(self) -> None:
         """

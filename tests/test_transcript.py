@@ -173,6 +173,20 @@ class TranscriptTests(SynchronousTestCase):
         )
         self.assertEqual([event["undelivered"], event["why"]], [3, "cut off"])
 
+    def test_asByLogger(self) -> None:
+        """
+        The events are those that Twisted's L{Logger} makes.
+        """
+        transcript = Transcript()
+        with capturedLogs() as events:
+            transcript.opened("192.0.2.1:1234")
+            transcript._log.info("Connection from {peer}", peer="192.0.2.1:1234")
+        ours, theirs = events
+        self.assertLess(abs(theirs.pop("log_time") - ours.pop("log_time")), 60)
+        loggers = ours.pop("log_logger"), theirs.pop("log_logger")
+        self.assertEqual(*map(repr, loggers))
+        self.assertEqual(ours, theirs)
+
     def test_contents(self) -> None:
         """
         Each line that is received, and each answer, is a record of its own, in

@@ -12,9 +12,10 @@ from typing import Any
 from twisted.internet.error import CannotListenError, ConnectionDone
 from twisted.internet.protocol import Factory
 from twisted.internet.testing import MemoryReactorClock
+from twisted.runner.procmon import ProcessMonitor
 from twisted.trial.unittest import SynchronousTestCase
 
-from upperproto import worker, workers
+from upperproto import outlet, systemd, worker, workers
 from upperproto.worker import LONGEST_LINE, ParentWatch, Pieces
 from upperproto.workers import SharedSockets, Workers
 
@@ -130,6 +131,24 @@ class WorkersTests(SynchronousTestCase):
                 reactor.spawned,
                 [{0: "w", 1: "r", 2: "r", 3: each.fileno()} for each in sockets],
             )
+
+    def test_whenRunning(self) -> None:
+        """
+        Once the reactor runs, what the workers say is stamped, and standard
+        output cannot hold the parent up any more.
+        """
+        calls: list[object] = []
+        self.patch(workers, "onSecondSignal", lambda reactor, call: None)
+        self.patch(workers, "stampLines", calls.append)
+        self.patch(outlet, "unblock", calls.append)
+        self.patch(systemd, "notify", lambda text: None)
+        reactor = SpawningReactor()
+        made = Workers(2, {}, ["tcp:0:interface=127.0.0.1"], 10, reactor)
+        made.startService()
+        self.addCleanup(made._shared.close)
+        self.assertEqual(calls, [])
+        reactor.run()
+        self.assertEqual(calls, [reactor, ProcessMonitor])
 
 
 class SpawningReactor(MemoryReactorClock):

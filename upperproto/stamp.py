@@ -10,11 +10,12 @@ This module relies on these parts of C{twisted.logger}, unchanged from Twisted
 24.3 to 26.10:
 
   - C{globalLogPublisher} has its observers in C{_observers};
-  - a C{FileLogObserver} looks up C{formatEvent} for each event.
+  - a C{FileLogObserver} looks up C{formatEvent} for each event;
+  - that of a text log is defined in C{twisted.logger._file}.
 
-Only what one class logs is stamped, and only where that is seen to make no
-difference. What else is logged, and what other observers write, JSON and syslog
-among them, is left as it is.
+Only what one class logs is stamped, and only in Twisted's text log. What else is
+logged, and what other observers write, JSON, syslog and those of others among
+them, is left as it is.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from twisted.logger import (
     LogLevel,
     LogPublisher,
     globalLogPublisher,
+    textFileLogObserver,
 )
 
 Formatter = Callable[[LogEvent], str | None]
@@ -34,7 +36,7 @@ Formatter = Callable[[LogEvent], str | None]
 
 def stampLines(source: type, publisher: LogPublisher = globalLogPublisher) -> None:
     """
-    Let those who write log files stamp what a class logs.
+    Let the text log stamp what a class logs.
 
     @param source: the class. The formats of what it logs name fields, and no
         more.
@@ -67,7 +69,7 @@ class Stamp:
         @param event: any event.
         @return: lines; nothing for what is not to be logged.
         """
-        ours = isinstance(event.get("log_source"), self._source)
+        ours = type(event.get("log_source")) is self._source
         if not ours or event["log_level"] is not LogLevel.info:
             return self._formatEvent(event)
         second = int(event["log_time"])
@@ -87,9 +89,10 @@ def _stamp(formatEvent: Formatter, event: LogEvent) -> str:
 
 def _canStamp(formatEvent: Formatter) -> bool:
     """
-    Whether a formatter writes a stamp, which stays the same for a second, then
-    the text, and then the end of the line.
+    Whether a formatter is the text log's, with a time that stays the same for a
+    second.
     """
+    if getattr(formatEvent, "__module__", None) != textFileLogObserver.__module__:
+        return False
     early, late = ({"log_format": "text", "log_time": time} for time in (0.25, 0.75))
-    whole = _stamp(formatEvent, early) + "text\n"
-    return whole == formatEvent(early) == formatEvent(late)
+    return formatEvent(early) == formatEvent(late)

@@ -18,7 +18,9 @@ from twisted.logger import FileLogObserver, LogEvent, eventAsText, globalLogBegi
 from twisted.python.failure import Failure
 
 from upperproto.listeners import Inheriting
+from upperproto.stamp import Stamp
 from upperproto.tap import Options, makeService
+from upperproto.transcript import Transcript
 from upperproto.turn import shorten
 from upperproto.workers import FIRST_DESCRIPTOR
 
@@ -36,7 +38,7 @@ class Pieces(TextIOBase):
         Write some lines.
         """
         assert sys.__stdout__ is not None
-        for line in text.removesuffix("\n").split("\n"):
+        for line in text.split("\n"):
             for start in range(0, len(line), LONGEST_LINE):
                 # In one piece, as upperproto.outlet asks.
                 sys.__stdout__.write(line[start : start + LONGEST_LINE] + "\n")
@@ -92,7 +94,7 @@ def run() -> None:
     # passes it on.
     os.setpgrp()
     output: Any = Pieces()
-    observer = FileLogObserver(output, formatPlainly)
+    observer = FileLogObserver(output, Stamp(Transcript, formatPlainly))
     globalLogBeginner.beginLoggingTo([observer], redirectStandardIO=False)
     words, *_ = sys.argv[1:]
     options = Options()
