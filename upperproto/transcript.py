@@ -76,7 +76,7 @@ class Transcript:
 
     def _info(self, text: str, **fields: object) -> None:
         """
-        Log an event, as L{Logger.info} does. That looks through all levels first,
+        Log an event, as C{Logger.info} does. That looks through all levels first,
         to see whether this is one, and takes three times as long.
 
         @param text: what happened, with the names of fields in braces.
