@@ -112,3 +112,24 @@ class WriteTests(SynchronousTestCase):
         self.patch(os, "write", write)
         stdio.write(b"abcde")
         self.assertEqual(written, b"abcde")
+
+    def test_noRoom(self) -> None:
+        """
+        Where the output has no room, and does not block, that is waited for.
+        """
+        reader, writer = os.pipe()
+        self.addCleanup(os.close, reader)
+        self.addCleanup(os.close, writer)
+        self.patch(stdio, "STDOUT", writer)
+        taken: list[bytes] = []
+
+        def write(descriptor: int, data: bytes) -> int:
+            if not taken:
+                taken.append(b"")
+                raise BlockingIOError(errno.EAGAIN, "no room")
+            taken.append(data)
+            return len(data)
+
+        self.patch(os, "write", write)
+        stdio.write(b"abc")
+        self.assertEqual(taken, [b"", b"abc"])
