@@ -18,7 +18,13 @@ from tests.memory import Client, MemoryNetwork
 from tests.plain import answerTo
 from upperproto import eager, protocol
 from upperproto.factory import UpperFactory
-from upperproto.protocol import LARGE_READ, LINGER, SMALL_READ, UpperProtocol
+from upperproto.protocol import (
+    LARGE_READ,
+    LINGER,
+    MIXED_READ,
+    SMALL_READ,
+    UpperProtocol,
+)
 
 HANDLERS = ("strict", "replace", "surrogateescape")
 
@@ -330,15 +336,31 @@ class ErrorTests(SynchronousTestCase):
 
     def test_smallReads(self) -> None:
         """
-        A connection is read in small pieces, until it fills one; and again
-        after a broken line.
+        A connection is read in small pieces, until it fills one; in larger ones
+        if it is ASCII; and in small ones again after a broken line.
         """
         client = MemoryNetwork().connect(UpperFactory())
         sizes = []
-        for data in [b"", b"a\n", b"a" * (SMALL_READ // 2) + b"\n", b"\xff\n"]:
+        much = b"a" * (SMALL_READ // 2)
+        for data in [b"", b"a\n", much + b"\n", much + b"\xc3\x9f\n", b"\xff\n"]:
             client.protocol.dataReceived(data)
             sizes.append(client.transport.bufferSize)
-        self.assertEqual(sizes, [SMALL_READ, SMALL_READ, LARGE_READ, SMALL_READ])
+        self.assertEqual(
+            sizes, [SMALL_READ, SMALL_READ, LARGE_READ, MIXED_READ, SMALL_READ]
+        )
+
+    def test_mixed(self) -> None:
+        """
+        The answer to much text that is not ASCII does not wait for others.
+        """
+        network = MemoryNetwork()
+        client = network.connect(UpperFactory(clock=network))
+        client.protocol.dataReceived(b"a" * SMALL_READ + b"\n")
+        self.assertEqual(client.receive(), b"")
+        client.protocol.dataReceived("ä".encode() * SMALL_READ + b"\n")
+        self.assertEqual(
+            client.receive().decode(), "A" * SMALL_READ + "\n" + "Ä" * SMALL_READ + "\n"
+        )
 
 
 class NetworkTestCase(SynchronousTestCase):
