@@ -129,6 +129,14 @@ class TLSTests(SynchronousTestCase):
         self.service.transcript = self.refusals  # type: ignore[assignment] # a fake
         self.factory = TLSFactory(self.service, self.service, certificates.getContext)
 
+    def serveBy(self, protocol: type[Protocol]) -> None:
+        """
+        Make one that serves by another protocol.
+        """
+        certificates = Certificates(*self.authority.issue("server"))
+        inner = ServerFactory.forProtocol(protocol)
+        self.factory = TLSFactory(self.service, inner, certificates.getContext)
+
     def connect(self, *certificate: str) -> TLSClient:
         """
         Make a client that has not begun its handshake.
@@ -452,9 +460,7 @@ class TLSTests(SynchronousTestCase):
         """
         A protocol that cannot be half-closed is closed with its client.
         """
-        certificates = Certificates(*self.authority.issue("server"))
-        inner = ServerFactory.forProtocol(Protocol)
-        self.factory = TLSFactory(self.service, inner, certificates.getContext)
+        self.serveBy(Protocol)
         for cut in [False, True]:
             client = self.converse()
             if cut:
@@ -472,7 +478,6 @@ class TLSTests(SynchronousTestCase):
         One that can is told once, by the close_notify, and may go on; the end of
         the TCP stream is nothing new.
         """
-        certificates = Certificates(*self.authority.issue("server"))
         ends: list[Any] = []
 
         @implementer(IHalfCloseableProtocol)
@@ -483,8 +488,7 @@ class TLSTests(SynchronousTestCase):
             def writeConnectionLost(self) -> None:
                 pass
 
-        inner = ServerFactory.forProtocol(Talker)
-        self.factory = TLSFactory(self.service, inner, certificates.getContext)
+        self.serveBy(Talker)
         client = self.converse()
         client.end()
         client.flush()
@@ -502,7 +506,6 @@ class TLSTests(SynchronousTestCase):
         """
         Such a protocol may end its own side, and is not told that it has.
         """
-        certificates = Certificates(*self.authority.issue("server"))
 
         class Goodbye(Protocol):
             def connectionMade(self) -> None:
@@ -510,8 +513,7 @@ class TLSTests(SynchronousTestCase):
                 self.transport.write(b"goodbye\n")
                 self.transport.loseWriteConnection()  # type: ignore[attr-defined]
 
-        inner = ServerFactory.forProtocol(Goodbye)
-        self.factory = TLSFactory(self.service, inner, certificates.getContext)
+        self.serveBy(Goodbye)
         client = self.converse()
         client.receive()
         self.assertEqual(client.received, b"goodbye\n")

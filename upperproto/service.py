@@ -61,7 +61,7 @@ class UpperService(MultiService):
         super().startService()
         systemd.tell(self._reactor)
         onSecondSignal(self._reactor, lambda: self._factory.abort("a second signal"))
-        # Only now Twisted's log has begun.
+        # Under twist, the log has not begun before.
         self._reactor.callWhenRunning(outlet.unblock, self._reactor)
         self._reactor.callWhenRunning(stampLines, Transcript)
         keepMemory()

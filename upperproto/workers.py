@@ -246,7 +246,7 @@ class Workers(Service):
         self._monitor.startService()
         systemd.tell(self._reactor)
         onSecondSignal(self._reactor, self._signalAgain)
-        # Only now Twisted's log has begun.
+        # Under twist, the log has not begun before.
         self._reactor.callWhenRunning(outlet.unblock, self._reactor)
         self._reactor.callWhenRunning(stampLines, ProcessMonitor)
 
