@@ -7,6 +7,7 @@ from __future__ import annotations
 import os
 import select
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 from unittest import skipUnless
 
@@ -17,6 +18,7 @@ from twisted.internet.testing import MemoryReactor
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
+from upperproto import turn
 from upperproto.listeners import Inheriting
 from upperproto.turn import Turn, shorten
 
@@ -84,9 +86,9 @@ class TurnTests(SynchronousTestCase):
 
         self.reactor: Any = EPollReactor()
         self.addCleanup(self.reactor._poller.close)
-        turn = shorten(self.reactor)
-        assert turn is not None
-        self.turn = turn
+        short = shorten(self.reactor)
+        assert short is not None
+        self.turn = short
 
     def pipe(self, doRead: Callable[[Pipe], Any] = lambda pipe: None) -> Pipe:
         """
@@ -211,6 +213,106 @@ class TurnTests(SynchronousTestCase):
         What stands in for a reactor that takes short turns has the same turn.
         """
         self.assertIs(shorten(Inheriting(self.reactor)), self.turn)
+
+
+class Poller:
+    """
+    Stands in for epoll, and for the time.
+
+    @ivar now: the time, in seconds.
+    @ivar comes: when the next events come.
+    @ivar looks: for how long each look would have waited.
+    """
+
+    def __init__(self) -> None:
+        """
+        Begin at no time in particular.
+        """
+        self.now = 100.0
+        self.comes = 100.0
+        self.events = [(-1, 0)]
+        self.looks: list[float] = []
+
+    def poll(self, timeout: float, most: int) -> list[tuple[int, int]]:
+        """
+        Look, which takes ten microseconds, and wait.
+        """
+        self.looks.append(timeout)
+        self.now += 0.00001
+        if timeout:
+            waited = self.comes if timeout < 0 else min(self.comes, self.now + timeout)
+            self.now = max(self.now, waited)
+        return self.events if self.now >= self.comes else []
+
+
+class CloselyTests(SynchronousTestCase):
+    """
+    Tests for how L{Turn} waits for events that follow each other closely.
+    """
+
+    def setUp(self) -> None:
+        """
+        Make a turn in a time of its own.
+        """
+        self.poller = Poller()
+        self.patch(turn, "monotonic", lambda: self.poller.now)
+        reactor = SimpleNamespace(_poller=self.poller, _selectables={}, _POLL_IN=1)
+        self.turn = Turn(reactor)
+
+    def turnAfter(self, seconds: float, timeout: float | None = None) -> list[float]:
+        """
+        Take a turn whose events come after some seconds.
+
+        @return: for how long each of its looks would have waited.
+        """
+        self.poller.comes = self.poller.now + seconds
+        self.poller.looks.clear()
+        self.turn(timeout)
+        return list(self.poller.looks)
+
+    def test_sleepsFirst(self) -> None:
+        """
+        Nothing is known of the first event, nor of one after a long time: the
+        process sleeps.
+        """
+        self.assertEqual(self.turnAfter(1), [-1])
+        self.assertEqual(self.turnAfter(1, timeout=5), [5])
+
+    def test_closely(self) -> None:
+        """
+        After one that came closely, the next is looked for without sleep.
+        """
+        self.turnAfter(0.00005)
+        self.assertEqual(self.turnAfter(0.000035), [0, 0, 0, 0])
+        self.assertEqual(self.turnAfter(0.000005), [0])
+
+    def test_notForLong(self) -> None:
+        """
+        When it does not come, the process sleeps, and does so the next time.
+        """
+        self.turnAfter(0.00005)
+        looks = self.turnAfter(1)
+        self.assertEqual(looks[-1], -1)
+        self.assertEqual(set(looks[:-1]), {0})
+        self.assertIn(len(looks[:-1]), (10, 11))
+        self.assertEqual(self.turnAfter(0.00005), [-1])
+
+    def test_several(self) -> None:
+        """
+        After several at a time it sleeps.
+        """
+        self.poller.events *= 2
+        self.turnAfter(0.00005)
+        self.assertEqual(self.turnAfter(0.00005), [-1])
+
+    def test_timer(self) -> None:
+        """
+        A timer that is due is not waited for.
+        """
+        self.turnAfter(0.00005)
+        self.assertEqual(self.turnAfter(1, timeout=0), [0])
+        self.turnAfter(0.00005)
+        self.assertLess(len(self.turnAfter(1, timeout=0.00003)), 6)
 
 
 class ShortenTests(SynchronousTestCase):
