@@ -10,6 +10,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Iterator
+from dataclasses import replace
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
@@ -218,8 +219,9 @@ def profileTable(profile: dict[str, Any]) -> str:
 
 def measureWorkers(bench: Bench, rounds: int) -> dict[str, Any]:
     """
-    Compare two workers with one. All have the server's core, in turn: what two
-    workers do there with a second of its time, each can do on a core of its own.
+    Compare two workers, who have twice the connections, with one. All have the
+    server's core, in turn: what two workers do there with a second of its time, each
+    can do on a core of its own.
 
     @return: by scene, how much more two workers do in a second of processor time
         than one does, as the median of the rounds.
@@ -228,12 +230,16 @@ def measureWorkers(bench: Bench, rounds: int) -> dict[str, Any]:
     for _ in range(rounds):
         for key in SHARED:
             rates = []
-            for peer in WORKERS:
+            for workers, peer in enumerate(WORKERS, 1):
+                # As many for each worker: the more come at once, the less each
+                # costs.
+                connections = workers * SCENES[key].connections
+                scene = replace(SCENES[key], connections=connections)
                 with Server(peer, bench.folder) as server:
                     # Workers that have answered have started.
-                    bench.traffic(server, SCENES[key])
+                    bench.traffic(server, scene)
                     before = server.processorTime()
-                    figure = bench.traffic(server, SCENES[key])["figure"]
+                    figure = bench.traffic(server, scene)["figure"]
                     rates.append(figure / (server.processorTime() - before))
             ratios.setdefault(key, []).append(rates[1] / rates[0])
     return {key: float(f"{median(found):.3g}") for key, found in ratios.items()}

@@ -5,7 +5,11 @@ Tests for L{upperproto.outlet}.
 from __future__ import annotations
 
 import os
+import socket
 import sys
+from collections.abc import Callable
+from errno import EACCES
+from fcntl import F_GETPIPE_SZ, fcntl
 from tempfile import TemporaryFile
 from typing import IO, Any
 
@@ -13,7 +17,7 @@ from twisted.internet.testing import MemoryReactorClock
 from twisted.logger import LogEvent, Logger, LogLevel, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
-from upperproto.outlet import LIMIT, Outlet, unblock
+from upperproto.outlet import LIMIT, Outlet, _withoutWaiting, unblock
 
 
 class OutletTests(SynchronousTestCase):
@@ -59,10 +63,13 @@ class OutletTests(SynchronousTestCase):
         Whole records are lost when too much waits. When there is room again,
         a warning says how many.
         """
-        self.outlet.write("a" * (LIMIT - 1) + "\n")
+        size = fcntl(self.writer, F_GETPIPE_SZ)
+        for length in (size, LIMIT):
+            self.outlet.write("a" * (length - 1) + "\n")
         for _ in range(3):
             self.outlet.write("b\n")
-        self.assertEqual(self.read(LIMIT), b"a" * (LIMIT - 1) + b"\n")
+        for length in (size, LIMIT):
+            self.assertEqual(self.read(length), b"a" * (length - 1) + b"\n")
         self.outlet.finish()
         events: list[LogEvent] = []
         observe: Any = events.append
@@ -75,6 +82,76 @@ class OutletTests(SynchronousTestCase):
         self.assertGreaterEqual(event["lost"], 3)
         self.assertIn("log records are lost here", formatEvent(event))
         self.assertEqual(self.read(2), b"c\n")
+
+    def test_atOnce(self) -> None:
+        """
+        What nobody has to wait for is there at once, even if a thread has waited
+        before.
+        """
+        text = "a" * (LIMIT - 1) + "\n"
+        self.outlet.write(text)
+        self.assertEqual(self.read(LIMIT), text.encode())
+        self.outlet.finish()
+        self.outlet.write("b\n")
+        self.assertEqual(self.read(2), b"b\n")
+        os.set_blocking(self.reader, False)
+        outlet = Outlet(self.writer, "utf-8")
+        for record in ("c\n", "d\n"):
+            outlet.write(record)
+            self.assertEqual(os.read(self.reader, 10), record.encode())
+
+    def test_turn(self) -> None:
+        """
+        The records of a turn are written together at its end, or when the process
+        ends.
+        """
+        turn: list[Callable[[], None]] = []
+        os.set_blocking(self.reader, False)
+        outlet = Outlet(self.writer, "utf-8", turn.append)
+        for record in ("a\n", "b\n"):
+            outlet.write(record)
+        self.assertRaises(BlockingIOError, os.read, self.reader, 10)
+        [end] = turn
+        end()
+        self.assertEqual(os.read(self.reader, 10), b"a\nb\n")
+        outlet.write("c\n")
+        self.assertEqual(len(turn), 2)
+        outlet.finish()
+        self.assertEqual(os.read(self.reader, 10), b"c\n")
+        outlet.write("d\n")
+        self.assertEqual(os.read(self.reader, 10), b"d\n")
+
+    def test_otherDescriptors(self) -> None:
+        """
+        A socket and a terminal are not waited for either, and stay as they are
+        for those who share them.
+        """
+        ours, theirs = socket.socketpair()
+        self.addCleanup(ours.close)
+        self.addCleanup(theirs.close)
+        master, slave = os.openpty()
+        self.addCleanup(os.close, master)
+        self.addCleanup(os.close, slave)
+        for reader, writer in [(theirs.fileno(), ours.fileno()), (master, slave)]:
+            self.assertIsNotNone(_withoutWaiting(writer))
+            outlet = Outlet(writer, "utf-8")
+            outlet.write("a")
+            self.assertEqual(os.read(reader, 10), b"a")
+            self.assertTrue(os.get_blocking(writer))
+
+    def test_noWay(self) -> None:
+        """
+        Where there is no way to write without waiting, the thread writes all.
+        """
+
+        def refuse(path: str, flags: int) -> None:
+            raise PermissionError(EACCES, "Permission denied", path)
+
+        self.patch(os, "open", refuse)
+        self.assertIsNone(_withoutWaiting(self.writer))
+        outlet = Outlet(self.writer, "utf-8")
+        outlet.write("a\n")
+        self.assertEqual(self.read(2), b"a\n")
 
     def test_sharedDescriptor(self) -> None:
         """

@@ -217,7 +217,7 @@ class UpperServiceTests(SynchronousTestCase):
         calls: list[tuple[object, ...]] = []
         self.patch(systemd, "notify", lambda text: calls.append(("notify", text)))
         self.patch(
-            outlet, "unblock", lambda reactor: calls.append(("unblock", reactor))
+            outlet, "unblock", lambda *arguments: calls.append(("unblock", *arguments))
         )
         self.patch(service, "stampLines", lambda *source: calls.append(source))
         self.make("tcp:1").startService()
@@ -227,7 +227,7 @@ class UpperServiceTests(SynchronousTestCase):
             calls,
             [
                 ("notify", "READY=1\nSTATUS=Serving"),
-                ("unblock", self.network),
+                ("unblock", self.network, None),
                 (Transcript,),
             ],
         )

@@ -5,6 +5,7 @@ Tests for L{upperproto.stamp}.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from io import StringIO
 from typing import Any
 
@@ -21,7 +22,7 @@ from twisted.logger import (
 )
 from twisted.trial.unittest import SynchronousTestCase
 
-from upperproto.stamp import Stamp, stampLines
+from upperproto.stamp import Stamp, allStamp, stampLines
 from upperproto.transcript import Transcript
 
 
@@ -92,6 +93,24 @@ class StampTests(SynchronousTestCase):
         ]
         self.assertEqual(lines, ["1.0 b\n", "1.0 b\n", "1.0 b\n", "2.0 b\n"])
         self.assertEqual(len(formatted), 2)
+
+    def test_lines(self) -> None:
+        """
+        Each line of an event is stamped, and a log that is all stamped is known.
+        """
+        self.observe(textFileLogObserver)
+        self.assertFalse(allStamp(Transcript, self.publisher))
+        stampLines(Transcript, self.publisher)
+        self.assertTrue(allStamp(Transcript, self.publisher))
+        self.assertFalse(allStamp(Logger, self.publisher))
+        transcript = Transcript()
+        self.log(lambda: transcript.opened("a\nConnection from b"), 1.0)
+        both = self.stamped.getvalue()
+        self.assertEqual(both.count("\n"), 2)
+        self.stamped.truncate(self.stamped.seek(0))
+        for peer in "ab":
+            self.log(partial(transcript.opened, peer), 1.0)
+        self.assertEqual(self.stamped.getvalue(), both)
 
     def test_startedAgain(self) -> None:
         """

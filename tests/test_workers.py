@@ -5,19 +5,18 @@ Tests for L{upperproto.workers} and L{upperproto.worker}.
 from __future__ import annotations
 
 import socket
-import sys
-from io import StringIO
 from typing import Any
 
 from twisted.internet.error import CannotListenError, ConnectionDone
 from twisted.internet.protocol import Factory
-from twisted.internet.testing import MemoryReactorClock
-from twisted.runner.procmon import ProcessMonitor
+from twisted.internet.task import Clock
+from twisted.internet.testing import MemoryReactorClock, StringTransport
+from twisted.logger import LogEvent, capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
 from upperproto import outlet, systemd, worker, workers
-from upperproto.worker import LONGEST_LINE, ParentWatch, Pieces
-from upperproto.workers import SharedSockets, Workers
+from upperproto.worker import ParentWatch
+from upperproto.workers import PAUSE, SharedSockets, WorkerOutput, Workers
 
 
 class SharedSocketsTests(SynchronousTestCase):
@@ -148,7 +147,7 @@ class WorkersTests(SynchronousTestCase):
         self.addCleanup(made._shared.close)
         self.assertEqual(calls, [])
         reactor.run()
-        self.assertEqual(calls, [reactor, ProcessMonitor])
+        self.assertEqual(calls, [reactor, WorkerOutput])
 
 
 class SpawningReactor(MemoryReactorClock):
@@ -163,28 +162,81 @@ class SpawningReactor(MemoryReactorClock):
         super().__init__()
         self.spawned: list[dict[int, str | int]] = []
 
-    def spawnProcess(self, *arguments: Any, childFDs: Any, **options: Any) -> None:
+    def spawnProcess(
+        self, *arguments: Any, childFDs: Any, **options: Any
+    ) -> StringTransport:
         """
         Take note of the descriptors that a process is handed.
         """
         self.spawned.append(childFDs)
+        return StringTransport()
 
 
-class PiecesTests(SynchronousTestCase):
+class WorkerOutputTests(SynchronousTestCase):
     """
-    Tests for L{Pieces}.
+    Tests for L{WorkerOutput}.
     """
+
+    def setUp(self) -> None:
+        """
+        Make one whose process pauses and goes on.
+        """
+        self.clock = Clock()
+        self.output = WorkerOutput("worker 1", self.clock)
+        self.process = StringTransport()
+        self.output.makeConnection(self.process)
+
+    def say(self, *chunks: bytes, stamped: bool) -> list[LogEvent]:
+        """
+        Say something, in a log that is stamped or not.
+
+        @return: what is logged.
+        """
+        self.patch(workers, "allStamp", lambda source: stamped)
+        with capturedLogs() as events:
+            for chunk in chunks:
+                self.output.dataReceived(chunk)
+                self.clock.advance(PAUSE)
+        return list(events)
+
+    def test_stamped(self) -> None:
+        """
+        What comes at once is logged at once, each line with the worker's name.
+        """
+        one, two = self.say(b"a\nb\nc", b"\n\xff\n", stamped=True)
+        self.assertEqual(formatEvent(one), "[worker 1] a\n[worker 1] b")
+        self.assertEqual(formatEvent(two), "[worker 1] c\n[worker 1] \\xff")
+
+    def test_others(self) -> None:
+        """
+        Where each event is a record, each line is one.
+        """
+        events = self.say(b"a\nb\nc", b"\n", stamped=False)
+        self.assertEqual(
+            [(each["tag"], each["line"], each["stream"]) for each in events],
+            [("worker 1", line, "stdout") for line in "abc"],
+        )
 
     def test_long(self) -> None:
         """
-        What the parent could not take as one line comes as several, and nothing
-        is lost.
+        No line is too long.
         """
-        output = StringIO()
-        self.patch(sys, "__stdout__", output)
-        long = "a" * LONGEST_LINE
-        Pieces().write(f"short\n\n{long}\n{long}b\n")
-        self.assertEqual(output.getvalue(), f"short\n{long}\n{long}\nb\n")
+        chunks = [b"a" * 8191] * 10 + [b"\n"]
+        [event] = self.say(*chunks, stamped=True)
+        self.assertEqual(event["line"], "a" * 81910)
+
+    def test_pause(self) -> None:
+        """
+        What follows closely waits to be logged together, but not where as much has
+        come as is read at a time.
+        """
+        self.output.dataReceived(b"a" * 8191 + b"\n")
+        self.assertEqual(self.process.producerState, "producing")
+        self.output.dataReceived(b"a\n")
+        self.assertEqual(self.process.producerState, "paused")
+        self.clock.advance(PAUSE)
+        self.assertEqual(self.process.producerState, "producing")
+        self.assertEqual(self.clock.getDelayedCalls(), [])
 
 
 class ParentWatchTests(SynchronousTestCase):

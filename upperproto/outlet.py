@@ -5,7 +5,9 @@ C{twistd --nodaemon} and C{twist} log with blocking writes. When the reader of
 the pipe has stopped, or somebody has typed Ctrl-S in the terminal, such a write
 does not return, and the whole service stands still. The descriptor cannot be
 made non-blocking, because that would change it for every process that shares
-it; so a thread waits in place of the reactor.
+it. So a pipe or a terminal is opened once more, a socket is asked not to wait
+(C{MSG_DONTWAIT} of send(2)), and what cannot be written without waiting is left to
+a thread, which waits in place of the reactor.
 
 This module relies on Twisted's log observers to hand each record to the
 C{write} of C{sys.__stdout__} or C{sys.__stderr__} in one piece, as they do from
@@ -15,9 +17,12 @@ C{write} of C{sys.__stdout__} or C{sys.__stderr__} in one piece, as they do from
 from __future__ import annotations
 
 import os
+import socket
 import stat
 import sys
 import time
+from collections.abc import Callable
+from functools import partial
 from queue import SimpleQueue
 from select import select
 from threading import Thread
@@ -34,22 +39,35 @@ PATIENCE = 0.2
 
 class Outlet:
     """
-    Write whole records from a thread, and lose some rather than wait.
+    Write whole records, from a thread where one has to wait, and lose some rather
+    than hold anybody up.
     """
 
     _log = Logger()
 
-    def __init__(self, descriptor: int, encoding: str) -> None:
+    def __init__(
+        self,
+        descriptor: int,
+        encoding: str,
+        later: Callable[[Callable[[], None]], object] | None = None,
+    ) -> None:
         """
         @param descriptor: what to write to; it is not closed.
         @param encoding: how records are encoded; what it lacks is escaped.
+        @param later: calls what it is given when the reactor's turn ends, so that
+            the records of a turn are written together; without it, each is
+            written at once.
         """
         self._descriptor = descriptor
         self._encoding = encoding
-        # Unlike a Condition, it may be used by a signal handler that interrupts
-        # its use, as Twisted's do to log the signal.
+        self._later = later
+        self._writeNow = _withoutWaiting(descriptor)
+        # A signal handler may use all of this in the midst of its use, as Twisted's
+        # do to log the signal. A SimpleQueue allows that; a Condition does not.
+        self._turn: list[bytes] = []
         self._records: SimpleQueue[bytes] = SimpleQueue()
-        # The thread alone adds to _done, so that neither needs a lock.
+        # The thread adds to _done while it has records, and nobody else does then;
+        # so neither needs a lock.
         self._given = 0
         self._done = 0
         self._lost = 0
@@ -70,15 +88,38 @@ class Outlet:
                 "{lost} log records are lost here: nobody read them", lost=lost
             )
         data = record.encode(self._encoding, "backslashreplace")
-        if waiting + len(data) > LIMIT:
+        size = len(data)
+        if waiting + size > LIMIT:
             self._lost += 1
         else:
-            self._given += len(data)
-            self._records.put(data)
+            self._given += size
+            if self._later is not None and not self._turn:
+                self._later(self._writeTurn)
+            self._turn.append(data)
+        if self._later is None or self._deadline is not None:
+            self._writeTurn()
         if self._deadline is not None:
             while self._done < self._given and time.monotonic() < self._deadline:
                 time.sleep(0.001)
         return len(record)
+
+    def _writeTurn(self) -> None:
+        """
+        Write what the turn has brought: now, unless more waits already or one would
+        have to wait.
+        """
+        turn, self._turn = self._turn, []
+        data = b"".join(turn)
+        if self._writeNow is not None and self._given - self._done == len(data):
+            try:
+                sent = self._writeNow(data)
+            except OSError:
+                # There is no room, or nobody to read.
+                sent = 0
+            self._done += sent
+            data = data[sent:]
+        if data:
+            self._records.put(data)
 
     def finish(self) -> None:
         """
@@ -86,6 +127,7 @@ class Outlet:
         L{PATIENCE} altogether, because the process is about to end.
         """
         self._deadline = time.monotonic() + PATIENCE
+        self._writeTurn()
 
     def _writeAll(self) -> None:
         """
@@ -97,6 +139,7 @@ class Outlet:
             batch = bytearray(self._records.get())
             while not self._records.empty():
                 batch += self._records.get()
+            size = len(batch)
             rest = memoryview(batch)
             while rest:
                 try:
@@ -107,15 +150,39 @@ class Outlet:
                 except OSError:
                     # The reader is gone. The service is not here to log.
                     break
-            self._done += len(batch)
+            self._done += size
 
 
-def unblock(reactor: Any) -> None:
+def _withoutWaiting(descriptor: int) -> Callable[[bytes], int] | None:
+    """
+    Find a way to write to a descriptor without waiting for who reads.
+
+    @param descriptor: a pipe, a socket or a terminal.
+    @return: writes what it is given, or some of it, and gives how many bytes; an
+        C{OSError} says that it would have to wait. Nothing if there is no way.
+    """
+    if stat.S_ISSOCK(os.fstat(descriptor).st_mode):
+        same = socket.socket(fileno=os.dup(descriptor))
+        return lambda data: same.send(data, socket.MSG_DONTWAIT)
+    try:
+        own = os.open(
+            f"/proc/self/fd/{descriptor}", os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY
+        )
+    except OSError:
+        # There is no /proc, or it belongs to another user.
+        return None
+    return partial(os.write, own)
+
+
+def unblock(
+    reactor: Any, later: Callable[[Callable[[], None]], object] | None = None
+) -> None:
     """
     Take over standard output and standard error where writing to them can
     block: to pipes, sockets and terminals, but not to files.
 
     @param reactor: the one that runs.
+    @param later: as L{Outlet} has it.
     """
     for file in (sys.__stdout__, sys.__stderr__):
         # It is None where the process was started with the descriptor closed.
@@ -123,6 +190,6 @@ def unblock(reactor: Any) -> None:
             continue
         mode = os.fstat(file.fileno()).st_mode
         if stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode) or file.isatty():
-            outlet = Outlet(file.fileno(), file.encoding)
+            outlet = Outlet(file.fileno(), file.encoding, later)
             file.write = outlet.write  # type: ignore[method-assign] # one file's.
             reactor.addSystemEventTrigger("after", "shutdown", outlet.finish)

@@ -61,13 +61,14 @@ class UpperService(MultiService):
         super().startService()
         systemd.tell(self._reactor)
         onSecondSignal(self._reactor, lambda: self._factory.abort("a second signal"))
-        # Under twist, the log has not begun before.
-        self._reactor.callWhenRunning(outlet.unblock, self._reactor)
-        self._reactor.callWhenRunning(stampLines, Transcript)
         keepMemory()
         turn = shorten(self._reactor)
-        if turn is not None:
-            self._factory.outbox.later = turn.atEnd
+        atEnd = None if turn is None else turn.atEnd
+        if atEnd is not None:
+            self._factory.outbox.later = atEnd
+        # Under twist, the log has not begun before.
+        self._reactor.callWhenRunning(outlet.unblock, self._reactor, atEnd)
+        self._reactor.callWhenRunning(stampLines, Transcript)
 
     def stopService(self) -> Deferred[None]:
         """

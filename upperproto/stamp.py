@@ -47,9 +47,27 @@ def stampLines(source: type, publisher: LogPublisher = globalLogPublisher) -> No
             observer.formatEvent = Stamp(source, observer.formatEvent)
 
 
+def allStamp(source: type, publisher: LogPublisher = globalLogPublisher) -> bool:
+    """
+    Whether all that observe the log stamp what a class logs, so that the text of an
+    event may have several lines.
+
+    @param source: the class.
+    @param publisher: who has the observers.
+    """
+    return all(
+        isinstance(observer, FileLogObserver)
+        and isinstance(observer.formatEvent, Stamp)
+        and observer.formatEvent.source is source
+        for observer in publisher._observers
+    )
+
+
 class Stamp:
     """
-    Format log events as another formatter does.
+    Format log events as another formatter does, each of their lines.
+
+    @ivar source: the class whose lines are stamped.
     """
 
     def __init__(self, source: type, formatEvent: Formatter) -> None:
@@ -57,7 +75,7 @@ class Stamp:
         @param source: the class whose lines are stamped.
         @param formatEvent: the other one.
         """
-        self._source = source
+        self.source = source
         self._formatEvent = formatEvent
         self._second = -1
         self._stamp = ""
@@ -69,7 +87,7 @@ class Stamp:
         @param event: any event.
         @return: lines; nothing for what is not to be logged.
         """
-        ours = type(event.get("log_source")) is self._source
+        ours = type(event.get("log_source")) is self.source
         if not ours or event["log_level"] is not LogLevel.info:
             return self._formatEvent(event)
         second = int(event["log_time"])
@@ -77,7 +95,7 @@ class Stamp:
             self._second = second
             self._stamp = _stamp(self._formatEvent, event)
         text: str = event["log_format"].format_map(event)
-        return f"{self._stamp}{text}\n"
+        return self._stamp + text.replace("\n", "\n" + self._stamp) + "\n"
 
 
 def _stamp(formatEvent: Formatter, event: LogEvent) -> str:

@@ -9,7 +9,6 @@ import json
 import os
 import sys
 from contextlib import suppress
-from io import TextIOBase
 from typing import Any
 
 from twisted.internet.abstract import FileDescriptor
@@ -23,27 +22,6 @@ from upperproto.tap import Options, makeService
 from upperproto.transcript import Transcript
 from upperproto.turn import shorten
 from upperproto.workers import FIRST_DESCRIPTOR
-
-# The parent logs no line of more than 16 KiB.
-LONGEST_LINE = 4000
-
-
-class Pieces(TextIOBase):
-    """
-    Standard output, in lines of no more than L{LONGEST_LINE} characters.
-    """
-
-    def write(self, text: str) -> int:
-        """
-        Write some lines.
-        """
-        assert sys.__stdout__ is not None
-        for line in text.split("\n"):
-            for start in range(0, len(line), LONGEST_LINE):
-                # In one piece, as upperproto.outlet asks.
-                sys.__stdout__.write(line[start : start + LONGEST_LINE] + "\n")
-        sys.__stdout__.flush()
-        return len(text)
 
 
 def formatPlainly(event: LogEvent) -> str:
@@ -93,7 +71,7 @@ def run() -> None:
     # What the terminal sends to a group of processes is for the parent, which
     # passes it on.
     os.setpgrp()
-    output: Any = Pieces()
+    output: Any = sys.__stdout__
     observer = FileLogObserver(output, Stamp(Transcript, formatPlainly))
     globalLogBeginner.beginLoggingTo([observer], redirectStandardIO=False)
     words, *_ = sys.argv[1:]

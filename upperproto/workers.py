@@ -29,9 +29,10 @@ from twisted.runner.procmon import ProcessMonitor
 from zope.interface import implementer
 
 from upperproto import outlet, systemd
+from upperproto.blocks import BlockReceiver
 from upperproto.listeners import CannotStart, Inheriting, endpointFrom, listen
 from upperproto.signals import onSecondSignal
-from upperproto.stamp import stampLines
+from upperproto.stamp import allStamp, stampLines
 
 # Where a worker finds its sockets, beside its standard streams.
 FIRST_DESCRIPTOR = 3
@@ -43,6 +44,12 @@ MOST_DELAY = 5.0
 
 # How many seconds after its drain time a worker may take to end.
 GRACE = 2.0
+
+# After what a worker has said, what it says in so many seconds is logged together: to
+# log one line takes as long as a short connection does. Twisted reads so many bytes
+# of a process at a time; when there are as many, there is more.
+PAUSE = 0.01
+MOST_READ = 8192
 
 
 class SharedSockets:
@@ -150,10 +157,54 @@ class _Nobody(Factory):
     noisy = False
 
 
+class WorkerOutput(BlockReceiver):
+    """
+    Log what a worker says on its standard output.
+    """
+
+    _log = Logger()
+
+    # What waits for its line end has come from a process of ours.
+    MAX_LENGTH = sys.maxsize
+
+    def __init__(self, name: str, clock: IReactorTime) -> None:
+        """
+        @param name: the worker's.
+        @param clock: what tells the time.
+        """
+        self._name = name
+        self._clock = clock
+
+    def dataReceived(self, data: bytes) -> None:
+        """
+        Log what is whole. Then let more come together, unless there is more already.
+        """
+        super().dataReceived(data)
+        if 0 < len(data) < MOST_READ:
+            self.pauseProducing()
+            self._clock.callLater(PAUSE, self.resumeProducing)
+
+    def blockReceived(self, block: bytes) -> None:
+        """
+        Log some lines: all at once where that makes no difference to the log,
+        because under load there are many.
+        """
+        text = block[:-1].decode("utf-8", "backslashreplace")
+        if allStamp(WorkerOutput):
+            self._logLine(text.replace("\n", f"\n[{self._name}] "))
+        else:
+            for line in text.split("\n"):
+                self._logLine(line)
+
+    def _logLine(self, line: str) -> None:
+        self._log.info("[{tag}] {line}", tag=self._name, line=line, stream="stdout")
+
+
 @implementer(IReactorTime)
 class _Spawner:
     """
-    Stands in for the reactor where workers are started: hands each its sockets.
+    Stands in for the reactor where workers are started: hands each its sockets, and
+    logs what it says.
     """
 
     _log = Logger()
@@ -168,10 +219,14 @@ class _Spawner:
     def spawnProcess(self, protocol: Any, *arguments: Any, **options: Any) -> Any:
         self._log.info("Starting {name}", name=protocol.name)
         descriptors = enumerate(self._descriptors(protocol.name), FIRST_DESCRIPTOR)
+        output = WorkerOutput(protocol.name, self)
+        protocol.outReceived = output.dataReceived
         childFDs = {0: "w", 1: "r", 2: "r", **dict(descriptors)}
-        return self._reactor.spawnProcess(
+        process = self._reactor.spawnProcess(
             protocol, *arguments, childFDs=childFDs, **options
         )
+        output.makeConnection(process)
+        return process
 
 
 class Workers(Service):
@@ -248,7 +303,7 @@ class Workers(Service):
         onSecondSignal(self._reactor, self._signalAgain)
         # Under twist, the log has not begun before.
         self._reactor.callWhenRunning(outlet.unblock, self._reactor)
-        self._reactor.callWhenRunning(stampLines, ProcessMonitor)
+        self._reactor.callWhenRunning(stampLines, WorkerOutput)
 
     def stopService(self) -> Deferred[None]:
         """
