@@ -126,6 +126,18 @@ class DefaultTests(FactoryTestCase):
         conversation.connectionLost()
         self.assertEqual(self.factory.connections, {})
 
+    def test_readSoon(self) -> None:
+        """
+        A new connection is read soon where somebody does so, if it is a socket; what
+        is not, such as TLS, has its own ways.
+        """
+        soon: list[object] = []
+        factory = self.serve()
+        factory.readSoon = soon.append
+        client = self.connect()
+        connectTo(factory, StringTransport())
+        self.assertEqual(soon, [client.transport])
+
     def test_noTimerOnSockets(self) -> None:
         """
         Nor does it on a socket.

@@ -121,6 +121,19 @@ class OutletTests(SynchronousTestCase):
         outlet.write("d\n")
         self.assertEqual(os.read(self.reader, 10), b"d\n")
 
+    def test_muchInATurn(self) -> None:
+        """
+        A turn that says more than may wait loses nothing, because most of it is
+        written before its end.
+        """
+        outlet = Outlet(self.writer, "utf-8", lambda call: None)
+        record = "a" * (LIMIT // 10)
+        outlet.write(record)
+        for _ in range(30):
+            outlet.write(record)
+            self.read(len(record))
+        self.assertEqual(outlet._lost, 0)
+
     def test_otherDescriptors(self) -> None:
         """
         A socket and a terminal are not waited for either, and stay as they are

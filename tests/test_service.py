@@ -77,12 +77,14 @@ class UpperServiceTests(SynchronousTestCase):
 
     def test_turn(self) -> None:
         """
-        Where the reactor takes short turns, answers are sent at their end.
+        Where the reactor takes short turns, new connections are read in the turn that
+        accepts them, and answers are sent at its end.
         """
         turn = Turn(self.network)
         self.patch(service, "shorten", {self.network: turn}.get)
         self.make().startService()
         self.assertEqual(self.factory.outbox.later, turn.atEnd)
+        self.assertEqual(self.factory.readSoon, turn.readSoon)
 
     def test_memory(self) -> None:
         """
@@ -228,6 +230,6 @@ class UpperServiceTests(SynchronousTestCase):
             [
                 ("notify", "READY=1\nSTATUS=Serving"),
                 ("unblock", self.network, None),
-                (Transcript,),
+                (Transcript, None),
             ],
         )

@@ -39,7 +39,7 @@ class StampTests(SynchronousTestCase):
         self.stamped, self.plain = StringIO(), StringIO()
         self.observer = make(self.stamped)
         self.publisher = LogPublisher(self.observer)
-        stampLines(Transcript, self.publisher)
+        stampLines(Transcript, publisher=self.publisher)
         self.publisher.addObserver(make(self.plain))
 
     def log(self, call: Callable[[], object], *times: float) -> None:
@@ -100,7 +100,7 @@ class StampTests(SynchronousTestCase):
         """
         self.observe(textFileLogObserver)
         self.assertFalse(allStamp(Transcript, self.publisher))
-        stampLines(Transcript, self.publisher)
+        stampLines(Transcript, publisher=self.publisher)
         self.assertTrue(allStamp(Transcript, self.publisher))
         self.assertFalse(allStamp(Logger, self.publisher))
         transcript = Transcript()
@@ -112,13 +112,59 @@ class StampTests(SynchronousTestCase):
             self.log(partial(transcript.opened, peer), 1.0)
         self.assertEqual(self.stamped.getvalue(), both)
 
+    def test_turn(self) -> None:
+        """
+        The lines of a turn are written together at its end, and before what others
+        log.
+        """
+        turn: list[Callable[[], object]] = []
+        written = StringIO()
+        publisher = LogPublisher(textFileLogObserver(written))
+        stampLines(Transcript, turn.append, publisher)
+        transcript = Transcript()
+        other = Logger(observer=publisher)
+        transcript._logger = Logger(observer=publisher)
+        transcript.opened("a")
+        transcript.opened("b")
+        self.assertEqual(written.getvalue(), "")
+        [end] = turn
+        end()
+        end()
+        lines = written.getvalue().splitlines()
+        self.assertEqual([each[-1] for each in lines], ["a", "b"])
+        for each in "cd":
+            transcript.opened(each)
+        other.info("e")
+        turn[1]()
+        transcript.opened("f")
+        other.info("")
+        lines = written.getvalue().splitlines()
+        self.assertEqual([each[-1] for each in lines], list("abcdef"))
+        self.assertEqual(len(turn), 3)
+
+    def test_muchInATurn(self) -> None:
+        """
+        A turn that says much is not kept until its end.
+        """
+        turn: list[Callable[[], object]] = []
+        written = StringIO()
+        publisher = LogPublisher(textFileLogObserver(written))
+        stampLines(Transcript, turn.append, publisher)
+        transcript = Transcript()
+        transcript._logger = Logger(observer=publisher)
+        for _ in range(100):
+            transcript.opened("a" * 1000)
+        self.assertEqual(written.getvalue().count("\n"), 62)
+        turn[-1]()
+        self.assertEqual(written.getvalue().count("\n"), 100)
+
     def test_startedAgain(self) -> None:
         """
         A log that is stamped is not stamped again.
         """
         self.observe(textFileLogObserver)
         formatEvent = self.observer.formatEvent
-        stampLines(Transcript, self.publisher)
+        stampLines(Transcript, publisher=self.publisher)
         self.assertIs(self.observer.formatEvent, formatEvent)
 
     def test_others(self) -> None:
@@ -167,6 +213,6 @@ class StampTests(SynchronousTestCase):
         """
         syslog: Any = LegacyLogObserverWrapper(self.fail)  # type: ignore[arg-type]
         publisher = LogPublisher(syslog)
-        stampLines(Transcript, publisher)
+        stampLines(Transcript, publisher=publisher)
         self.assertEqual(publisher._observers, [syslog])
         self.assertFalse(hasattr(syslog, "formatEvent"))

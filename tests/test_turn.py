@@ -171,6 +171,43 @@ class TurnTests(SynchronousTestCase):
             [[ConnectionLost], [b"abc"]],
         )
 
+    def test_readSoon(self) -> None:
+        """
+        A new connection is read after all events of the turn that has accepted it,
+        and before its end.
+        """
+
+        def accept(pipe: Pipe) -> None:
+            self.turn.readSoon(new)
+            self.turn.atEnd(lambda: ended.append(list(new.events)))
+
+        ended: list[list[object]] = []
+        pipes = [self.pipe(accept), self.pipe(lambda pipe: os.write(new.writing, b"b"))]
+        new = self.pipe(lambda pipe: CONNECTION_DONE)
+        for each in pipes:
+            os.write(each.writing, b"a")
+        self.reactor.iterate(0)
+        told = [b"b", type(CONNECTION_DONE)]
+        self.assertEqual(new.events, told)
+        self.assertEqual(ended, [told])
+        self.reactor.iterate(0)
+        self.assertEqual(new.events, told)
+
+    def test_readSoonNoMore(self) -> None:
+        """
+        It is not, if it reads no more by then.
+        """
+
+        def refuse(pipe: Pipe) -> None:
+            self.turn.readSoon(new)
+            new.stopReading()
+
+        pipe, new = self.pipe(refuse), self.pipe()
+        os.write(pipe.writing, b"a")
+        self.reactor.iterate(0)
+        self.assertEqual(pipe.events, [b"a"])
+        self.assertEqual(new.events, [])
+
     def test_atEnd(self) -> None:
         """
         What is for the end of a turn is done once, after all its events.

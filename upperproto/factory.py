@@ -5,8 +5,9 @@ One running service: its settings, its limits and its open connections.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import Deferred, succeed
@@ -36,6 +37,8 @@ class UpperFactory(ServerFactory):
     Without arguments: strictly line by line, without limit, log or timer.
 
     @ivar outbox: sends the answers of all conversations.
+    @ivar readSoon: reads a new connection in the reactor's turn that has accepted
+        it; without it, the next turn does.
     @ivar connections: the open connections that have a place, each with the
         time at which it opened, in the seconds of the clock.
     @ivar arriving: those that wait at a door, in the order in which they came.
@@ -92,6 +95,7 @@ class UpperFactory(ServerFactory):
             self.clock = self.getClock()
         later = None if self.clock is None else partial(self.clock.callLater, 0)
         self.outbox = Outbox(later)
+        self.readSoon: Callable[[Any], None] | None = None
         self.connections: dict[UpperProtocol, float] = {}
         self.arriving: dict[Door, None] = {}
         self._turnedAway: dict[UpperProtocol, float] = {}

@@ -33,6 +33,9 @@ from twisted.logger import Logger
 # How many bytes may wait to be written; while there are more, records are lost.
 LIMIT = 1 << 20
 
+# How many of them may wait for the end of a turn.
+ROOM = 1 << 16
+
 # How long, in seconds, the end of the process may wait for its last records.
 PATIENCE = 0.2
 
@@ -96,7 +99,7 @@ class Outlet:
             if self._later is not None and not self._turn:
                 self._later(self._writeTurn)
             self._turn.append(data)
-        if self._later is None or self._deadline is not None:
+        if self._later is None or self._deadline is not None or waiting >= ROOM:
             self._writeTurn()
         if self._deadline is not None:
             while self._done < self._given and time.monotonic() < self._deadline:

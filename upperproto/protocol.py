@@ -119,6 +119,8 @@ class UpperProtocol(BlockReceiver):
         self.transport.bufferSize = SMALL_READ
         self.transport.registerProducer(self, True)
         self.factory.opened(self)
+        if self.factory.readSoon is not None and isinstance(self.transport, Connection):
+            self.factory.readSoon(self.transport)
 
     def dataReceived(self, data: bytes) -> None:
         """

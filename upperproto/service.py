@@ -64,11 +64,12 @@ class UpperService(MultiService):
         keepMemory()
         turn = shorten(self._reactor)
         atEnd = None if turn is None else turn.atEnd
-        if atEnd is not None:
-            self._factory.outbox.later = atEnd
+        if turn is not None:
+            self._factory.outbox.later = turn.atEnd
+            self._factory.readSoon = turn.readSoon
         # Under twist, the log has not begun before.
         self._reactor.callWhenRunning(outlet.unblock, self._reactor, atEnd)
-        self._reactor.callWhenRunning(stampLines, Transcript)
+        self._reactor.callWhenRunning(stampLines, Transcript, atEnd)
 
     def stopService(self) -> Deferred[None]:
         """

@@ -21,6 +21,7 @@ them, is left as it is.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from twisted.logger import (
     FileLogObserver,
@@ -31,20 +32,31 @@ from twisted.logger import (
     textFileLogObserver,
 )
 
+# How many characters may wait to be written together.
+ROOM = 1 << 16
+
 Formatter = Callable[[LogEvent], str | None]
 
 
-def stampLines(source: type, publisher: LogPublisher = globalLogPublisher) -> None:
+def stampLines(
+    source: type,
+    later: Callable[[Callable[[], object]], object] | None = None,
+    publisher: LogPublisher = globalLogPublisher,
+) -> None:
     """
     Let the text log stamp what a class logs.
 
     @param source: the class. The formats of what it logs name fields, and no
         more.
+    @param later: calls what it is given when the reactor's turn ends, so that the
+        lines of a turn are written together; without it, each is written at once.
     @param publisher: who has the observers that write.
     """
     for observer in publisher._observers:
         if isinstance(observer, FileLogObserver) and _canStamp(observer.formatEvent):
-            observer.formatEvent = Stamp(source, observer.formatEvent)
+            # An empty event has it write what waits, and no more.
+            write = None if later is None else partial(later, partial(observer, {}))
+            observer.formatEvent = Stamp(source, observer.formatEvent, write)
 
 
 def allStamp(source: type, publisher: LogPublisher = globalLogPublisher) -> bool:
@@ -70,13 +82,24 @@ class Stamp:
     @ivar source: the class whose lines are stamped.
     """
 
-    def __init__(self, source: type, formatEvent: Formatter) -> None:
+    def __init__(
+        self,
+        source: type,
+        formatEvent: Formatter,
+        write: Callable[[], object] | None = None,
+    ) -> None:
         """
         @param source: the class whose lines are stamped.
         @param formatEvent: the other one.
+        @param write: has an event without anything formatted later; what is stamped
+            waits for that, or for an event of another class. By default, it does
+            not wait.
         """
         self.source = source
         self._formatEvent = formatEvent
+        self._write = write
+        self._waiting: list[str] = []
+        self._size = 0
         self._second = -1
         self._stamp = ""
 
@@ -89,13 +112,27 @@ class Stamp:
         """
         ours = type(event.get("log_source")) is self.source
         if not ours or event["log_level"] is not LogLevel.info:
-            return self._formatEvent(event)
+            formatted = self._formatEvent(event) if event else None
+            return self._take() + (formatted or "")
         second = int(event["log_time"])
         if second != self._second:
             self._second = second
             self._stamp = _stamp(self._formatEvent, event)
         text: str = event["log_format"].format_map(event)
-        return self._stamp + text.replace("\n", "\n" + self._stamp) + "\n"
+        lines = self._stamp + text.replace("\n", "\n" + self._stamp) + "\n"
+        self._waiting.append(lines)
+        self._size += len(lines)
+        if self._write is None or self._size >= ROOM:
+            return self._take()
+        if len(self._waiting) == 1:
+            self._write()
+        return None
+
+    def _take(self) -> str:
+        # In one step, because a signal handler may log, too.
+        waiting, self._waiting = self._waiting, []
+        self._size = 0
+        return "".join(waiting)
 
 
 def _stamp(formatEvent: Formatter, event: LogEvent) -> str:

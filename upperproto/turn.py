@@ -68,6 +68,7 @@ class Turn:
         @param reactor: an C{EPollReactor}.
         """
         self._reactor = reactor
+        self._soon: list[Any] = []
         self._ending: list[Callable[[], None]] = []
         # Whether the last event came alone, and was not waited for for long.
         self._closely = False
@@ -79,6 +80,15 @@ class Turn:
         @param call: what.
         """
         self._ending.append(call)
+
+    def readSoon(self, transport: Any) -> None:
+        """
+        Read a new connection in this turn, after all events: a client that speaks
+        first has often done so by then, and need not wait for the next.
+
+        @param transport: what reads it.
+        """
+        self._soon.append(transport)
 
     def __call__(self, timeout: float | None) -> None:
         """
@@ -97,18 +107,26 @@ class Turn:
                 # An earlier event has closed it.
                 continue
             if event == readable:
-                try:
-                    why = selectable.doRead()
-                except BaseException as error:
-                    log.callWithLogger(selectable, log.err)
-                    why = error
-                if why:
-                    reactor._disconnectSelectable(selectable, why, True)
+                self._read(selectable)
             else:
                 log.callWithLogger(
                     selectable, reactor._doReadOrWrite, selectable, descriptor, event
                 )
+        if self._soon:
+            soon, self._soon = self._soon, []
+            for transport in soon:
+                if transport.fileno() in reactor._reads:
+                    self._read(transport)
         self._end()
+
+    def _read(self, selectable: Any) -> None:
+        try:
+            why = selectable.doRead()
+        except BaseException as error:
+            log.callWithLogger(selectable, log.err)
+            why = error
+        if why:
+            self._reactor._disconnectSelectable(selectable, why, True)
 
     def _wait(self, timeout: float | None) -> list[tuple[int, int]]:
         """
