@@ -5,6 +5,7 @@ Tests for L{upperproto.stamp}.
 from __future__ import annotations
 
 from collections.abc import Callable
+from errno import ENOSPC
 from functools import partial
 from io import StringIO
 from typing import Any
@@ -157,6 +158,26 @@ class StampTests(SynchronousTestCase):
         self.assertEqual(written.getvalue().count("\n"), 62)
         turn[-1]()
         self.assertEqual(written.getvalue().count("\n"), 100)
+
+    def test_fullDisk(self) -> None:
+        """
+        A turn whose lines cannot be written ends like any other.
+        """
+
+        class FullDisk(StringIO):
+            def write(self, text: str) -> int:
+                raise OSError(ENOSPC, "No space left on device")
+
+        turn: list[Callable[[], object]] = []
+        publisher = LogPublisher(textFileLogObserver(FullDisk()))
+        stampLines(Transcript, turn.append, publisher)
+        transcript = Transcript()
+        transcript._logger = Logger(observer=publisher)
+        transcript.opened("a")
+        [end] = turn
+        end()
+        transcript.opened("b")
+        self.assertEqual(len(turn), 2)
 
     def test_startedAgain(self) -> None:
         """

@@ -4,7 +4,8 @@ made once a second in place of once a line.
 
 Twisted works out the time zone for each line, and puts the line together with a
 formatter that is written in Python. For the two lines of a connection that took
-as long as all else that a short connection asks of the service.
+as long as all else that a short connection asks of the service. And the lines of a
+turn of the reactor are written together, after its answers: nobody waits for them.
 
 This module relies on these parts of C{twisted.logger}, unchanged from Twisted
 24.3 to 26.10:
@@ -54,8 +55,11 @@ def stampLines(
     """
     for observer in publisher._observers:
         if isinstance(observer, FileLogObserver) and _canStamp(observer.formatEvent):
-            # An empty event has it write what waits, and no more.
-            write = None if later is None else partial(later, partial(observer, {}))
+            write = None
+            if later is not None:
+                # An empty event has it write what waits, and no more. A publisher
+                # of its own sees to it that a full disk is no fault of the turn.
+                write = partial(later, partial(LogPublisher(observer), {}))
             observer.formatEvent = Stamp(source, observer.formatEvent, write)
 
 

@@ -18,7 +18,8 @@ This module relies on these parts of C{EPollReactor}, unchanged from Twisted 24.
 to 26.10:
 
   - C{doIteration} is looked up for each turn;
-  - C{_poller} tells of events, and C{_selectables} has who they are for;
+  - C{_poller} tells of events, C{_selectables} has who they are for, and C{_reads}
+    which descriptors are read;
   - C{_doReadOrWrite} handles any event, and C{_disconnectSelectable} what
     C{doRead} gives to end a connection.
 
