@@ -116,11 +116,12 @@ class NginxTests(SynchronousTestCase):
         port = client.socket.getsockname()[1]
         client.send(b"hello\n")
         self.assertEqual(client.receive(), b"HELLO\n")
-        self.assertTrue(
-            any(
+        eventually(
+            lambda: any(
                 f"Connection from 127.0.0.1:{port}\n" in server.log()
                 for server in self.servers
-            )
+            ),
+            "the client's address in a log",
         )
 
     def test_oneServerLess(self) -> None:
