@@ -7,7 +7,6 @@ from __future__ import annotations
 import os
 import socket
 import sys
-from collections.abc import Callable
 from errno import EACCES
 from fcntl import F_GETPIPE_SZ, fcntl
 from tempfile import TemporaryFile
@@ -99,40 +98,6 @@ class OutletTests(SynchronousTestCase):
         for record in ("c\n", "d\n"):
             outlet.write(record)
             self.assertEqual(os.read(self.reader, 10), record.encode())
-
-    def test_turn(self) -> None:
-        """
-        The records of a turn are written together at its end, or when the process
-        ends.
-        """
-        turn: list[Callable[[], None]] = []
-        os.set_blocking(self.reader, False)
-        outlet = Outlet(self.writer, "utf-8", turn.append)
-        for record in ("a\n", "b\n"):
-            outlet.write(record)
-        self.assertRaises(BlockingIOError, os.read, self.reader, 10)
-        [end] = turn
-        end()
-        self.assertEqual(os.read(self.reader, 10), b"a\nb\n")
-        outlet.write("c\n")
-        self.assertEqual(len(turn), 2)
-        outlet.finish()
-        self.assertEqual(os.read(self.reader, 10), b"c\n")
-        outlet.write("d\n")
-        self.assertEqual(os.read(self.reader, 10), b"d\n")
-
-    def test_muchInATurn(self) -> None:
-        """
-        A turn that says more than may wait loses nothing, because most of it is
-        written before its end.
-        """
-        outlet = Outlet(self.writer, "utf-8", lambda call: None)
-        record = "a" * (LIMIT // 10)
-        outlet.write(record)
-        for _ in range(30):
-            outlet.write(record)
-            self.read(len(record))
-        self.assertEqual(outlet._lost, 0)
 
     def test_otherDescriptors(self) -> None:
         """

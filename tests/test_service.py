@@ -219,7 +219,7 @@ class UpperServiceTests(SynchronousTestCase):
         calls: list[tuple[object, ...]] = []
         self.patch(systemd, "notify", lambda text: calls.append(("notify", text)))
         self.patch(
-            outlet, "unblock", lambda *arguments: calls.append(("unblock", *arguments))
+            outlet, "unblock", lambda reactor: calls.append(("unblock", reactor))
         )
         self.patch(service, "stampLines", lambda *source: calls.append(source))
         self.make("tcp:1").startService()
@@ -229,7 +229,7 @@ class UpperServiceTests(SynchronousTestCase):
             calls,
             [
                 ("notify", "READY=1\nSTATUS=Serving"),
-                ("unblock", self.network, None),
+                ("unblock", self.network),
                 (Transcript, None),
             ],
         )

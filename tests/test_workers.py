@@ -225,6 +225,16 @@ class WorkerOutputTests(SynchronousTestCase):
         [event] = self.say(*chunks, stamped=True)
         self.assertEqual(event["line"], "a" * 81910)
 
+    def test_unfinished(self) -> None:
+        """
+        A line that a worker has died within is logged; without one, nothing is.
+        """
+        self.say(b"a\nb", stamped=True)
+        with capturedLogs() as events:
+            self.output.ended()
+            self.output.ended()
+        self.assertEqual([formatEvent(each) for each in events], ["[worker 1] b"])
+
     def test_pause(self) -> None:
         """
         What follows closely waits to be logged together, but not where as much has

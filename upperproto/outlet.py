@@ -22,6 +22,7 @@ import stat
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from queue import SimpleQueue
 from select import select
@@ -32,9 +33,6 @@ from twisted.logger import Logger
 
 # How many bytes may wait to be written; while there are more, records are lost.
 LIMIT = 1 << 20
-
-# How many of them may wait for the end of a turn.
-ROOM = 1 << 16
 
 # How long, in seconds, the end of the process may wait for its last records.
 PATIENCE = 0.2
@@ -48,26 +46,16 @@ class Outlet:
 
     _log = Logger()
 
-    def __init__(
-        self,
-        descriptor: int,
-        encoding: str,
-        later: Callable[[Callable[[], None]], object] | None = None,
-    ) -> None:
+    def __init__(self, descriptor: int, encoding: str) -> None:
         """
         @param descriptor: what to write to; it is not closed.
         @param encoding: how records are encoded; what it lacks is escaped.
-        @param later: calls what it is given when the reactor's turn ends, so that
-            the records of a turn are written together; without it, each is
-            written at once.
         """
         self._descriptor = descriptor
         self._encoding = encoding
-        self._later = later
-        self._writeNow = _withoutWaiting(descriptor)
-        # A signal handler may use all of this in the midst of its use, as Twisted's
-        # do to log the signal. A SimpleQueue allows that; a Condition does not.
-        self._turn: list[bytes] = []
+        self._withoutWaiting = _withoutWaiting(descriptor)
+        # Unlike a Condition, it may be used by a signal handler that interrupts
+        # its use, as Twisted's do to log the signal.
         self._records: SimpleQueue[bytes] = SimpleQueue()
         # The thread adds to _done while it has records, and nobody else does then;
         # so neither needs a lock.
@@ -95,34 +83,30 @@ class Outlet:
         if waiting + size > LIMIT:
             self._lost += 1
         else:
+            idle = self._given == self._done
             self._given += size
-            if self._later is not None and not self._turn:
-                self._later(self._writeTurn)
-            self._turn.append(data)
-        if self._later is None or self._deadline is not None or waiting >= ROOM:
-            self._writeTurn()
+            if idle:
+                data = data[self._writeNow(data) :]
+            if data:
+                self._records.put(data)
         if self._deadline is not None:
             while self._done < self._given and time.monotonic() < self._deadline:
                 time.sleep(0.001)
         return len(record)
 
-    def _writeTurn(self) -> None:
+    def _writeNow(self, data: bytes) -> int:
         """
-        Write what the turn has brought: now, unless more waits already or one would
-        have to wait.
+        Write what one need not wait for.
+
+        @return: how many bytes.
         """
-        turn, self._turn = self._turn, []
-        data = b"".join(turn)
-        if self._writeNow is not None and self._given - self._done == len(data):
-            try:
-                sent = self._writeNow(data)
-            except OSError:
-                # There is no room, or nobody to read.
-                sent = 0
-            self._done += sent
-            data = data[sent:]
-        if data:
-            self._records.put(data)
+        sent = 0
+        if self._withoutWaiting is not None:
+            # There may be no room, or nobody to read.
+            with suppress(OSError):
+                sent = self._withoutWaiting(data)
+        self._done += sent
+        return sent
 
     def finish(self) -> None:
         """
@@ -130,7 +114,6 @@ class Outlet:
         L{PATIENCE} altogether, because the process is about to end.
         """
         self._deadline = time.monotonic() + PATIENCE
-        self._writeTurn()
 
     def _writeAll(self) -> None:
         """
@@ -177,15 +160,12 @@ def _withoutWaiting(descriptor: int) -> Callable[[bytes], int] | None:
     return partial(os.write, own)
 
 
-def unblock(
-    reactor: Any, later: Callable[[Callable[[], None]], object] | None = None
-) -> None:
+def unblock(reactor: Any) -> None:
     """
     Take over standard output and standard error where writing to them can
     block: to pipes, sockets and terminals, but not to files.
 
     @param reactor: the one that runs.
-    @param later: as L{Outlet} has it.
     """
     for file in (sys.__stdout__, sys.__stderr__):
         # It is None where the process was started with the descriptor closed.
@@ -193,6 +173,6 @@ def unblock(
             continue
         mode = os.fstat(file.fileno()).st_mode
         if stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode) or file.isatty():
-            outlet = Outlet(file.fileno(), file.encoding, later)
+            outlet = Outlet(file.fileno(), file.encoding)
             file.write = outlet.write  # type: ignore[method-assign] # one file's.
             reactor.addSystemEventTrigger("after", "shutdown", outlet.finish)

@@ -68,7 +68,7 @@ class UpperService(MultiService):
             self._factory.outbox.later = turn.atEnd
             self._factory.readSoon = turn.readSoon
         # Under twist, the log has not begun before.
-        self._reactor.callWhenRunning(outlet.unblock, self._reactor, atEnd)
+        self._reactor.callWhenRunning(outlet.unblock, self._reactor)
         self._reactor.callWhenRunning(stampLines, Transcript, atEnd)
 
     def stopService(self) -> Deferred[None]:

@@ -55,12 +55,27 @@ def stampLines(
     """
     for observer in publisher._observers:
         if isinstance(observer, FileLogObserver) and _canStamp(observer.formatEvent):
-            write = None
-            if later is not None:
-                # An empty event has it write what waits, and no more. A publisher
-                # of its own sees to it that a full disk is no fault of the turn.
-                write = partial(later, partial(LogPublisher(observer), {}))
-            observer.formatEvent = Stamp(source, observer.formatEvent, write)
+            stamp(observer, source, later)
+
+
+def stamp(
+    observer: FileLogObserver,
+    source: type,
+    later: Callable[[Callable[[], object]], object] | None,
+) -> None:
+    """
+    Let one observer stamp what a class logs.
+
+    @param observer: what writes.
+    @param source: as L{stampLines} has it.
+    @param later: as L{stampLines} has it.
+    """
+    write = None
+    if later is not None:
+        # An empty event has it write what waits, and no more. A publisher of its own
+        # sees to it that a full disk is no fault of the turn.
+        write = partial(later, partial(LogPublisher(observer), {}))
+    observer.formatEvent = Stamp(source, observer.formatEvent, write)
 
 
 def allStamp(source: type, publisher: LogPublisher = globalLogPublisher) -> bool:

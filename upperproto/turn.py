@@ -70,11 +70,11 @@ class Turn:
         """
         self._reactor = reactor
         self._soon: list[Any] = []
-        self._ending: list[Callable[[], None]] = []
+        self._ending: list[Callable[[], object]] = []
         # Whether the last event came alone, and was not waited for for long.
         self._closely = False
 
-    def atEnd(self, call: Callable[[], None]) -> None:
+    def atEnd(self, call: Callable[[], object]) -> None:
         """
         Do something at the end of this turn, before anything is waited for.
 

@@ -17,7 +17,7 @@ from twisted.logger import FileLogObserver, LogEvent, eventAsText, globalLogBegi
 from twisted.python.failure import Failure
 
 from upperproto.listeners import Inheriting
-from upperproto.stamp import Stamp
+from upperproto.stamp import stamp
 from upperproto.tap import Options, makeService
 from upperproto.transcript import Transcript
 from upperproto.turn import shorten
@@ -72,14 +72,15 @@ def run() -> None:
     # passes it on.
     os.setpgrp()
     output: Any = sys.__stdout__
-    observer = FileLogObserver(output, Stamp(Transcript, formatPlainly))
+    observer = FileLogObserver(output, formatPlainly)
+    # The service cannot: it knows only what stands in for the reactor.
+    turn = shorten(reactor)
+    stamp(observer, Transcript, None if turn is None else turn.atEnd)
     globalLogBeginner.beginLoggingTo([observer], redirectStandardIO=False)
     words, *_ = sys.argv[1:]
     options = Options()
     options.update(json.loads(words))
     descriptors = range(FIRST_DESCRIPTOR, FIRST_DESCRIPTOR + len(options.endpoints()))
-    # The service cannot: it knows only what stands in for the reactor.
-    shorten(reactor)
     service: Any = makeService(options, Inheriting(reactor, descriptors))
     main: Any = reactor
     # Not before SIGTERM finds its handler.

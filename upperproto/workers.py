@@ -196,6 +196,14 @@ class WorkerOutput(BlockReceiver):
             for line in text.split("\n"):
                 self._logLine(line)
 
+    def ended(self) -> None:
+        """
+        Log a line that a worker has died within.
+        """
+        rest = self.clearLineBuffer()
+        if rest:
+            self.blockReceived(rest + b"\n")
+
     def _logLine(self, line: str) -> None:
         self._log.info("[{tag}] {line}", tag=self._name, line=line, stream="stdout")
 
@@ -221,6 +229,7 @@ class _Spawner:
         descriptors = enumerate(self._descriptors(protocol.name), FIRST_DESCRIPTOR)
         output = WorkerOutput(protocol.name, self)
         protocol.outReceived = output.dataReceived
+        protocol.outConnectionLost = output.ended
         childFDs = {0: "w", 1: "r", 2: "r", **dict(descriptors)}
         process = self._reactor.spawnProcess(
             protocol, *arguments, childFDs=childFDs, **options
