@@ -89,7 +89,7 @@ class Promise(RuleBasedStateMachine):
         for patched in (
             patch.object(eager, "fcntl", self.network),
             patch.object(protocol, "LARGE_READ", READ),
-            patch.object(protocol, "MIXED_READ", READ),
+            patch.object(protocol, "GROWING_READ", READ),
             patch.object(protocol, "SMALL_READ", READ),
         ):
             self.patches.enter_context(patched)

@@ -19,9 +19,9 @@ from tests.plain import answerTo
 from upperproto import eager, protocol
 from upperproto.factory import UpperFactory
 from upperproto.protocol import (
+    GROWING_READ,
     LARGE_READ,
     LINGER,
-    MIXED_READ,
     SMALL_READ,
     UpperProtocol,
 )
@@ -336,18 +336,24 @@ class ErrorTests(SynchronousTestCase):
 
     def test_smallReads(self) -> None:
         """
-        A connection is read in small pieces, until it fills one; in larger ones
-        if it is ASCII; and in small ones again after a broken line.
+        A connection is read in small pieces until it fills one, and then in large
+        ones; in smaller ones while its text grows, however long its lines; and in
+        small ones again after a broken line.
         """
         client = MemoryNetwork().connect(UpperFactory())
-        sizes = []
-        much = b"a" * (SMALL_READ // 2)
-        for data in [b"", b"a\n", much + b"\n", much + b"\xc3\x9f\n", b"\xff\n"]:
+        for text, size in [
+            ("", SMALL_READ),
+            ("a\n", SMALL_READ),
+            ("a" * SMALL_READ + "\n", LARGE_READ),
+            ("ß" * SMALL_READ + "\n", LARGE_READ),
+            ("ΐ" * SMALL_READ + "\n", GROWING_READ),
+            ("ß" * SMALL_READ + "\n", LARGE_READ),
+            ("ΐ" * UpperProtocol.MAX_LENGTH, GROWING_READ),
+            ("ΐ" * SMALL_READ + "\n\udcff\n", SMALL_READ),
+        ]:
+            data = text.encode(errors="surrogateescape")
             client.protocol.dataReceived(data)
-            sizes.append(client.transport.bufferSize)
-        self.assertEqual(
-            sizes, [SMALL_READ, SMALL_READ, LARGE_READ, MIXED_READ, SMALL_READ]
-        )
+            self.assertEqual(client.transport.bufferSize, size, text[:1])
 
     def test_mixed(self) -> None:
         """

@@ -35,12 +35,12 @@ if TYPE_CHECKING:
 LINGER = 2.0
 
 # How many bytes are read at a time. Streams of ASCII are 1.2 times as fast as with
-# half of LARGE_READ. But one read must not keep all others waiting: text that is
-# not ASCII costs up to forty times as much, and lines that are not UTF-8 up to forty
-# times as much again. What comes next is taken to be like what came last, and what a
-# new connection sends to be the worst.
+# half of LARGE_READ. But one read must not keep all others waiting: characters that
+# become two or three cost up to three times as much as others that are not ASCII,
+# and lines that are not UTF-8 up to sixty times as much again. What comes next is
+# taken to be like what came last, and what a new connection sends to be the worst.
 LARGE_READ = 262144
-MIXED_READ = 131072
+GROWING_READ = 65536
 SMALL_READ = 4096
 
 
@@ -134,11 +134,14 @@ class UpperProtocol(BlockReceiver):
         mixed = False
         if len(data) > SMALL_READ // 2:
             mixed = not data.isascii()
-            self.transport.bufferSize = MIXED_READ if mixed else LARGE_READ
+            self.transport.bufferSize = LARGE_READ
+        answered = self.bytesOut
         super().dataReceived(data)
         if mixed:
             # It took the processor's cache; another would push the answer out.
             self.factory.outbox.flush()
+            if self.bytesOut - answered > 1.25 * len(data):
+                self.transport.bufferSize = min(GROWING_READ, self.transport.bufferSize)
         if self._buffer or not self.line_mode:
             flushAfter = self.factory.flushAfter
             if not (flushAfter is None or clock is None or self._timer or self.ending):
