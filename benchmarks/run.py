@@ -170,11 +170,7 @@ class Bench:
         @raise RuntimeError: for a wrong answer, or none.
         """
         before = server.usage()
-        load = self._load(server, scene, str(self.seconds))
-        _, errors = output = load.communicate()
-        if load.returncode:
-            raise RuntimeError(errors.strip())
-        found: dict[str, float] = json.loads(output[0])
+        found = self._found(self._load(server, scene, str(self.seconds)))
         used = server.usage(before)
         disturbed = max(found["waited"], used.pop("waited"))
         return {
@@ -183,6 +179,26 @@ class Bench:
             **used,
             "disturbed": disturbed,
         }
+
+    def together(self, servers: list[Server], scene: Scene) -> float:
+        """
+        Let a load ask each of some servers, all at the same time.
+
+        @return: the sum of their figures, each by the second.
+        @raise RuntimeError: for a wrong answer, or none.
+        """
+        loads = [self._load(server, scene, str(self.seconds)) for server in servers]
+        return sum(self._found(load)[scene.figure] for load in loads)
+
+    def _found(self, load: subprocess.Popen[str]) -> dict[str, float]:
+        """
+        Wait for what a load has found.
+        """
+        output, errors = load.communicate()
+        if load.returncode:
+            raise RuntimeError(errors.strip())
+        found: dict[str, float] = json.loads(output)
+        return found
 
     def memory(self, server: Server, scene: Scene) -> dict[str, float]:
         """
@@ -507,8 +523,8 @@ def parse(arguments: list[str]) -> argparse.Namespace:
         " time goes, with perf",
     )  # fmt: skip
     parser.add_argument(
-        "--workers", action="store_true", help="instead, compare what one worker and"
-        " two do in a second of processor time",
+        "--workers", action="store_true", help="instead, compare what two workers, one"
+        " service and two do in a second of processor time",
     )  # fmt: skip
     options = parser.parse_args(arguments)
     if options.quick:

@@ -10,12 +10,12 @@ import re
 import shutil
 import subprocess
 from collections.abc import Iterator
-from dataclasses import replace
+from contextlib import ExitStack
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from scenes import ASCII, SCENES, Scene, ask, block, line, stream
-from servers import PEERS_BY_KEY, WORKERS, Missing, Server
+from servers import PEERS_BY_KEY, WORKERS, Missing, Peer, Server
 
 if TYPE_CHECKING:
     from run import Bench
@@ -219,37 +219,51 @@ def profileTable(profile: dict[str, Any]) -> str:
 
 def measureWorkers(bench: Bench, rounds: int) -> dict[str, Any]:
     """
-    Compare two workers, who have twice the connections, with one. All have the
-    server's core, in turn: what two workers do there with a second of its time, each
-    can do on a core of its own.
+    Compare two workers with one service, and with two, which is what two workers
+    are to be as good as. All have the server's core, in turn: what they do there
+    with a second of its time, they can do with one of any core. There is a load
+    for each process that serves.
 
-    @return: by scene, how much more two workers do in a second of processor time
-        than one does, as the median of the rounds.
+    @return: by what is compared with and by scene, how much more two workers do in
+        a second of processor time, as the median of the rounds.
     """
-    ratios: dict[str, list[float]] = {}
+    ratios: dict[str, dict[str, list[float]]] = {"one": {}, "two": {}}
+    one, two = WORKERS
     for _ in range(rounds):
         for key in SHARED:
-            rates = []
-            for workers, peer in enumerate(WORKERS, 1):
-                # As many for each worker: the more come at once, the less each
-                # costs.
-                connections = workers * SCENES[key].connections
-                scene = replace(SCENES[key], connections=connections)
-                with Server(peer, bench.folder) as server:
-                    # Workers that have answered have started.
-                    bench.traffic(server, scene)
-                    before = server.processorTime()
-                    figure = bench.traffic(server, scene)["figure"]
-                    rates.append(figure / (server.processorTime() - before))
-            ratios.setdefault(key, []).append(rates[1] / rates[0])
-    return {key: float(f"{median(found):.3g}") for key, found in ratios.items()}
+            workers = _rate(bench, SCENES[key], [two], 2)
+            ratios["one"].setdefault(key, []).append(
+                workers / _rate(bench, SCENES[key], [one], 1)
+            )
+            ratios["two"].setdefault(key, []).append(
+                workers / _rate(bench, SCENES[key], [one, one], 1)
+            )
+    return {
+        compared: {key: float(f"{median(found):.3g}") for key, found in each.items()}
+        for compared, each in ratios.items()
+    }
 
 
-def workersTable(ratios: dict[str, float]) -> str:
+def _rate(bench: Bench, scene: Scene, peers: list[Peer], loads: int) -> float:
+    """
+    Measure what some services do together in a second of processor time.
+
+    @param loads: how many loads ask each service.
+    """
+    with ExitStack() as stack:
+        servers = [stack.enter_context(Server(peer, bench.folder)) for peer in peers]
+        # Workers that have answered have started.
+        bench.together(servers * loads, scene)
+        before = sum(server.processorTime() for server in servers)
+        figure = bench.together(servers * loads, scene)
+        return figure / (sum(server.processorTime() for server in servers) - before)
+
+
+def workersTable(ratios: dict[str, dict[str, float]]) -> str:
     """
     Lay the comparison of workers out for a terminal.
     """
-    lines = ["\ntwo workers by one, per second of processor time"]
-    for key, ratio in ratios.items():
-        lines.append(f"  {SCENES[key].title:36} {ratio:.3g}")
+    lines = ["\ntwo workers, per second of processor time, by one service and by two"]
+    for key, ratio in ratios["one"].items():
+        lines.append(f"  {SCENES[key].title:36} {ratio:<6.3g} {ratios['two'][key]:.3g}")
     return "\n".join(lines)

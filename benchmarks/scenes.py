@@ -82,8 +82,11 @@ class Scene:
         @return: their paths.
         """
         request, answer = folder / "request", folder / "answer"
-        request.write_bytes(self.request)
-        answer.write_bytes(self.answer)
+        for path, content in ((request, self.request), (answer, self.answer)):
+            # Another load may be reading them.
+            new = path.with_suffix(".new")
+            new.write_bytes(content)
+            new.replace(path)
         return str(request), str(answer)
 
 
