@@ -26,7 +26,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.memory import Client, MemoryNetwork
 from tests.plain import answerTo
 from upperproto import eager, protocol
-from upperproto.factory import CLOSING, UpperFactory
+from upperproto.drain import CLOSING
+from upperproto.factory import UpperFactory
 from upperproto.protocol import LINGER, UpperProtocol
 
 IDLE = 30.0

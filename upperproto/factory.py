@@ -13,21 +13,15 @@ from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IAddress, IDelayedCall, IReactorTime
 from twisted.internet.protocol import ServerFactory
-from twisted.internet.task import LoopingCall
-from twisted.logger import Logger
 
 from upperproto import eager
+from upperproto.drain import Drain
 from upperproto.outbox import Outbox
 from upperproto.protocol import UpperProtocol
 from upperproto.transcript import Transcript, escape, peerName
 
 if TYPE_CHECKING:
     from upperproto.door import Door
-
-# While the service drains: for how many seconds a client must have been silent
-# to count as quiet, and how long the closing of the last ones may take.
-QUIET = 0.1
-CLOSING = 0.8
 
 
 class UpperFactory(ServerFactory):
@@ -47,8 +41,6 @@ class UpperFactory(ServerFactory):
     # Twisted declares any callable.
     protocol: type[UpperProtocol] = UpperProtocol  # type: ignore[assignment]
     noisy = False
-
-    _log = Logger()
 
     def __init__(
         self,
@@ -101,7 +93,7 @@ class UpperFactory(ServerFactory):
         self._turnedAway: dict[UpperProtocol, float] = {}
         self._perPeer: Counter[str] = Counter()
         self._sweepCall: IDelayedCall | None = None
-        self._drained: Deferred[None] | None = None
+        self._drain: Drain | None = None
 
     def getClock(self) -> IReactorTime:
         """
@@ -195,65 +187,23 @@ class UpperFactory(ServerFactory):
         if not self.connections and self._sweepCall is not None:
             self._sweepCall.cancel()
             self._sweepCall = None
-        if self._drained is not None and not self._open():
-            drained, self._drained = self._drained, None
-            drained.callback(None)
+        if self._drain is not None and not self.openConnections():
+            drain, self._drain = self._drain, None
+            drain.stop()
 
     def drain(self, seconds: float) -> Deferred[None]:
         """
-        End all conversations, each as soon as its client is quiet.
+        End all conversations, each as soon as its client is quiet (see L{Drain}).
 
-        A client is quiet when it has said nothing for L{QUIET} seconds and has
-        been sent all its answers.
-
-        @param seconds: how long busy ones may go on. After them, what has been
-            read is answered; L{CLOSING} seconds later the rest is aborted.
+        @param seconds: how long busy clients may go on.
         @return: fires when the last connection has closed.
         """
         self._refuseArriving("the service is shutting down")
-        if not self._open():
+        if not self.openConnections():
             return succeed(None)
-        self._drained = drained = Deferred[None]()
-        clock = self.getClock()
-        deadline = clock.seconds() + seconds
-        # How much each client has said, and when that was first seen: after a
-        # check that comes late, because the service is busy, the next is near.
-        heard: dict[UpperProtocol, tuple[int, float]] = {}
-
-        def finishQuiet() -> None:
-            now = clock.seconds()
-            late = now - deadline
-            if late >= CLOSING:
-                self.abort("the drain time is up")
-            for protocol in list(self.connections):
-                said, since = heard.get(protocol, (-1, now))
-                if said != protocol.bytesIn:
-                    since = now
-                heard[protocol] = (protocol.bytesIn, since)
-                if protocol.ending:
-                    continue
-                quiet = now - since >= QUIET and not eager.unsent(protocol.transport)
-                if quiet or late >= 0:
-                    protocol.finish("the service is shutting down", midway=not quiet)
-
-        def report() -> None:
-            self._log.info(
-                "Draining: {connections} connections left, {unsent} bytes unsent",
-                connections=len(self._open()),
-                unsent=sum(eager.unsent(each.transport) for each in self._open()),
-            )
-
-        reports = LoopingCall(report)
-        finishes = LoopingCall(finishQuiet)
-        reports.clock = finishes.clock = clock
-        reports.start(1)
-        finishes.start(QUIET)
-
-        def drainedAll(_: None) -> None:
-            reports.stop()
-            finishes.stop()
-
-        return drained.addCallback(drainedAll)
+        self._drain = drain = Drain(self, seconds)
+        drain.start()
+        return drain.drained
 
     def abort(self, why: str) -> None:
         """
@@ -262,18 +212,18 @@ class UpperFactory(ServerFactory):
         @param why: what ends them, for the log.
         """
         self._refuseArriving(why)
-        for protocol in self._open():
+        for protocol in self.openConnections():
             protocol.abort(why)
 
-    def _refuseArriving(self, why: str) -> None:
-        for door in list(self.arriving):
-            door.refuse(why)
-
-    def _open(self) -> list[UpperProtocol]:
+    def openConnections(self) -> list[UpperProtocol]:
         """
         All open connections, with a place or without.
         """
         return [*self.connections, *self._turnedAway]
+
+    def _refuseArriving(self, why: str) -> None:
+        for door in list(self.arriving):
+            door.refuse(why)
 
     def _refusal(self, protocol: UpperProtocol) -> str:
         """
