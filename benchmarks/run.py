@@ -1,9 +1,9 @@
 """
 Measure this server beside its peers: C{python benchmarks/run.py}.
 
-Each round runs every scene, and each scene every peer in turn, so that what
-disturbs the machine disturbs all. A ratio is the median of the rounds' ratios.
-The server has one core to itself, the load another.
+Each round runs every scene, and each scene every peer, in an order that is drawn
+anew, so that what disturbs the machine disturbs all. A ratio is the median of the
+rounds' ratios. The server has one core to itself, the load another.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import argparse
 import json
 import os
 import platform
+import random
 import resource
 import shutil
 import subprocess
@@ -89,10 +90,12 @@ class Bench:
 
     def round(self, scenes: dict[str, Scene], peers: list[str]) -> None:
         """
-        Measure every scene with every peer, once.
+        Measure every scene with every peer, once, in an order that is drawn each
+        time: what comes before a figure may have a part in it.
         """
         for key, scene in scenes.items():
-            for peer in ["ours"] if scene.kind == "filter" else peers:
+            drawn = random.sample(peers, len(peers))
+            for peer in ["ours"] if scene.kind == "filter" else drawn:
                 if not (
                     key in PEERS_BY_KEY[peer].cannot
                     or peer in self.missing
@@ -297,7 +300,9 @@ def summarize(
     """
     result: dict[str, Any] = {}
     for key, scene in scenes.items():
-        values = bench.values.get(key, {})
+        found = bench.values.get(key, {})
+        # The order of the first round was drawn. A filter's clients are no peers.
+        values = {peer: found[peer] for peer in peers if peer in found} or found
         ours = values.get("upper-client" if scene.kind == "filter" else "ours", [])
         summary: dict[str, Any] = {"title": scene.title, "unit": scene.unit}
         summary["figures"] = {
