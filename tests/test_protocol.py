@@ -355,19 +355,6 @@ class ErrorTests(SynchronousTestCase):
             client.protocol.dataReceived(data)
             self.assertEqual(client.transport.bufferSize, size, text[:1])
 
-    def test_mixed(self) -> None:
-        """
-        The answer to much text that is not ASCII does not wait for others.
-        """
-        network = MemoryNetwork()
-        client = network.connect(UpperFactory(clock=network))
-        client.protocol.dataReceived(b"a" * SMALL_READ + b"\n")
-        self.assertEqual(client.receive(), b"")
-        client.protocol.dataReceived("ä".encode() * SMALL_READ + b"\n")
-        self.assertEqual(
-            client.receive().decode(), "A" * SMALL_READ + "\n" + "Ä" * SMALL_READ + "\n"
-        )
-
 
 class NetworkTestCase(SynchronousTestCase):
     """

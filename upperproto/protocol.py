@@ -131,17 +131,12 @@ class UpperProtocol(BlockReceiver):
         clock = self.factory.clock
         if clock is not None:
             self.lastHeard = self.lastMoved = clock.seconds()
-        mixed = False
         if len(data) > SMALL_READ // 2:
-            mixed = not data.isascii()
             self.transport.bufferSize = LARGE_READ
         answered = self.bytesOut
         super().dataReceived(data)
-        if mixed:
-            # It took the processor's cache; another would push the answer out.
-            self.factory.outbox.flush()
-            if self.bytesOut - answered > 1.25 * len(data):
-                self.transport.bufferSize = min(GROWING_READ, self.transport.bufferSize)
+        if self.bytesOut - answered > 1.25 * len(data):
+            self.transport.bufferSize = min(GROWING_READ, self.transport.bufferSize)
         if self._buffer or not self.line_mode:
             flushAfter = self.factory.flushAfter
             if not (flushAfter is None or clock is None or self._timer or self.ending):
