@@ -424,7 +424,7 @@ def between(ours: list[float], theirs: list[float]) -> tuple[float, float]:
     @param ours: a figure of each round.
     @param theirs: likewise, of the same rounds.
     """
-    ratios = sorted(mine / his for mine, his in zip(ours, theirs, strict=False))
+    ratios = sorted(mine / other for mine, other in zip(ours, theirs, strict=False))
     rank = max(0, math.floor(len(ratios) / 2 - 0.98 * math.sqrt(len(ratios))))
     return _digits(ratios[rank]), _digits(ratios[-1 - rank])
 
