@@ -21,7 +21,7 @@ import sys
 import sysconfig
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -309,8 +309,13 @@ def summarize(
         summary["figures"] = {
             peer: _medians(figures) for peer, figures in values.items()
         }
-        summary["ratios"] = _ratios(ours, values, _figure)
-        summary["processorRatios"] = _ratios(ours, values, _perProcessor)
+        ratios = _ratios(ours, values, _figure)
+        byProcessor = _ratios(ours, values, _perProcessor)
+        summary["ratios"] = {peer: _middle(each) for peer, each in ratios.items()}
+        summary["bounds"] = {peer: _bounds(each) for peer, each in ratios.items()}
+        summary["processorRatios"] = {
+            peer: _middle(each) for peer, each in byProcessor.items()
+        }
         without = {
             peer: PEERS_BY_KEY[peer].cannot[key]
             for peer in peers
@@ -325,9 +330,9 @@ def _ratios(
     ours: list[dict[str, float]],
     values: dict[str, list[dict[str, float]]],
     measure: Callable[[dict[str, float]], float | None],
-) -> dict[str, float]:
+) -> dict[str, list[float]]:
     """
-    Compare with each peer, round by round, and give the medians.
+    Compare with each peer, round by round.
     """
     ratios = {}
     for peer, figures in values.items():
@@ -339,8 +344,19 @@ def _ratios(
             if mine and theirs
         ]
         if rounds:
-            ratios[peer] = _digits(median(rounds))
+            ratios[peer] = rounds
     return ratios
+
+
+def _bounds(ratios: list[float]) -> tuple[float, float]:
+    """
+    Tell how far the median of some ratios can be trusted: the bounds within which
+    it would come to lie, were there rounds without end, in 95 cases of 100, by the
+    sign test. They say nothing about another machine.
+    """
+    ranked = sorted(ratios)
+    rank = max(0, math.floor(len(ranked) / 2 - 0.98 * math.sqrt(len(ranked))))
+    return _digits(ranked[rank]), _digits(ranked[-1 - rank])
 
 
 def _figure(measured: dict[str, float]) -> float:
@@ -362,11 +378,17 @@ def _perProcessor(measured: dict[str, float]) -> float | None:
 def _medians(figures: list[dict[str, float]]) -> dict[str, Any]:
     names = dict.fromkeys(name for each in figures for name in each)
     medians: dict[str, Any] = {
-        name: _digits(median(each[name] for each in figures if name in each))
-        for name in names
+        name: _middle(each[name] for each in figures if name in each) for name in names
     }
     medians["all"] = [_digits(each["figure"]) for each in figures]
     return medians
+
+
+def _middle(numbers: Iterable[float]) -> float:
+    """
+    Give the median.
+    """
+    return _digits(median(numbers))
 
 
 def _digits(number: float) -> float:
@@ -382,21 +404,17 @@ def judge(scenes: dict[str, Any]) -> list[dict[str, Any]]:
 
     @param scenes: as L{summarize} gives them.
     @return: for each target that could be measured, whether it is met, and, if it is
-        a ratio, L{between} which bounds it lies.
+        a ratio, between which bounds it lies.
     """
     verdicts = []
     for target in TARGETS:
         scene = scenes.get(target.scene, {})
-        figures = scene.get("figures", {})
-        bounds = None
         if target.peer is None:
-            value = figures.get("ours", {}).get("figure")
+            value = scene.get("figures", {}).get("ours", {}).get("figure")
             met = value is not None and value <= target.value
         else:
             value = scene.get("ratios", {}).get(target.peer)
             met = value is not None and value >= target.value
-            if value is not None:
-                bounds = between(figures["ours"]["all"], figures[target.peer]["all"])
         if value is not None:
             verdicts.append(
                 {
@@ -404,29 +422,15 @@ def judge(scenes: dict[str, Any]) -> list[dict[str, Any]]:
                     "peer": target.peer,
                     "target": target.value,
                     "reached": value,
-                    "between": bounds,
+                    "between": scene["bounds"].get(target.peer),
                     "met": met,
                     "disturbed": max(
-                        figures.get(peer, {}).get("disturbed", 0)
+                        scene["figures"].get(peer, {}).get("disturbed", 0)
                         for peer in ("ours", target.peer)
                     ),
                 }
             )
     return verdicts
-
-
-def between(ours: list[float], theirs: list[float]) -> tuple[float, float]:
-    """
-    Tell how far the median of the ratios can be trusted: the bounds within which it
-    would come to lie, were there rounds without end, in 95 cases of 100, by the
-    sign test. They say nothing about another machine.
-
-    @param ours: a figure of each round.
-    @param theirs: likewise, of the same rounds.
-    """
-    ratios = sorted(mine / other for mine, other in zip(ours, theirs, strict=False))
-    rank = max(0, math.floor(len(ratios) / 2 - 0.98 * math.sqrt(len(ratios))))
-    return _digits(ratios[rank]), _digits(ratios[-1 - rank])
 
 
 def machine() -> dict[str, Any]:

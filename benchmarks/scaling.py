@@ -227,17 +227,17 @@ def measureWorkers(bench: Bench, rounds: int) -> dict[str, Any]:
     @return: by what is compared with and by scene, how much more two workers do in
         a second of processor time, as the median of the rounds.
     """
-    ratios: dict[str, dict[str, list[float]]] = {"one": {}, "two": {}}
     one, two = WORKERS
+    services = {"one": [one], "two": [one, one]}
+    ratios: dict[str, dict[str, list[float]]] = {
+        compared: {key: [] for key in SHARED} for compared in services
+    }
     for _ in range(rounds):
         for key in SHARED:
             workers = _rate(bench, SCENES[key], [two], 2)
-            ratios["one"].setdefault(key, []).append(
-                workers / _rate(bench, SCENES[key], [one], 1)
-            )
-            ratios["two"].setdefault(key, []).append(
-                workers / _rate(bench, SCENES[key], [one, one], 1)
-            )
+            for compared, peers in services.items():
+                rate = _rate(bench, SCENES[key], peers, 1)
+                ratios[compared][key].append(workers / rate)
     return {
         compared: {key: float(f"{median(found):.3g}") for key, found in each.items()}
         for compared, each in ratios.items()

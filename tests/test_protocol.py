@@ -346,6 +346,7 @@ class ErrorTests(SynchronousTestCase):
             ("a\n", SMALL_READ),
             ("a" * SMALL_READ + "\n", LARGE_READ),
             ("ß" * SMALL_READ + "\n", LARGE_READ),
+            ("ΐ\n", LARGE_READ),
             ("ΐ" * SMALL_READ + "\n", GROWING_READ),
             ("ß" * SMALL_READ + "\n", LARGE_READ),
             ("ΐ" * UpperProtocol.MAX_LENGTH, GROWING_READ),

@@ -1,5 +1,5 @@
 """
-The end of a service: its conversations brought to theirs, within a time.
+The drain: how a service ends its conversations in good order, within a time.
 """
 
 from __future__ import annotations

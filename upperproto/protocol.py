@@ -131,11 +131,12 @@ class UpperProtocol(BlockReceiver):
         clock = self.factory.clock
         if clock is not None:
             self.lastHeard = self.lastMoved = clock.seconds()
-        if len(data) > SMALL_READ // 2:
+        large = len(data) > SMALL_READ // 2
+        if large:
             self.transport.bufferSize = LARGE_READ
         answered = self.bytesOut
         super().dataReceived(data)
-        if self.bytesOut - answered > 1.25 * len(data):
+        if large and self.bytesOut - answered > 1.25 * len(data):
             self.transport.bufferSize = min(GROWING_READ, self.transport.bufferSize)
         if self._buffer or not self.line_mode:
             flushAfter = self.factory.flushAfter
