@@ -287,8 +287,8 @@ static void stream(int count, double seconds, unsigned long window)
     struct epoll_event events[512];
     double began = 0, before = 0, bytes = 0, end = 0;
     struct cost atFirst = {0, 0}, atLast = {0, 0};
-    double warmUp = now() + (seconds < 1 ? seconds / 4 : .25);
     int epoll = epoll_create1(EPOLL_CLOEXEC), left = count;
+    double warmUp;
 
     for (int i = 0; i < count; i++) {
         struct epoll_event event = {EPOLLIN | EPOLLOUT | EPOLLET,
@@ -299,6 +299,7 @@ static void stream(int count, double seconds, unsigned long window)
         if (epoll_ctl(epoll, EPOLL_CTL_ADD, connections[i].fd, &event))
             failed("epoll_ctl");
     }
+    warmUp = now() + (seconds < 1 ? seconds / 4 : .25);
     while (left) {
         int ready = epoll_wait(epoll, events, 512, 10);
         double time = now();

@@ -171,8 +171,19 @@ PEERS_BY_KEY = {
     "streams-uvloop": Peer(
         "asyncio streams on uvloop", _python("streams.py", "uvloop")
     ),
-    "blocks": Peer("asyncio Protocol", _python("blocks.py")),
-    "blocks-uvloop": Peer("asyncio Protocol on uvloop", _python("blocks.py", "uvloop")),
+    "blocks": Peer("asyncio Protocol", _python("blocks.py", "keep")),
+    "blocks-uvloop": Peer(
+        "asyncio Protocol on uvloop", _python("blocks.py", "uvloop", "keep")
+    ),
+    "blocks-plain": Peer(
+        "uvloop Protocol, plain",
+        _python("blocks.py", "uvloop"),
+        {
+            key: "has little memory to keep"
+            for key, scene in SCENES.items()
+            if scene.kind != "stream"
+        },
+    ),
     "socat": Peer(
         "socat and tr",
         _socat,

@@ -20,7 +20,7 @@ def upper(data: bytes, errors: str = "strict") -> bytes:
         C{data}, or shorter.
     @raise UnicodeDecodeError: where C{data} is not UTF-8, under C{strict}.
     """
-    # ASCII needs no code points: 4 GB/s, where the other way makes 0.1.
+    # ASCII needs no code points, and takes a tenth of the time without them.
     if data.isascii():
         return data.upper()
     return data.decode("utf-8", errors).upper().encode("utf-8", errors)

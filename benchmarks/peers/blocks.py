@@ -1,6 +1,7 @@
 """
 The best that asyncio can do: a C{Protocol} that answers all whole lines of a
-chunk at once, with back-pressure; on uvloop, if told so.
+chunk at once, with back-pressure; on uvloop, and with memory that is kept, if told
+so.
 """
 
 from __future__ import annotations
@@ -76,6 +77,10 @@ async def serve() -> None:
 
 
 if __name__ == "__main__":
+    if "keep" in sys.argv:
+        # Once it has seen a larger block freed, the C library keeps the memory of
+        # smaller ones (M_MMAP_THRESHOLD in mallopt(3)): no more page faults.
+        bytes(1 << 20)
     if "uvloop" in sys.argv:
         import uvloop
 
