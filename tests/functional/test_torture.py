@@ -133,7 +133,7 @@ class TortureTests(SynchronousTestCase):
             with Server(command=tracing(fault)) as server:
                 descriptors = server.descriptorsAtRest()
                 if error != "EMFILE":
-                    self.assertServes(server, 10)
+                    self.assertServes(server, 4)
                 self.assertSurvived(server, descriptors)
                 self.assertInjected(server)
 
@@ -164,7 +164,7 @@ class TortureTests(SynchronousTestCase):
                 with Server(command=tracing(fault)) as server:
                     descriptors = server.descriptorsAtRest()
                     lost = 0
-                    for _ in range(20):
+                    for _ in range(10):
                         answer = self.receiveWhatComes(server, text)
                         self.assertTrue(text.upper().startswith(answer), "not exact")
                         lost += answer != text.upper()
