@@ -7,16 +7,28 @@ from __future__ import annotations
 import socket
 from typing import Any
 
-from twisted.internet.error import CannotListenError, ConnectionDone
-from twisted.internet.protocol import Factory
+from twisted.internet.error import (
+    CannotListenError,
+    ConnectionDone,
+    ProcessDone,
+    ProcessTerminated,
+)
+from twisted.internet.protocol import Factory, ProcessProtocol
 from twisted.internet.task import Clock
 from twisted.internet.testing import MemoryReactorClock, StringTransport
 from twisted.logger import LogEvent, capturedLogs, formatEvent
+from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from upperproto import outlet, systemd, worker, workers
 from upperproto.worker import ParentWatch
-from upperproto.workers import PAUSE, SharedSockets, WorkerOutput, Workers
+from upperproto.workers import (
+    LEAST_DELAY,
+    PAUSE,
+    SharedSockets,
+    WorkerOutput,
+    Workers,
+)
 
 
 class SharedSocketsTests(SynchronousTestCase):
@@ -149,6 +161,30 @@ class WorkersTests(SynchronousTestCase):
         reactor.run()
         self.assertEqual(calls, [reactor, WorkerOutput])
 
+    def test_end(self) -> None:
+        """
+        What a worker has died of is logged, before it is started again; an end in
+        good order is not.
+        """
+        self.patch(workers, "onSecondSignal", lambda reactor, call: None)
+        reactor = SpawningReactor()
+        made = Workers(3, {}, ["tcp:0:interface=127.0.0.1"], 10, reactor)
+        made.startService()
+        self.addCleanup(made._shared.close)
+        ends = [ProcessTerminated(signal=9), ProcessTerminated(3), ProcessDone(0)]
+        with capturedLogs() as events:
+            for protocol, end in zip(reactor.protocols.copy(), ends, strict=True):
+                protocol.processEnded(Failure(end))
+            reactor.advance(LEAST_DELAY)
+        self.assertEqual(
+            [formatEvent(each) for each in events],
+            [
+                "worker 1 was ended by SIGKILL",
+                "worker 2 was ended with status 3",
+                *(f"Starting worker {each}" for each in (1, 2, 3)),
+            ],
+        )
+
 
 class SpawningReactor(MemoryReactorClock):
     """
@@ -161,15 +197,19 @@ class SpawningReactor(MemoryReactorClock):
         """
         super().__init__()
         self.spawned: list[dict[int, str | int]] = []
+        self.protocols: list[ProcessProtocol] = []
 
     def spawnProcess(
-        self, *arguments: Any, childFDs: Any, **options: Any
+        self, protocol: ProcessProtocol, *arguments: Any, childFDs: Any, **options: Any
     ) -> StringTransport:
         """
-        Take note of the descriptors that a process is handed.
+        Take note of a process, and of the descriptors that it is handed.
         """
         self.spawned.append(childFDs)
-        return StringTransport()
+        self.protocols.append(protocol)
+        process = StringTransport()
+        protocol.makeConnection(process)
+        return process
 
 
 class WorkerOutputTests(SynchronousTestCase):

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import sys
 from collections.abc import Callable
@@ -20,11 +21,16 @@ from typing import Any
 from twisted.application.service import Service
 from twisted.internet.abstract import isIPv6Address
 from twisted.internet.defer import Deferred
-from twisted.internet.error import CannotListenError, ProcessExitedAlready
+from twisted.internet.error import (
+    CannotListenError,
+    ProcessExitedAlready,
+    ProcessTerminated,
+)
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.protocol import Factory
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 from twisted.runner.procmon import ProcessMonitor
 from zope.interface import implementer
 
@@ -212,7 +218,7 @@ class WorkerOutput(BlockReceiver):
 class _Spawner:
     """
     Stands in for the reactor where workers are started: hands each its sockets, and
-    logs what it says.
+    logs what it says and what it dies of.
     """
 
     _log = Logger()
@@ -230,12 +236,26 @@ class _Spawner:
         output = WorkerOutput(protocol.name, self)
         protocol.outReceived = output.dataReceived
         protocol.outConnectionLost = output.ended
+        startAgain = protocol.processEnded
+
+        def ended(reason: Failure) -> None:
+            self._logEnd(protocol.name, reason.value)
+            startAgain(reason)
+
+        protocol.processEnded = ended
         childFDs = {0: "w", 1: "r", 2: "r", **dict(descriptors)}
         process = self._reactor.spawnProcess(
             protocol, *arguments, childFDs=childFDs, **options
         )
         output.makeConnection(process)
         return process
+
+    def _logEnd(self, name: str, end: BaseException | None) -> None:
+        if isinstance(end, ProcessTerminated):
+            how = f"with status {end.exitCode}"
+            if end.signal is not None:
+                how = f"by {signal.Signals(end.signal).name}"
+            self._log.warn("{name} was ended {how}", name=name, how=how)
 
 
 class Workers(Service):

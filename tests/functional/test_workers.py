@@ -90,6 +90,7 @@ class WorkersTests(SynchronousTestCase):
             lambda: len(children(server)) == 2 and children(server), "a new worker"
         )
         self.assertNotIn(before[0], after)
+        server.waitFor("worker 1 was ended by SIGKILL")
 
     def test_drain(self) -> None:
         """
