@@ -112,15 +112,18 @@ class CertificatesTests(SynchronousTestCase):
         """
         A file without a key is named; so is one whose key is encrypted.
         """
-        key = serialization.load_pem_private_key(Path(self.key).read_bytes(), None)
-        encrypted = key.private_bytes(
+        plain = serialization.load_pem_private_key(Path(self.key).read_bytes(), None)
+        encrypted = plain.private_bytes(
             serialization.Encoding.PEM,
             serialization.PrivateFormat.PKCS8,
             serialization.BestAvailableEncryption(b"secret"),
         )
-        for path in (self.certificate, self.write("encrypted.key", encrypted)):
-            message = f"no usable private key in {path}"
-            self.assertUnusable(message, self.certificate, path)
+        path = self.write("encrypted.key", encrypted)
+        for message, key in [
+            (f"no usable private key in {self.certificate}", self.certificate),
+            (f"the private key in {path} is encrypted", path),
+        ]:
+            self.assertUnusable(message, self.certificate, key)
 
     def test_otherKey(self) -> None:
         """

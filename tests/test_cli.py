@@ -95,6 +95,7 @@ class DestinationTests(SynchronousTestCase):
         made = destination.endpoint(options, self.reactor)
         self.assertIsInstance(made, HostnameEndpoint)
         self.assertEqual(destination.name(options), "localhost:1")
+        self.assertEqual(destination.name(parse("-H", "::1", "-p", "1")), "[::1]:1")
 
     def test_endpoint(self) -> None:
         """
@@ -114,6 +115,8 @@ class DestinationTests(SynchronousTestCase):
                 UsageError, destination.endpoint, parse("-c", words), self.reactor
             )
             self.assertRegex(str(error), f"^not an endpoint: {words}: .")
+        # Of the last one, Twisted's parser says no more than the kind of its error.
+        self.assertIn("No such file or directory: '/nowhere'", str(error))
 
     def test_tls(self) -> None:
         """

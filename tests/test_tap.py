@@ -89,6 +89,25 @@ class OptionsTests(SynchronousTestCase):
                 self.assertIn(f"--{option} takes ", str(caught.exception))
                 self.assertIn(word, str(caught.exception))
 
+    def test_choice(self) -> None:
+        """
+        Where there is a choice of words, they are told.
+        """
+        with self.assertRaises(usage.UsageError) as caught:
+            parse("--log", "all")
+        self.assertEqual(
+            str(caught.exception),
+            "--log takes none, connections or lines, not 'all'",
+        )
+
+    def test_noOption(self) -> None:
+        """
+        What is no option is named.
+        """
+        with self.assertRaises(usage.UsageError) as caught:
+            parse("--port", "0", "extra")
+        self.assertEqual(str(caught.exception), "not an option: extra")
+
     def test_together(self) -> None:
         """
         Options that do not go together are an error.

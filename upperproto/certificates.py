@@ -88,8 +88,9 @@ class Certificates:
         contents = _contents(self._key)
         try:
             key = load_pem_private_key(contents, None)
-        except (TypeError, ValueError) as error:
-            # TypeError: it is encrypted.
+        except TypeError as error:
+            raise ValueError(f"the private key in {self._key} is encrypted") from error
+        except ValueError as error:
             raise ValueError(f"no usable private key in {self._key}") from error
         trustRoot = None
         if self._clientCA is not None:

@@ -29,7 +29,8 @@ def name(options: Mapping[str, Any]) -> str:
     """
     if options["connect"] is not None:
         return str(options["connect"])
-    return f"{options['host']}:{options['port']}"
+    host, port = options["host"], options["port"]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def endpoint(options: Mapping[str, Any], reactor: Any) -> IStreamClientEndpoint:
@@ -48,9 +49,9 @@ def endpoint(options: Mapping[str, Any], reactor: Any) -> IStreamClientEndpoint:
             _requireTLS()
         try:
             made: IStreamClientEndpoint = clientFromString(reactor, connect)
-        # Parsers of endpoints fail as they like, and some without a word.
+        # Parsers of endpoints fail as they like, and some without a word of their own.
         except Exception as error:
-            why = str(error) or type(error).__name__
+            why = str(error) or str(error.__context__ or type(error).__name__)
             raise UsageError(f"not an endpoint: {connect}: {why}") from error
         return made
     plain = HostnameEndpoint(reactor, options["host"], options["port"])

@@ -70,7 +70,8 @@ def _oneOf(option: str, *words: str) -> Callable[[str], str]:
     def coerce(word: str) -> str:
         if word in words:
             return word
-        raise usage.UsageError(f"--{option} takes {' or '.join(words)}, not {word!r}")
+        choice = f"{', '.join(words[:-1])} or {words[-1]}"
+        raise usage.UsageError(f"--{option} takes {choice}, not {word!r}")
 
     return coerce
 
@@ -113,7 +114,7 @@ class Options(usage.Options):
         ["log", None, "connections", "What to log: none; connections, as they open"
          " and close; lines, also what is said.",
          _oneOf("log", "none", "connections", "lines")],
-        ["drain", None, 10, "Seconds that open conversations may go on after"
+        ["drain", None, 10, "Seconds that busy conversations may go on after"
          " SIGTERM or SIGINT.", _seconds("drain", never=False)],
         ["tls-cert", None, None, "PEM file of the certificate, and of those that"
          " lead to its root: speak TLS on all TCP listeners."],
@@ -168,6 +169,13 @@ class Options(usage.Options):
                 f"--proxy-from takes ADDRESS[/BITS]: {error}"
             ) from error
         self["proxy-from"].append(network)
+
+    def parseArgs(self, *words: str) -> None:
+        """
+        Take no words but options.
+        """
+        if words:
+            raise usage.UsageError(f"not an option: {words[0]}")
 
     def postOptions(self) -> None:
         """
