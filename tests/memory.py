@@ -228,8 +228,7 @@ class MemoryNetwork(_PollLikeMixin, _DisconnectSelectableMixin, MemoryReactorClo
         """
         busy = True
         while busy:
-            busy = False
-            self.advance(0)
+            busy = self._callDue()
             for client in self.clients:
                 event = self._event(client)
                 if event:
@@ -245,11 +244,25 @@ class MemoryNetwork(_PollLikeMixin, _DisconnectSelectableMixin, MemoryReactorClo
         self.turn()
         while True:
             times = [call.getTime() for call in self.getDelayedCalls()]
-            now = min([end, *times])
-            self.advance(now - self.seconds())
+            self.rightNow = min([end, *times])
             self.turn()
-            if now >= end:
+            if self.rightNow >= end:
                 return
+
+    def _callDue(self) -> bool:
+        """
+        Make the calls that are due, before anything is read, as a reactor does.
+        Those that they add have to wait for the next turn.
+        """
+        due: list[Any] = [
+            call for call in self.calls if call.getTime() <= self.rightNow
+        ]
+        for call in due:
+            if call.active():
+                self.calls.remove(call)
+                call.called = 1
+                call.func(*call.args, **call.kw)
+        return bool(due)
 
     def ioctl(self, number: int, request: int, argument: bytes) -> bytes:
         """

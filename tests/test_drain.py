@@ -118,6 +118,31 @@ class DrainTests(FactoryTestCase):
         self.network.wait(QUIET)
         self.assertTrue(client.ended)
 
+    def test_busyBeforeTheCheck(self) -> None:
+        """
+        Nor because the check comes late, before what the client has said meanwhile
+        is read.
+        """
+        client = self.connect()
+        self.drain()
+        client.send(b"abc\n")
+        self.network.rightNow += QUIET * 3
+        self.network.turn()
+        self.assertEqual(client.receive(), b"ABC\n")
+        self.assertFalse(client.ended)
+
+    def test_twice(self) -> None:
+        """
+        A second drain has its own time; both end together.
+        """
+        client = self.connect()
+        first = self.drain()
+        second = self.drain(1)
+        self.network.wait(2 * QUIET)
+        self.leave(client)
+        self.gone(first)
+        self.gone(second)
+
     def test_notTaken(self) -> None:
         """
         One that has not taken its answers is not quiet, and gets them all.

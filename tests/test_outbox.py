@@ -113,6 +113,33 @@ class OutboxTests(SynchronousTestCase):
         Outbox(None).write(client.transport, b"a")
         self.assertEqual(client.receive(), b"a")
 
+    def test_fault(self) -> None:
+        """
+        A fault while one answer is sent ends that connection, with one record, and
+        no other.
+        """
+        broken, client = self.connect(), self.connect()
+        self.patch(broken.transport, "write", lambda data: 1 // 0)
+        self.patch(broken.socket, "window", 0)
+        self.outbox.write(broken.transport, b"a")
+        self.outbox.write(client.transport, b"b")
+        self.network.turn()
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+        self.assertEqual(client.receive(), b"b")
+        self.assertTrue(broken.socket.closed)
+
+    def test_unsent(self) -> None:
+        """
+        It can tell what waits for a connection.
+        """
+        client, other = self.connect(), self.connect()
+        for data in [b"a", b"bc"]:
+            self.outbox.write(client.transport, data)
+        self.assertEqual(self.outbox.unsent(client.transport), 3)
+        self.assertEqual(self.outbox.unsent(other.transport), 0)
+        self.outbox.flush()
+        self.assertEqual(self.outbox.unsent(client.transport), 0)
+
     def test_lostConnection(self) -> None:
         """
         An answer to a client that has gone meanwhile harms nobody else's.

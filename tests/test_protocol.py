@@ -546,6 +546,31 @@ class FlushTests(NetworkTestCase):
         self.assertEqual(self.quiet(), b"")
         self.assertEqual(self.say(self.client, b"b\n"), b"B\n")
 
+    def test_busyServer(self) -> None:
+        """
+        Nobody is taken for quiet because the server had no time to listen: what
+        has come meanwhile counts.
+        """
+        self.say(self.client, b"ab")
+        self.client.send(b"c\xff\n")
+        self.network.rightNow += 2
+        self.network.turn()
+        self.assertEqual(self.client.receive(), b"error: invalid UTF-8 at byte 4\n")
+
+    def test_pausedWhileSkipping(self) -> None:
+        """
+        Nor is anybody to whom the server does not listen: the rest of a broken
+        line is thrown away up to its end, however long the pause.
+        """
+        error = b"error: invalid UTF-8 at byte 1\n"
+        self.assertEqual(self.say(self.client, b"\xff" + b"a" * 20000), error)
+        self.client.protocol.pauseProducing()
+        self.client.send(b"a\nb\n")
+        self.network.wait(5)
+        self.client.protocol.resumeProducing()
+        self.network.turn()
+        self.assertEqual(self.client.receive(), b"B\n")
+
     def test_never(self) -> None:
         """
         Without a time, nothing is answered before its line end; there is no
@@ -1070,6 +1095,16 @@ class AccountTests(NetworkTestCase):
         client.protocol.abort("the reason")
         self.network.turn()
         self.assertEqual(client.protocol.undelivered, 4)
+
+    def test_lostBeforeTheEndOfTheTurn(self) -> None:
+        """
+        They are when the client cuts it, too.
+        """
+        client = self.network.connect(UpperFactory(clock=self.network))
+        client.protocol.dataReceived(b"abc\n")
+        client.transport.connectionLost(Failure(ConnectionLost()))
+        self.assertEqual(client.protocol.undelivered, 4)
+        self.network.turn()
 
     def test_abortedAfterTheEnd(self) -> None:
         """

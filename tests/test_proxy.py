@@ -13,11 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 from twisted.internet.interfaces import IAddress
+from twisted.internet.protocol import Factory
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.memory import Client, MemoryNetwork
 from upperproto.factory import UpperFactory
-from upperproto.proxy import LOOPBACK, ProxyFactory, parseHeader
+from upperproto.proxy import LOOPBACK, ProxyDoor, ProxyFactory, parseHeader
 
 SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
 
@@ -246,7 +247,7 @@ class ProxyFactoryTests(SynchronousTestCase):
             UNIXAddress(None),
         ]
         for address in trusted:
-            self.assertIsNotNone(factory.buildProtocol(address), address)
+            self.assertIsInstance(factory.buildProtocol(address), ProxyDoor, address)
         strangers: list[IAddress] = [
             IPv4Address("TCP", "127.0.0.1", 1),
             IPv4Address("TCP", "192.0.3.7", 1),
@@ -254,7 +255,14 @@ class ProxyFactoryTests(SynchronousTestCase):
             IPv6Address("TCP", "::1", 1),
         ]
         for address in strangers:
-            self.assertIsNone(factory.buildProtocol(address), address)
+            # A listener would take none for a sign that there is no room.
+            protocol = factory.buildProtocol(address)
+            assert protocol is not None
+            client = self.network.connect(
+                Factory.forProtocol(iter([protocol]).__next__)
+            )
+            self.assertTrue(client.ended, address)
+            self.assertTrue(client.socket.closed, address)
 
     def test_logPrefix(self) -> None:
         """

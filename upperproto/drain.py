@@ -48,7 +48,7 @@ class Drain:
         # check that comes late, because the service is busy, the next is near.
         self._heard: dict[UpperProtocol, tuple[int, float]] = {}
         self._reports = LoopingCall(self._report)
-        self._finishes = LoopingCall(self._finishQuiet)
+        self._finishes = LoopingCall(self._lookSoon)
         self._reports.clock = self._finishes.clock = self._clock
 
     def start(self) -> None:
@@ -64,7 +64,16 @@ class Drain:
         """
         self._reports.stop()
         self._finishes.stop()
+        if self._look.active():
+            self._look.cancel()
         self.drained.callback(None)
+
+    def _lookSoon(self) -> None:
+        """
+        Look who is quiet in the next turn: the reactor makes its calls before it
+        reads, so what has come in a long turn is not known yet.
+        """
+        self._look = self._clock.callLater(0, self._finishQuiet)
 
     def _finishQuiet(self) -> None:
         now = self._clock.seconds()

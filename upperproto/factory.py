@@ -201,7 +201,11 @@ class UpperFactory(ServerFactory):
         self._refuseArriving("the service is shutting down")
         if not self.openConnections():
             return succeed(None)
+        earlier = self._drain
         self._drain = drain = Drain(self, seconds)
+        if earlier is not None:
+            # Both are done when the last connection has closed.
+            drain.drained.addCallback(lambda _: earlier.stop())
         drain.start()
         return drain.drained
 

@@ -11,8 +11,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from twisted.internet.abstract import FileDescriptor
 from twisted.internet.interfaces import ITransport
+from twisted.internet.tcp import Connection
+from twisted.logger import Logger
 
 from upperproto import eager
 
@@ -29,13 +30,15 @@ class Outbox:
         nothing waits.
     """
 
+    _log = Logger()
+
     def __init__(self, later: Callable[[Callable[[], None]], object] | None) -> None:
         """
         @param later: calls what it is given when the reactor's turn ends; without
             it, nothing waits.
         """
         self.later = later
-        self._waiting: list[tuple[ITransport, bytes]] = []
+        self._waiting: list[tuple[Connection, bytes]] = []
         self._size = 0
 
     def write(self, transport: ITransport, data: bytes) -> None:
@@ -46,7 +49,7 @@ class Outbox:
             fakes, are written to now.
         @param data: what.
         """
-        if self.later is None or not isinstance(transport, FileDescriptor):
+        if self.later is None or not isinstance(transport, Connection):
             eager.write(transport, data)
             return
         if not self._waiting:
@@ -62,4 +65,16 @@ class Outbox:
         """
         waiting, self._waiting, self._size = self._waiting, [], 0
         for transport, data in waiting:
-            eager.write(transport, data)
+            try:
+                eager.write(transport, data)
+            except Exception:
+                self._log.failure("A fault ends the connection")
+                transport.abortConnection()
+
+    def unsent(self, transport: ITransport) -> int:
+        """
+        How many bytes wait here for a transport.
+
+        @param transport: any transport.
+        """
+        return sum(len(data) for other, data in self._waiting if other is transport)

@@ -253,7 +253,9 @@ class UpperProtocol(BlockReceiver):
         Give the place back.
         """
         self._cancelTimer()
-        self.undelivered = max(self.undelivered, eager.unsent(self.transport))
+        unsent = self.factory.outbox.unsent(self.transport)
+        unsent += eager.unsent(self.transport)
+        self.undelivered = max(self.undelivered, unsent)
         done = isinstance(reason.value, ConnectionDone)
         why = "closed by the client" if done else "cut off"
         self.factory.closed(self, self.ending or why)
@@ -311,10 +313,12 @@ class UpperProtocol(BlockReceiver):
             transcript.answered(answer)
 
     @_endingOnFault
-    def _whenQuiet(self) -> None:
+    def _whenQuiet(self, sure: bool = False) -> None:
         """
         Answer what has waited long enough, as far as its characters are
         complete.
+
+        @param sure: all has been read that had come by then.
         """
         # One timer serves a whole stream: a new one for each chunk would cost
         # more than the answer.
@@ -324,10 +328,16 @@ class UpperProtocol(BlockReceiver):
         wait = self.lastHeard + flushAfter - clock.seconds()
         if wait > 0:
             self._timer = clock.callLater(wait, self._whenQuiet)
+        elif self.paused:
+            # It is not quiet, we do not listen. When we do again, it is timed anew.
+            pass
+        elif not sure:
+            # The reactor makes its calls before it reads, and may have been busy.
+            self._timer = clock.callLater(0, self._whenQuiet, True)
         elif not self.line_mode:
             # The rest of a broken line: quiet ends it as a line end would.
             self.setLineMode()
-        elif not self.paused:
+        else:
             part, incomplete = splitComplete(self.clearLineBuffer())
             if part:
                 self._answerPart(part)

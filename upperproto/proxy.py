@@ -27,6 +27,7 @@ from twisted.protocols.haproxy._exceptions import InvalidProxyHeader
 from twisted.protocols.haproxy._v1parser import V1Parser
 from twisted.protocols.haproxy._v2parser import V2Parser
 
+from upperproto import eager
 from upperproto.door import Door, DoorFactory
 from upperproto.factory import UpperFactory
 
@@ -132,6 +133,16 @@ class ProxyDoor(Door):
                 self.inner.dataReceived(rest)
 
 
+class _Stranger(Protocol):
+    """
+    Closes its connection. Were there no protocol, the listener would take the
+    connection for one that could not be accepted.
+    """
+
+    def connectionMade(self) -> None:
+        eager.close(self.transport)
+
+
 class ProxyFactory(DoorFactory):
     """
     Put a L{ProxyDoor} before each protocol that another factory builds.
@@ -157,7 +168,7 @@ class ProxyFactory(DoorFactory):
         """
         if isinstance(addr, (IPv4Address, IPv6Address)) and not self._trusts(addr.host):
             self.service.refused(addr, "not a proxy of --proxy-from")
-            return None
+            return _Stranger()
         return super().buildProtocol(addr)
 
     def _trusts(self, host: str) -> bool:
