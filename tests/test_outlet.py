@@ -60,13 +60,13 @@ class OutletTests(SynchronousTestCase):
     def test_lost(self) -> None:
         """
         Whole records are lost when too much waits. When there is room again,
-        a warning says how many.
+        a warning says how many lines.
         """
         size = fcntl(self.writer, F_GETPIPE_SZ)
         for length in (size, LIMIT):
             self.outlet.write("a" * (length - 1) + "\n")
-        for _ in range(3):
-            self.outlet.write("b\n")
+        self.outlet.write("b\n")
+        self.outlet.write("b\nb\n")
         for length in (size, LIMIT):
             self.assertEqual(self.read(length), b"a" * (length - 1) + b"\n")
         self.outlet.finish()
@@ -79,7 +79,7 @@ class OutletTests(SynchronousTestCase):
         (event,) = events
         self.assertEqual(event["log_level"], LogLevel.warn)
         self.assertGreaterEqual(event["lost"], 3)
-        self.assertIn("log records are lost here", formatEvent(event))
+        self.assertIn("lines of the log are lost here", formatEvent(event))
         self.assertEqual(self.read(2), b"c\n")
 
     def test_atOnce(self) -> None:

@@ -70,8 +70,8 @@ class UpperFactory(ServerFactory):
             the descriptors. As many more may wait at a door.
         @param log: what is logged: C{none}; C{connections} as they open and
             close; C{lines}, which adds what is said.
-        @param clock: what tells the time; the global reactor by default, where
-            time matters.
+        @param clock: what tells the time, and when a turn ends, at which answers
+            to sockets are sent; the global reactor by default, where time matters.
         """
         self.errors = errors
         self.flushAfter = flushAfter

@@ -76,12 +76,13 @@ class Outlet:
         if self._lost and waiting < LIMIT // 2:
             lost, self._lost = self._lost, 0
             self._log.warn(
-                "{lost} log records are lost here: nobody read them", lost=lost
+                "{lost} lines of the log are lost here: nobody read them", lost=lost
             )
         data = record.encode(self._encoding, "backslashreplace")
         size = len(data)
         if waiting + size > LIMIT:
-            self._lost += 1
+            # The lines of a turn come in one record.
+            self._lost += record.count("\n")
         else:
             idle = self._given == self._done
             self._given += size

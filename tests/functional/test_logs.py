@@ -172,7 +172,7 @@ class OutputTests(SynchronousTestCase):
 
         def talk(path: str) -> None:
             self.ask(path, 2000)
-            while b"records are lost" not in log:
+            while b"of the log are lost" not in log:
                 log.extend(os.read(reader, 1 << 20))
                 self.ask(path)
 
@@ -188,7 +188,7 @@ class OutputTests(SynchronousTestCase):
         self.assertEqual(
             set(spoken), {("a" * 999, ""), ("", "A" * 999)}, "a record was cut"
         )
-        lost = re.findall(r"(\d+) log records are lost", log.decode())
+        lost = re.findall(r"(\d+) lines of the log are lost", log.decode())
         self.assertEqual(len(lost), 1)
         self.assertGreater(int(lost[0]), 0)
 
