@@ -257,8 +257,8 @@ class DrainTests(FactoryTestCase):
             self.network.clients[0].socket.reset()
             self.network.wait(5)
         self.gone(drained)
-        both = "Draining: 2 connections left, 30 bytes unsent"
-        one = "Draining: 1 connections left, 10 bytes unsent"
+        both = "Draining: 2 still open, 30 bytes unsent"
+        one = "Draining: 1 still open, 10 bytes unsent"
         self.assertEqual([text(event) for event in events], [both] * 3 + [one] * 2)
 
     def test_closedAtOnce(self) -> None:

@@ -94,7 +94,7 @@ class Drain:
     def _report(self) -> None:
         left = self._factory.openConnections()
         self._log.info(
-            "Draining: {connections} connections left, {unsent} bytes unsent",
+            "Draining: {connections} still open, {unsent} bytes unsent",
             connections=len(left),
             unsent=sum(eager.unsent(each.transport) for each in left),
         )

@@ -93,7 +93,7 @@ class DrainTests(SynchronousTestCase):
                 # Answers wait for it, so it is busy.
                 sendUntilItStalls(connection, b"a" * 9999 + b"\n", 400_000_000)
                 self.signal(server)
-                server.waitFor("Draining: 1 connections left")
+                server.waitFor("Draining: 1 still open")
                 self.assertRaises(ConnectionRefusedError, server.connect)
             self.assertEnded(server)
 
@@ -191,7 +191,7 @@ class DrainTests(SynchronousTestCase):
             # 3, and what a loaded machine adds.
             self.assertLess(took, 8)
             reports = re.findall(
-                r"Draining: (\d+) connections left, (\d+) bytes unsent", server.log()
+                r"Draining: (\d+) still open, (\d+) bytes unsent", server.log()
             )
             self.assertEqual(len(reports), 3)
             for left, unsent in reports:

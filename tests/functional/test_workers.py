@@ -130,7 +130,7 @@ class WorkersTests(SynchronousTestCase):
             # What still waits to be accepted is reset.
             server.waitFor("Connection from")
             os.kill(server.process.pid, signal.SIGINT)
-            server.waitFor(r"Draining: 1 connections left, [1-9]\d* bytes unsent")
+            server.waitFor(r"Draining: 1 still open, [1-9]\d* bytes unsent")
             os.kill(server.process.pid, signal.SIGINT)
             server.process.wait(PATIENCE)
             sending.join(PATIENCE)
