@@ -4,6 +4,7 @@ Tests for L{upperproto.workers} and L{upperproto.worker}.
 
 from __future__ import annotations
 
+import signal
 import socket
 from typing import Any
 
@@ -168,10 +169,15 @@ class WorkersTests(SynchronousTestCase):
         """
         self.patch(workers, "onSecondSignal", lambda reactor, call: None)
         reactor = SpawningReactor()
-        made = Workers(3, {}, ["tcp:0:interface=127.0.0.1"], 10, reactor)
+        made = Workers(4, {}, ["tcp:0:interface=127.0.0.1"], 10, reactor)
         made.startService()
         self.addCleanup(made._shared.close)
-        ends = [ProcessTerminated(signal=9), ProcessTerminated(3), ProcessDone(0)]
+        ends = [
+            ProcessTerminated(signal=signal.SIGKILL),
+            ProcessTerminated(signal=signal.SIGRTMIN + 1),
+            ProcessTerminated(3),
+            ProcessDone(0),
+        ]
         with capturedLogs() as events:
             for protocol, end in zip(reactor.protocols.copy(), ends, strict=True):
                 protocol.processEnded(Failure(end))
@@ -180,8 +186,9 @@ class WorkersTests(SynchronousTestCase):
             [formatEvent(each) for each in events],
             [
                 "worker 1 was ended by SIGKILL",
-                "worker 2 was ended with status 3",
-                *(f"Starting worker {each}" for each in (1, 2, 3)),
+                "worker 2 was ended by signal 35",
+                "worker 3 was ended with status 3",
+                *(f"Starting worker {each}" for each in (1, 2, 3, 4)),
             ],
         )
 

@@ -51,7 +51,7 @@ def endpoint(options: Mapping[str, Any], reactor: Any) -> IStreamClientEndpoint:
             made: IStreamClientEndpoint = clientFromString(reactor, connect)
         # Parsers of endpoints fail as they like, and some without a word of their own.
         except Exception as error:
-            why = str(error) or str(error.__context__ or type(error).__name__)
+            why = str(error) or str(error.__context__ or "") or type(error).__name__
             raise UsageError(f"not an endpoint: {connect}: {why}") from error
         return made
     plain = HostnameEndpoint(reactor, options["host"], options["port"])

@@ -254,7 +254,9 @@ class _Spawner:
         if isinstance(end, ProcessTerminated):
             how = f"with status {end.exitCode}"
             if end.signal is not None:
-                how = f"by {signal.Signals(end.signal).name}"
+                # Of the real-time signals only two have a name.
+                names = {each.value: each.name for each in signal.Signals}
+                how = f"by {names.get(end.signal, f'signal {end.signal}')}"
             self._log.warn("{name} was ended {how}", name=name, how=how)
 
 
