@@ -16,9 +16,10 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.memory import Client, MemoryNetwork
-from upperproto import eager, protocol
+from upperproto import protocol
 from upperproto.factory import UpperFactory
 from upperproto.protocol import LARGE_READ, LINGER, UpperProtocol
+from upperproto.reactor import transports as eager
 
 
 class ClosingAtOnce(StringTransport):

@@ -25,10 +25,11 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.memory import Client, MemoryNetwork
 from tests.plain import answerTo
-from upperproto import eager, protocol
-from upperproto.drain import CLOSING
+from upperproto import protocol
 from upperproto.factory import UpperFactory
+from upperproto.limits.drain import CLOSING
 from upperproto.protocol import LINGER, UpperProtocol
+from upperproto.reactor import transports as eager
 
 IDLE = 30.0
 

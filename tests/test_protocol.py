@@ -16,7 +16,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.memory import Client, MemoryNetwork
 from tests.plain import answerTo
-from upperproto import eager, protocol
+from upperproto import protocol
 from upperproto.factory import UpperFactory
 from upperproto.protocol import (
     GROWING_READ,
@@ -25,6 +25,7 @@ from upperproto.protocol import (
     SMALL_READ,
     UpperProtocol,
 )
+from upperproto.reactor import transports as eager
 
 HANDLERS = ("strict", "replace", "surrogateescape")
 

@@ -12,14 +12,16 @@ from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.memory import MemoryNetwork
-from upperproto import outlet, service, systemd
-from upperproto.entrance import Entrance
+from upperproto import service
 from upperproto.factory import UpperFactory
-from upperproto.listeners import CannotStart
-from upperproto.proxy import ProxyFactory
+from upperproto.monitoring import outlet
+from upperproto.monitoring.connectionlog import Transcript
+from upperproto.reactor.epoll import Turn
 from upperproto.service import UpperService
-from upperproto.transcript import Transcript
-from upperproto.turn import Turn
+from upperproto.ways import systemd
+from upperproto.ways.endpoints import CannotStart
+from upperproto.ways.layers import Entrance
+from upperproto.ways.proxyprotocol import ProxyFactory
 
 
 class Port:

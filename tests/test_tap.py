@@ -12,12 +12,13 @@ from twisted.internet.testing import MemoryReactorClock
 from twisted.python import usage
 from twisted.trial.unittest import SynchronousTestCase
 
-from upperproto import tap, workers
+from upperproto import tap
 from upperproto.factory import UpperFactory
-from upperproto.listeners import CannotStart
+from upperproto.processes import supervisor as workers
+from upperproto.processes.supervisor import Workers
 from upperproto.service import UpperService
 from upperproto.tap import Options, makeService
-from upperproto.workers import Workers
+from upperproto.ways.endpoints import CannotStart
 
 
 def parse(*words: str) -> Options:
@@ -302,7 +303,7 @@ class MakeServiceTests(SynchronousTestCase):
             makeService(options, self.reactor)
         self.assertIn("/nowhere/to/be/found", str(caught.exception))
         with (
-            patch.dict(sys.modules, {"upperproto.certificates": None}),
+            patch.dict(sys.modules, {"upperproto.tls.certificates": None}),
             self.assertRaises(CannotStart) as caught,
         ):
             makeService(options, self.reactor)

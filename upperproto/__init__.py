@@ -2,11 +2,11 @@
 Text in, the same text in upper case out: a Twisted service and its client.
 """
 
-from upperproto.blocks import BlockReceiver
-from upperproto.casing import upper
 from upperproto.client import UpperClient, UpperError
 from upperproto.factory import UpperFactory
+from upperproto.lineblocks import BlockReceiver
 from upperproto.protocol import UpperProtocol
+from upperproto.uppercase import upper
 
 __all__ = [
     "BlockReceiver",

@@ -12,7 +12,7 @@ from twisted.internet.interfaces import ITransport
 from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 
-from upperproto.blocks import BlockReceiver
+from upperproto.lineblocks import BlockReceiver
 
 # How an error begins; no answer can, because none holds a lower-case ASCII letter.
 ERROR = b"error: "

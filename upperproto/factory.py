@@ -14,14 +14,14 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IAddress, IDelayedCall, IReactorTime
 from twisted.internet.protocol import ServerFactory
 
-from upperproto import eager
-from upperproto.drain import Drain
-from upperproto.outbox import Outbox
+from upperproto.limits.drain import Drain
+from upperproto.monitoring.connectionlog import Transcript, escape, peerName
 from upperproto.protocol import UpperProtocol
-from upperproto.transcript import Transcript, escape, peerName
+from upperproto.reactor import transports as eager
+from upperproto.reactor.outbox import Outbox
 
 if TYPE_CHECKING:
-    from upperproto.door import Door
+    from upperproto.ways.handshake import Door
 
 
 class UpperFactory(ServerFactory):

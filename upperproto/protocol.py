@@ -21,9 +21,9 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from upperproto import eager
-from upperproto.blocks import BlockReceiver
-from upperproto.casing import splitComplete, upper
+from upperproto.lineblocks import BlockReceiver
+from upperproto.reactor import transports as eager
+from upperproto.uppercase import splitComplete, upper
 
 if TYPE_CHECKING:
     from upperproto.factory import UpperFactory

@@ -9,15 +9,16 @@ from typing import Any
 from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred
 
-from upperproto import outlet, systemd
-from upperproto.entrance import Entrance
 from upperproto.factory import UpperFactory
-from upperproto.limits import keepMemory
-from upperproto.listeners import Inheriting
+from upperproto.limits.descriptors import keepMemory
+from upperproto.monitoring import outlet
+from upperproto.monitoring.connectionlog import Transcript
+from upperproto.monitoring.stamp import stampLines
+from upperproto.reactor.epoll import shorten
 from upperproto.signals import onSecondSignal
-from upperproto.stamp import stampLines
-from upperproto.transcript import Transcript
-from upperproto.turn import shorten
+from upperproto.ways import systemd
+from upperproto.ways.endpoints import Inheriting
+from upperproto.ways.layers import Entrance
 
 
 class UpperService(MultiService):

@@ -14,12 +14,12 @@ from twisted.application.service import IService
 from twisted.internet.endpoints import quoteStringArgument
 from twisted.python import usage
 
-from upperproto.entrance import Entrance
 from upperproto.factory import UpperFactory
-from upperproto.limits import fitDescriptors
-from upperproto.listeners import CannotStart
-from upperproto.proxy import LOOPBACK
+from upperproto.limits.descriptors import fitDescriptors
 from upperproto.service import UpperService
+from upperproto.ways.endpoints import CannotStart
+from upperproto.ways.layers import Entrance
+from upperproto.ways.proxyprotocol import LOOPBACK
 
 if TYPE_CHECKING:
     # Only who wants TLS needs it.
@@ -226,7 +226,7 @@ def _contexts(options: Options) -> Callable[[], Context] | None:
     if options["tls-cert"] is None:
         return None
     try:
-        from upperproto.certificates import Certificates
+        from upperproto.tls.certificates import Certificates
     except ImportError as error:
         raise CannotStart(
             f"upper: TLS needs more packages (pip install 'upperproto[tls]'): {error}"
@@ -255,7 +255,7 @@ def makeService(options: Options, reactor: Any = None) -> IService:
     getContext = _contexts(options)
     if number > 1:
         # Its import installs a reactor; and few need it.
-        from upperproto.workers import Workers
+        from upperproto.processes.supervisor import Workers
 
         share = {**options, "workers": 1}
         for cap in ["max-connections", "max-per-peer"]:

@@ -200,7 +200,7 @@ class MemoryTests(SynchronousTestCase):
         """
         script = """
 import resource
-from upperproto.limits import WORKING_MEMORY, keepMemory
+from upperproto.limits.descriptors import WORKING_MEMORY, keepMemory
 
 
 def faults():

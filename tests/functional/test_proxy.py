@@ -11,7 +11,7 @@ import time
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.functional.processes import Server, failToStart, receiveAll
-from upperproto.door import PATIENCE as LIMIT
+from upperproto.ways.handshake import PATIENCE as LIMIT
 
 HEADER = b"PROXY TCP4 192.0.2.1 192.0.2.2 40000 5000\r\n"
 

@@ -1,0 +1,81 @@
+"""
+Tests for L{upperproto.command.errors}. What TLS servers do is in
+L{tests.functional.test_client}.
+"""
+
+from __future__ import annotations
+
+from OpenSSL.SSL import Error
+from twisted.internet import error
+from twisted.trial.unittest import SynchronousTestCase
+
+from upperproto.command.errors import whyLost, whyNotConnected
+
+
+class WhyNotConnectedTests(SynchronousTestCase):
+    """
+    L{whyNotConnected}.
+    """
+
+    def test_system(self) -> None:
+        """
+        What the system says is enough.
+        """
+        for failed, said in [
+            (error.ConnectionRefusedError(111), "Connection refused"),
+            (error.ConnectError(2, "whatever"), "No such file or directory"),
+            (error.NoRouteError(101), "Network is unreachable"),
+        ]:
+            self.assertEqual(whyNotConnected(failed), said)
+
+    def test_twisted(self) -> None:
+        """
+        What Twisted finds itself is said in few words.
+        """
+        self.assertEqual(whyNotConnected(error.DNSLookupError("a b")), "no such host")
+        self.assertEqual(whyNotConnected(error.TimeoutError()), "no answer in time")
+
+    def test_others(self) -> None:
+        """
+        Any other error speaks for itself, by its name if it has no words.
+        """
+        self.assertEqual(whyNotConnected(ValueError("bad")), "bad")
+        self.assertEqual(whyNotConnected(ValueError()), "ValueError")
+
+
+class WhyLostTests(SynchronousTestCase):
+    """
+    L{whyLost}.
+    """
+
+    def test_alerts(self) -> None:
+        """
+        A server's alert is repeated, with what it means if that is known.
+        """
+        for reason, said in [
+            (
+                "tlsv13 alert certificate required",
+                "certificate required (it wants a client certificate)",
+            ),
+            ("ssl/tls alert bad certificate", "bad certificate"),
+        ]:
+            why = whyLost(Error([("SSL routines", "", reason)]), None, True)
+            self.assertEqual(why, f"the server refused TLS: {said}")
+
+    def test_noTLS(self) -> None:
+        """
+        A server that does not speak TLS is told from one that does.
+        """
+        why = whyLost(Error([("SSL routines", "", "wrong version number")]), None, True)
+        self.assertEqual(why, "the server does not speak TLS (wrong version number)")
+
+    def test_otherErrors(self) -> None:
+        """
+        Any other error is repeated, also one that OpenSSL gives no reason for.
+        """
+        why = whyLost(Error([("SSL routines", "", "bad record mac")]), None, False)
+        self.assertEqual(why, "TLS failed: bad record mac")
+        why = whyLost(Error([]), None, False)
+        self.assertEqual(why, "TLS failed: no reason given")
+        why = whyLost(ZeroDivisionError(), None, False)
+        self.assertEqual(why, "the connection was lost: ZeroDivisionError")

@@ -1,0 +1,98 @@
+"""
+Tests for L{upperproto.limits.descriptors}.
+"""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+from twisted.logger import LogEvent, Logger
+from twisted.trial.unittest import SynchronousTestCase
+
+from upperproto.limits import descriptors as limits
+from upperproto.limits.descriptors import MAX_TURNED_AWAY, SPARE, fitDescriptors
+
+INFINITE = -1
+
+
+class FitDescriptorsTests(SynchronousTestCase):
+    """
+    Tests for L{fitDescriptors}.
+    """
+
+    def fit(self, soft: int, hard: int, *wanted: Any) -> tuple[int, int]:
+        """
+        Fit into a process with these limits.
+        """
+        self.limit = (soft, hard)
+        self.warnings: list[LogEvent] = []
+
+        def setrlimit(kind: int, limit: tuple[int, int]) -> None:
+            self.assertLessEqual(limit[0], hard if hard != INFINITE else limit[0])
+            self.limit = limit
+
+        system = SimpleNamespace(
+            RLIMIT_NOFILE=7,
+            RLIM_INFINITY=INFINITE,
+            getrlimit=lambda kind: self.limit,
+            setrlimit=setrlimit,
+        )
+        self.patch(limits, "resource", system)
+        observer: Any = self.warnings.append
+        self.patch(limits, "_log", Logger(observer=observer))
+        return fitDescriptors(*wanted)
+
+    def test_enough(self) -> None:
+        """
+        A limit that is enough stays as it is.
+        """
+        needed = 100 + MAX_TURNED_AWAY + SPARE
+        for soft in [needed, needed + 1, INFINITE]:
+            fitting = self.fit(soft, INFINITE, 100, False)
+            self.assertEqual(fitting, (100, MAX_TURNED_AWAY))
+            self.assertEqual(self.limit, (soft, INFINITE))
+            self.assertEqual(self.warnings, [])
+
+    def test_raised(self) -> None:
+        """
+        A soft limit is raised to what is needed, no further than that, and the
+        hard one stays.
+        """
+        needed = 100 + MAX_TURNED_AWAY + SPARE
+        for hard in [needed, 1_000_000, INFINITE]:
+            fitting = self.fit(64, hard, 100, False)
+            self.assertEqual(fitting, (100, MAX_TURNED_AWAY))
+            self.assertEqual(self.limit, (needed, hard))
+            self.assertEqual(self.warnings, [])
+
+    def test_doors(self) -> None:
+        """
+        Clients that wait at a door need descriptors, too.
+        """
+        self.fit(64, INFINITE, 100, True)
+        self.assertEqual(self.limit[0], 100 + 2 * MAX_TURNED_AWAY + SPARE)
+
+    def test_refused(self) -> None:
+        """
+        Where the hard limit is too low, fewer are served, so that there are
+        descriptors for all that is promised; and one warning says so.
+        """
+        for doors in [False, True]:
+            for hard in [SPARE + 1, 100, 256, 1024]:
+                places, turnedAway = self.fit(64, hard, 10_000, doors)
+                self.assertEqual(self.limit, (hard, hard))
+                self.assertGreaterEqual(places, 1)
+                waiting = turnedAway * (2 if doors else 1)
+                self.assertEqual(places + waiting + SPARE, hard)
+                [warning] = self.warnings
+                self.assertEqual(warning["fitting"], places)
+                self.assertEqual(warning["allowed"], hard)
+
+    def test_fewWanted(self) -> None:
+        """
+        Where only the ones who are turned away do not fit, all others do.
+        """
+        places, turnedAway = self.fit(64, 200, 20, False)
+        self.assertEqual(places, 20)
+        self.assertLess(turnedAway, MAX_TURNED_AWAY)

@@ -1,0 +1,191 @@
+"""
+Tests for L{upperproto.tls.certificates}.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+from twisted.logger import (
+    ILogObserver,
+    LogEvent,
+    LogLevel,
+    eventAsText,
+    globalLogPublisher,
+)
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.authority import Authority
+from upperproto.tls.certificates import Certificates
+
+
+class CertificatesTests(SynchronousTestCase):
+    """
+    Files, good and bad.
+    """
+
+    def setUp(self) -> None:
+        """
+        Have certificates issued.
+        """
+        self.folder = tempfile.mkdtemp()
+        self.addCleanup(shutil.rmtree, self.folder)
+        self.authority = Authority(self.folder)
+        self.certificate, self.key = self.authority.issue("server")
+        self.events: list[LogEvent] = []
+        observer: ILogObserver = self.events.append  # type: ignore[assignment] # is one
+        globalLogPublisher.addObserver(observer)
+        self.addCleanup(globalLogPublisher.removeObserver, observer)
+
+    def write(self, name: str, contents: bytes) -> str:
+        """
+        Write a file.
+        """
+        path = Path(self.folder, name)
+        path.write_bytes(contents)
+        return str(path)
+
+    def warnings(self) -> list[str]:
+        """
+        The warnings logged since the last call.
+        """
+        texts = [
+            eventAsText(event, includeTimestamp=False, includeSystem=False)
+            for event in self.events
+            if event["log_level"] is LogLevel.warn
+        ]
+        self.events.clear()
+        return texts
+
+    def assertUnusable(self, message: str, *paths: str) -> None:
+        """
+        Assert that files cannot be used, for a certain reason.
+        """
+        error = self.assertRaises(ValueError, Certificates, *paths)
+        self.assertEqual(str(error), message)
+
+    def test_same(self) -> None:
+        """
+        While the files stay as they are, so does the context.
+        """
+        certificates = Certificates(self.certificate, self.key)
+        self.assertIs(certificates.getContext(), certificates.getContext())
+
+    def test_oneFile(self) -> None:
+        """
+        Certificate and key can be in one file.
+        """
+        both = Path(self.key).read_bytes() + Path(self.certificate).read_bytes()
+        Certificates(self.write("both.pem", both)).getContext()
+
+    def test_noFile(self) -> None:
+        """
+        A file that cannot be read is named, with the reason.
+        """
+        self.assertUnusable("cannot read none: No such file or directory", "none")
+        self.assertUnusable(
+            "cannot read none: No such file or directory", self.certificate, "none"
+        )
+        self.assertUnusable(
+            f"cannot read {self.folder}: Is a directory",
+            self.certificate,
+            self.key,
+            self.folder,
+        )
+
+    def test_noCertificate(self) -> None:
+        """
+        A file without a certificate is named.
+        """
+        broken = self.write("broken.pem", b"-----BEGIN CERTIFICATE-----\nAA\n")
+        for path in (self.key, broken):
+            message = f"no usable certificate in {path}"
+            self.assertUnusable(message, path, self.key)
+            self.assertUnusable(message, self.certificate, self.key, path)
+
+    def test_noKey(self) -> None:
+        """
+        A file without a key is named; so is one whose key is encrypted.
+        """
+        plain = serialization.load_pem_private_key(Path(self.key).read_bytes(), None)
+        encrypted = plain.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.BestAvailableEncryption(b"secret"),
+        )
+        path = self.write("encrypted.key", encrypted)
+        for message, key in [
+            (f"no usable private key in {self.certificate}", self.certificate),
+            (f"the private key in {path} is encrypted", path),
+        ]:
+            self.assertUnusable(message, self.certificate, key)
+
+    def test_otherKey(self) -> None:
+        """
+        A key that does not fit the certificate is named; so is one of a kind
+        that no certificate has.
+        """
+        _, other = self.authority.issue("other")
+        exchange = X25519PrivateKey.generate().private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+        for path in (other, self.write("exchange.key", exchange)):
+            self.assertUnusable(
+                f"the private key in {path} does not fit the certificate in"
+                f" {self.certificate}",
+                self.certificate,
+                path,
+            )
+
+    def test_renewed(self) -> None:
+        """
+        When the files have changed, the next context is made of them.
+        """
+        certificates = Certificates(self.certificate, self.key)
+        before = certificates.getContext()
+        self.authority.issue("server")
+        after = certificates.getContext()
+        self.assertIsNot(after, before)
+        self.assertIs(certificates.getContext(), after)
+        self.assertEqual(self.warnings(), [])
+
+    def test_otherAuthority(self) -> None:
+        """
+        When the file of the clients' authority has changed, too.
+        """
+        path = self.authority.certificate
+        certificates = Certificates(self.certificate, self.key, path)
+        before = certificates.getContext()
+        Authority(self.folder)
+        self.assertIsNot(certificates.getContext(), before)
+
+    def test_halfRenewed(self) -> None:
+        """
+        While the new files do not fit together, or are gone, the old context
+        stays, with one warning for each change.
+        """
+        certificates = Certificates(self.certificate, self.key)
+        before = certificates.getContext()
+        oldKey = Path(self.key).read_bytes()
+        self.authority.issue("server")
+        newKey = Path(self.key).read_bytes()
+        self.write("server.key", oldKey)
+        for _ in range(2):
+            self.assertIs(certificates.getContext(), before)
+        [warning] = self.warnings()
+        self.assertIn("stays as it was: the private key in", warning)
+        os.remove(self.key)
+        for _ in range(2):
+            self.assertIs(certificates.getContext(), before)
+        [warning] = self.warnings()
+        self.assertIn("stays as it was: cannot read", warning)
+        self.write("server.key", newKey)
+        self.assertIsNot(certificates.getContext(), before)
+        self.assertEqual(self.warnings(), [])

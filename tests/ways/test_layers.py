@@ -1,0 +1,127 @@
+"""
+Tests for L{upperproto.ways.layers}.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from ipaddress import ip_network
+from pathlib import Path
+from typing import Any
+
+from twisted.internet import endpoints
+from twisted.internet.testing import MemoryReactorClock
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.authority import Authority
+from upperproto.factory import UpperFactory
+from upperproto.tls.certificates import Certificates
+from upperproto.ways.endpoints import CannotStart
+from upperproto.ways.layers import Entrance
+from upperproto.ways.proxyprotocol import ProxyFactory
+from upperproto.ways.tls import TLSFactory
+
+
+class EntranceTests(SynchronousTestCase):
+    """
+    What a listener gets for a factory.
+    """
+
+    def setUp(self) -> None:
+        """
+        Make a service.
+        """
+        self.reactor = MemoryReactorClock()
+        self.service = UpperFactory(clock=self.reactor)
+        self.folder = Path(tempfile.mkdtemp())
+        self.addCleanup(shutil.rmtree, self.folder)
+        self.certificate, self.key = Authority(self.folder).issue("localhost")
+
+    def listen(self, entrance: Entrance, description: str) -> Any:
+        """
+        Listen on an endpoint.
+
+        @return: the arguments of C{listenTCP}.
+        """
+        entrance.listener(description, self.reactor).privilegedStartService()
+        [server] = self.reactor.tcpServers
+        return server
+
+    def test_plain(self) -> None:
+        """
+        By default, nothing stands before the service.
+        """
+        _, factory, backlog, interface = self.listen(
+            Entrance(self.service), r"tcp:5000:backlog=7:interface=\:\:"
+        )
+        self.assertIs(factory, self.service)
+        self.assertEqual((backlog, interface), (7, "::"))
+
+    def test_order(self) -> None:
+        """
+        The PROXY header is read first, and under it is TLS.
+        """
+        getContext = Certificates(self.certificate, self.key).getContext
+        proxies = [ip_network("192.0.2.0/24")]
+        _, factory, *_ = self.listen(
+            Entrance(self.service, getContext, proxies), "tcp:5000"
+        )
+        self.assertIsInstance(factory, ProxyFactory)
+        self.assertIsInstance(factory.inner, TLSFactory)
+        self.assertEqual(factory.logPrefix(), "UpperFactory (TLS) (PROXY)")
+
+    def test_ssl(self) -> None:
+        """
+        An C{ssl:} endpoint gets our TLS, with all that it says.
+        """
+        port, factory, backlog, interface = self.listen(
+            Entrance(self.service),
+            f"ssl:5000:privateKey={self.key}:certKey={self.certificate}"
+            r":backlog=7:interface=\:\:",
+        )
+        self.assertIsInstance(factory, TLSFactory)
+        self.assertEqual((port, backlog, interface), (5000, 7, "::"))
+
+    def test_sslBehindProxy(self) -> None:
+        """
+        And a PROXY header before it, if there is to be one.
+        """
+        _, factory, *_ = self.listen(
+            Entrance(self.service, proxies=[]),
+            f"ssl:5000:privateKey={self.key}:certKey={self.certificate}",
+        )
+        self.assertIsInstance(factory, ProxyFactory)
+        self.assertIsInstance(factory.inner, TLSFactory)
+
+    def test_tls(self) -> None:
+        """
+        A C{tls:} endpoint gets our TLS, with all that it says.
+        """
+        both = Path(self.key).read_bytes() + Path(self.certificate).read_bytes()
+        folder = self.folder / "both"
+        folder.mkdir()
+        (folder / "both.pem").write_bytes(both)
+        if not hasattr(endpoints, "_TLSServerEndpointParser"):
+            # An old Twisted has none for servers.
+            listen = Entrance(self.service).listener
+            self.assertRaises(CannotStart, listen, f"tls:{folder}:5000", self.reactor)
+            return
+        port, factory, backlog, interface = self.listen(
+            Entrance(self.service), f"tls:{folder}:5000:backlog=7"
+        )
+        self.assertIsInstance(factory, TLSFactory)
+        self.assertEqual((port, backlog, interface), (5000, 7, "::"))
+        self.assertIsNotNone(factory.buildProtocol(None))
+
+    def test_notAnEndpoint(self) -> None:
+        """
+        What is no endpoint, or names no file, ends the start.
+        """
+        for description in ("nonsense", "tcp:5000:nonsense=1", "ssl:5000"):
+            self.assertRaises(
+                CannotStart,
+                Entrance(self.service).listener,
+                description,
+                self.reactor,
+            )

@@ -1,0 +1,529 @@
+"""
+Tests for L{upperproto.ways.tls}.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import ssl
+import tempfile
+from typing import Any
+
+from twisted.internet.address import IPv4Address, UNIXAddress
+from twisted.internet.interfaces import IHalfCloseableProtocol
+from twisted.internet.protocol import Protocol, ServerFactory
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import implementer
+
+from tests.authority import Authority
+from tests.memory import MemoryNetwork
+from tests.ways.test_handshake import Refusals
+from upperproto.factory import UpperFactory
+from upperproto.protocol import LINGER, UpperProtocol
+from upperproto.tls.certificates import Certificates
+from upperproto.ways.handshake import PATIENCE
+from upperproto.ways.tls import TLSFactory, TLSProtocol
+
+# The warning alert "close notify" as a record of its own, in the clear.
+CLOSE_NOTIFY = b"\x15\x03\x03\x00\x02\x01\x00"
+
+
+class TLSClient:
+    """
+    A TLS client that decides when its bytes are sent.
+
+    @ivar client: the end of the connection below it.
+    @ivar received: what it has received.
+    @ivar notified: whether it has received a close_notify.
+    """
+
+    def __init__(self, network: MemoryNetwork, factory: TLSFactory, context: Any):
+        """
+        @param network: where to connect.
+        @param factory: the server's.
+        @param context: the client's L{ssl.SSLContext}.
+        """
+        self.network = network
+        self.client = network.connect(factory)
+        self.received = b""
+        self.notified = False
+        self._in, self._out = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self._tls = context.wrap_bio(self._in, self._out, server_hostname="localhost")
+
+    def shakeHands(self) -> None:
+        """
+        Go on until the handshake is done.
+        """
+        while True:
+            try:
+                self._tls.do_handshake()
+                break
+            except ssl.SSLWantReadError:
+                self.flush()
+                self._in.write(self.client.receive())
+        self.flush()
+
+    def say(self, data: bytes) -> None:
+        """
+        Encrypt something, and keep it.
+        """
+        self._tls.write(data)
+
+    def end(self) -> None:
+        """
+        Keep a close_notify.
+        """
+        with contextlib.suppress(ssl.SSLWantReadError):
+            self._tls.unwrap()
+
+    def flush(self) -> None:
+        """
+        Send what has been kept, in one piece, and let it be handled.
+        """
+        self.client.send(self._out.read())
+        self.network.turn()
+
+    def receive(self, size: int = 1 << 30) -> None:
+        """
+        Receive what is there.
+        """
+        self._in.write(self.client.receive(size))
+        with contextlib.suppress(ssl.SSLWantReadError):
+            while data := self._read():
+                self.received += data
+
+    def _read(self) -> bytes:
+        try:
+            data: bytes = self._tls.read(1 << 20)
+        except ssl.SSLZeroReturnError:
+            data = b""
+        self.notified = not data
+        return data
+
+
+class TLSTests(SynchronousTestCase):
+    """
+    A service over TLS.
+    """
+
+    version = ssl.TLSVersion.TLSv1_3
+
+    def setUp(self) -> None:
+        """
+        Make the service.
+        """
+        self.network = MemoryNetwork()
+        self.refusals = Refusals()
+        self.folder = tempfile.mkdtemp()
+        self.addCleanup(shutil.rmtree, self.folder)
+        self.authority = Authority(self.folder)
+        self.serve()
+
+    def serve(self, clientCA: str | None = None, **options: Any) -> None:
+        """
+        Make another one.
+        """
+        certificates = Certificates(*self.authority.issue("server"), clientCA)
+        self.service = UpperFactory(clock=self.network, **options)
+        self.service.transcript = self.refusals  # type: ignore[assignment] # a fake
+        self.factory = TLSFactory(self.service, self.service, certificates.getContext)
+
+    def serveBy(self, protocol: type[Protocol]) -> None:
+        """
+        Make one that serves by another protocol.
+        """
+        certificates = Certificates(*self.authority.issue("server"))
+        inner = ServerFactory.forProtocol(protocol)
+        self.factory = TLSFactory(self.service, inner, certificates.getContext)
+
+    def connect(self, *certificate: str) -> TLSClient:
+        """
+        Make a client that has not begun its handshake.
+
+        @param certificate: the files of its own certificate, if it has one.
+        """
+        context = ssl.create_default_context(cafile=self.authority.certificate)
+        context.minimum_version = context.maximum_version = self.version
+        if certificate:
+            context.load_cert_chain(*certificate)
+        return TLSClient(self.network, self.factory, context)
+
+    def converse(self, *certificate: str) -> TLSClient:
+        """
+        Make a client that has shaken hands.
+        """
+        client = self.connect(*certificate)
+        client.shakeHands()
+        return client
+
+    def protocol(self) -> UpperProtocol:
+        """
+        The one conversation's.
+        """
+        [protocol] = self.service.connections
+        return protocol
+
+    def test_lastSegment(self) -> None:
+        """
+        What comes in one segment with the client's close_notify is answered in
+        full, and then comes ours.
+        """
+        client = self.converse()
+        client.say(b"hello\n")
+        client.say(b"the last line")
+        client.end()
+        client.flush()
+        client.receive()
+        self.assertEqual(client.received, b"HELLO\nTHE LAST LINE")
+        self.assertTrue(client.notified)
+        self.assertTrue(client.client.socket.closed)
+        self.assertFalse(client.client.socket.cut)
+
+    def test_separateEnd(self) -> None:
+        """
+        So it is when the close_notify comes on its own, and TCP ends with it.
+        """
+        client = self.converse()
+        client.say(b"hello")
+        client.flush()
+        client.end()
+        client.flush()
+        client.client.finish()
+        self.network.turn()
+        client.receive()
+        self.assertEqual(client.received, b"HELLO")
+        self.assertTrue(client.notified)
+        self.assertTrue(client.client.socket.closed)
+
+    def test_cutShort(self) -> None:
+        """
+        A client whose TCP stream ends without a close_notify is answered in
+        full, and the log says that it was cut short.
+        """
+        client = self.converse()
+        client.say(b"hello")
+        client.flush()
+        client.client.finish()
+        self.network.turn()
+        client.receive()
+        self.assertEqual(client.received, b"HELLO")
+        self.assertTrue(client.notified)
+        self.assertEqual(self.refusals.cut, 1)
+
+    def test_slowReader(self) -> None:
+        """
+        A client that ends its side and reads later gets all, while memory is
+        bounded: what it does not read, the server does not read either.
+        """
+        said = b"0123456789abcde\n" * 100_000
+        client = self.converse()
+        for start in range(0, len(said), 16_000):
+            client.say(said[start : start + 16_000])
+        client.end()
+        client.flush()
+        self.assertGreater(len(client.client.socket.inbound), len(said) // 2)
+        self.assertFalse(client.notified)
+        while not client.notified:
+            client.receive(10_000)
+            self.network.turn()
+        self.assertTrue(client.received == said.upper())
+
+    def test_finish(self) -> None:
+        """
+        When the service ends a conversation, its last words are followed by a
+        close_notify; what the client still sends is read and thrown away until
+        the client ends, too.
+        """
+        client = self.converse()
+        self.protocol().finish("enough", error="enough")
+        self.network.turn()
+        client.receive()
+        self.assertEqual(client.received, b"error: enough\n")
+        self.assertTrue(client.notified)
+        self.assertTrue(client.client.socket.ended)
+        self.assertFalse(client.client.socket.closed)
+        client.say(b"more\n")
+        client.flush()
+        self.assertFalse(client.client.socket.closed)
+        self.assertEqual(client.client.socket.inbound, b"")
+        client.end()
+        client.flush()
+        self.assertTrue(client.client.socket.closed)
+        self.assertFalse(client.client.socket.cut)
+
+    def test_finishThenCut(self) -> None:
+        """
+        So it is when the client ends TCP without a close_notify.
+        """
+        client = self.converse()
+        self.protocol().finish("enough")
+        self.network.turn()
+        client.client.finish()
+        self.network.turn()
+        self.assertTrue(client.client.socket.closed)
+        self.assertEqual(self.service.connections, {})
+
+    def test_finishAndLinger(self) -> None:
+        """
+        A client that does not end its side is not waited for without limit.
+        """
+        client = self.converse()
+        self.protocol().finish("enough")
+        self.network.wait(LINGER)
+        self.assertTrue(client.client.socket.closed)
+
+    def test_turnedAway(self) -> None:
+        """
+        A client without a place is told so after the handshake, and then our
+        side ends in order.
+        """
+        self.serve(maxConnections=1)
+        self.converse()
+        client = self.converse()
+        client.receive()
+        self.assertEqual(client.received, b"error: too many connections\n")
+        self.assertTrue(client.notified)
+
+    def test_endTwice(self) -> None:
+        """
+        Our side ends once, however often that is asked.
+        """
+        client = self.converse()
+        transport = self.protocol().transport
+        transport.loseWriteConnection()
+        transport.loseWriteConnection()
+        self.network.turn()
+        client.receive()
+        self.assertTrue(client.notified)
+        self.assertEqual(client._in.pending, 0)
+
+    def test_fatalAlert(self) -> None:
+        """
+        A client that breaks off is not taken for one that has ended.
+        """
+        client = self.converse()
+        closed: list[object] = []
+        self.refusals.closed = (  # type: ignore[method-assign] # listens, too
+            lambda *arguments: closed.append(arguments[-1])
+        )
+        # It has received what cannot have come from the server.
+        client._in.write(b"\x17\x03\x03\x00\x20" + b"x" * 32)
+        self.assertRaises(ssl.SSLError, client._read)
+        client.flush()
+        self.assertTrue(client.client.socket.closed)
+        self.assertEqual(closed, ["cut off"])
+
+    def test_subject(self) -> None:
+        """
+        A client that has to have a certificate, and has, is known to the log by
+        its subject.
+        """
+        self.serve(self.authority.certificate)
+        self.converse(*self.authority.issue("alice"))
+        self.assertEqual(self.protocol().identity, "CN=alice")
+        self.assertEqual(self.service.arriving, {})
+
+    def test_noSubject(self) -> None:
+        """
+        Where none is asked for, none is known.
+        """
+        self.converse(*self.authority.issue("alice"))
+        self.assertEqual(self.protocol().identity, "")
+
+    def test_noCertificate(self) -> None:
+        """
+        A client that has to have a certificate, and has none, is refused.
+        """
+        self.serve(self.authority.certificate)
+        client = self.connect()
+        with contextlib.suppress(ssl.SSLError):
+            client.shakeHands()
+        self.assertTrue(client.client.socket.closed)
+        self.assertEqual(
+            self.refusals.refusals,
+            ["TLS handshake failed: peer did not return a certificate"],
+        )
+        self.assertEqual(self.refusals.conversations, 0)
+
+    def test_wrongCertificate(self) -> None:
+        """
+        So is one whose certificate somebody else has issued, or that has
+        expired.
+        """
+        self.serve(self.authority.certificate)
+        stranger = Authority(f"{self.folder}/other").issue("alice")
+        expired = self.authority.issue("bob", days=-1)
+        for certificate in (stranger, expired):
+            client = self.connect(*certificate)
+            with contextlib.suppress(ssl.SSLError):
+                client.shakeHands()
+            self.assertTrue(client.client.socket.closed)
+        self.assertEqual(
+            self.refusals.refusals,
+            ["TLS handshake failed: certificate verify failed"] * 2,
+        )
+
+    def test_plainText(self) -> None:
+        """
+        Plain text is refused with one line.
+        """
+        client = self.network.connect(self.factory)
+        client.send(b"hello, is anybody there?\n")
+        self.network.turn()
+        self.assertTrue(client.socket.closed)
+        self.assertEqual(
+            self.refusals.refusals, ["TLS handshake failed: wrong version number"]
+        )
+
+    def test_closeNotifyFirst(self) -> None:
+        """
+        So is a client that ends before it has begun.
+        """
+        client = self.network.connect(self.factory)
+        client.send(CLOSE_NOTIFY)
+        self.network.turn()
+        self.assertTrue(client.socket.closed)
+        [refusal] = self.refusals.refusals
+        self.assertTrue(refusal.startswith("TLS handshake failed: "), refusal)
+
+    def test_closeNotifyAmid(self) -> None:
+        """
+        So is one that ends in the middle of its handshake.
+        """
+        client = self.connect()
+        with contextlib.suppress(ssl.SSLWantReadError):
+            client._tls.do_handshake()
+        client.flush()
+        client.client.send(CLOSE_NOTIFY)
+        self.network.turn()
+        self.assertTrue(client.client.socket.closed)
+        [refusal] = self.refusals.refusals
+        self.assertTrue(refusal.startswith("TLS handshake failed: "), refusal)
+
+    def test_gone(self) -> None:
+        """
+        A client that goes before or amid its handshake makes one line.
+        """
+        client = self.connect()
+        client.client.finish()
+        self.network.turn()
+        self.assertTrue(client.client.socket.closed)
+        client = self.connect()
+        with contextlib.suppress(ssl.SSLWantReadError):
+            client._tls.do_handshake()
+        client.flush()
+        client.client.finish()
+        self.network.turn()
+        self.assertTrue(client.client.socket.closed)
+        self.assertEqual(self.refusals.refusals, ["closed before a TLS handshake"] * 2)
+
+    def test_late(self) -> None:
+        """
+        A handshake that never comes is not waited for without limit.
+        """
+        client = self.network.connect(self.factory)
+        self.network.wait(PATIENCE)
+        self.assertTrue(client.socket.closed)
+        self.assertEqual(self.refusals.refusals, ["no TLS handshake within 10 s"])
+
+    def test_slow(self) -> None:
+        """
+        Nor is one that has begun.
+        """
+        client = self.connect()
+        with contextlib.suppress(ssl.SSLWantReadError):
+            client._tls.do_handshake()
+        client.flush()
+        self.network.wait(PATIENCE)
+        self.assertTrue(client.client.socket.closed)
+
+    def test_unix(self) -> None:
+        """
+        A UNIX socket is not TLS.
+        """
+        protocol = self.factory.buildProtocol(UNIXAddress(None))
+        self.assertIsInstance(protocol, UpperProtocol)
+        protocol = self.factory.buildProtocol(IPv4Address("TCP", "192.0.2.1", 1))
+        self.assertIsInstance(protocol, TLSProtocol)
+
+    def test_bufferSize(self) -> None:
+        """
+        A protocol can set how much is read at a time.
+        """
+        client = self.converse()
+        self.protocol().transport.bufferSize = 4096
+        self.assertEqual(client.client.transport.bufferSize, 4096)
+        self.assertEqual(self.protocol().transport.bufferSize, 4096)
+
+    def test_otherProtocol(self) -> None:
+        """
+        A protocol that cannot be half-closed is closed with its client.
+        """
+        self.serveBy(Protocol)
+        for cut in [False, True]:
+            client = self.converse()
+            if cut:
+                client.client.finish()
+                self.network.turn()
+            else:
+                client.end()
+                client.flush()
+            client.receive()
+            self.assertTrue(client.notified)
+            self.assertTrue(client.client.socket.closed)
+
+    def test_otherProtocolGoesOn(self) -> None:
+        """
+        One that can is told once, by the close_notify, and may go on; the end of
+        the TCP stream is nothing new.
+        """
+        ends: list[Any] = []
+
+        @implementer(IHalfCloseableProtocol)
+        class Talker(Protocol):
+            def readConnectionLost(self) -> None:
+                ends.append(self.transport)
+
+            def writeConnectionLost(self) -> None:
+                pass
+
+        self.serveBy(Talker)
+        client = self.converse()
+        client.end()
+        client.flush()
+        [transport] = ends
+        client.client.finish()
+        self.network.turn()
+        self.assertEqual(len(ends), 1)
+        self.assertEqual(self.refusals.cut, 0)
+        transport.write(b"and another thing")
+        self.network.turn()
+        client.receive()
+        self.assertEqual(client.received, b"and another thing")
+
+    def test_otherProtocolEnds(self) -> None:
+        """
+        Such a protocol may end its own side, and is not told that it has.
+        """
+
+        class Goodbye(Protocol):
+            def connectionMade(self) -> None:
+                assert self.transport is not None
+                self.transport.write(b"goodbye\n")
+                self.transport.loseWriteConnection()  # type: ignore[attr-defined]
+
+        self.serveBy(Goodbye)
+        client = self.converse()
+        client.receive()
+        self.assertEqual(client.received, b"goodbye\n")
+        self.assertTrue(client.notified)
+        self.assertFalse(client.client.socket.closed)
+
+
+class TLS12Tests(TLSTests):
+    """
+    The same with TLS 1.2.
+    """
+
+    version = ssl.TLSVersion.TLSv1_2

@@ -1,0 +1,3 @@
+"""
+One service in several processes.
+"""

@@ -1,0 +1,3 @@
+"""
+Speed: a reactor, and the transports and ports that it makes.
+"""

@@ -1,0 +1,3 @@
+"""
+TLS without losing an answer, and the certificates of both sides.
+"""

@@ -1,0 +1,3 @@
+"""
+The ways from a socket to the protocol: endpoints, PROXY headers, handshakes.
+"""
