@@ -25,11 +25,10 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.memory import Client, MemoryNetwork
 from tests.plain import answerTo
-from upperproto import protocol
 from upperproto.factory import UpperFactory
-from upperproto.limits.drain import CLOSING
-from upperproto.protocol import LINGER, UpperProtocol
-from upperproto.reactor import transports as eager
+from upperproto.limits.drain import CLOSING_TIME
+from upperproto.protocol import LINGER_TIMEOUT, UpperProtocol
+from upperproto.reactor import sendqueue
 
 IDLE = 30.0
 
@@ -57,15 +56,22 @@ class Recording(UpperProtocol):
     MAX_LENGTH = MAX_LENGTH
 
     heard: int | None = None
-    midway = False
+    discardPartial = False
 
-    def finish(self, why: str, error: str = "", midway: bool = False) -> None:
+    def connectionMade(self) -> None:
+        """
+        Have little read at a time.
+        """
+        self.transport.bufferSize = READ  # type: ignore[attr-defined] # A socket's.
+        super().connectionMade()
+
+    def finish(self, why: str, error: str = "", discardPartial: bool = False) -> None:
         """
         Note what has been heard.
         """
-        self.heard = self.bytesIn
-        self.midway = midway
-        super().finish(why, error, midway)
+        self.heard = self.receivedBytes
+        self.discardPartial = discardPartial
+        super().finish(why, error, discardPartial)
 
 
 class RecordingFactory(UpperFactory):
@@ -88,13 +94,7 @@ class Promise(RuleBasedStateMachine):
         super().__init__()
         self.network = MemoryNetwork()
         self.patches = ExitStack()
-        for patched in (
-            patch.object(eager, "fcntl", self.network),
-            patch.object(protocol, "LARGE_READ", READ),
-            patch.object(protocol, "GROWING_READ", READ),
-            patch.object(protocol, "SMALL_READ", READ),
-        ):
-            self.patches.enter_context(patched)
+        self.patches.enter_context(patch.object(sendqueue, "fcntl", self.network))
         self.faults: list[LogEvent] = []
         # An observer is anything that can be called, mypy wants it declared.
         self.observer = cast(ILogObserver, self.watch)
@@ -130,6 +130,7 @@ class Promise(RuleBasedStateMachine):
         """
         Start a service.
         """
+        self.idle = idle
         self.factory = RecordingFactory(
             errors=errors,
             # Where quiet ends a broken line, its answer depends on time, and the
@@ -138,7 +139,7 @@ class Promise(RuleBasedStateMachine):
             idleTimeout=IDLE if idle else None,
             maxConnections=maxConnections,
             maxPerPeer=maxPerPeer,
-            maxTurnedAway=2,
+            maxRefused=2,
             log=log,
             clock=self.network,
         )
@@ -219,7 +220,7 @@ class Promise(RuleBasedStateMachine):
         if not client.socket.closed:
             client.socket.reset()
 
-    @rule(seconds=sampled_from([0, 0.05, 0.1, 1, LINGER, IDLE / 2, IDLE * 2]))
+    @rule(seconds=sampled_from([0, 0.05, 0.1, 1, LINGER_TIMEOUT, IDLE / 2, IDLE * 2]))
     def wait(self, seconds: float) -> None:
         """
         Time passes.
@@ -246,9 +247,9 @@ class Promise(RuleBasedStateMachine):
                 self.checkAnswer(client)
             if client not in self.pushed:
                 # An error is 16 times as long as the shortest broken line.
-                assert eager.unsent(client.transport) <= 17 * READ
+                assert client.protocol.unsentBytes() <= 17 * READ
             if client.socket.closed and not client.socket.cut:
-                assert client.protocol.undelivered == 0
+                assert client.protocol.undeliveredBytes == 0
 
     def checkAnswer(self, client: Client) -> None:
         """
@@ -259,10 +260,10 @@ class Promise(RuleBasedStateMachine):
         answer = client.received + bytes(client.socket.outbound)
         said = client.sent[: conversation.heard]
         reason = b""
-        if conversation.ending.startswith(("idle", "too many")):
-            reason = b"error: %s\n" % conversation.ending.encode()
+        if conversation.closingReason.startswith(("idle", "too many")):
+            reason = b"error: %s\n" % conversation.closingReason.encode()
         right = answerTo(said, self.factory.errors, MAX_LENGTH)
-        if not client.ended or conversation.midway:
+        if not client.ended or conversation.discardPartial:
             # Of the reason, a part may have come.
             assert any(
                 (right + separator + reason).startswith(answer)
@@ -273,7 +274,7 @@ class Promise(RuleBasedStateMachine):
             assert answer == right + separator + reason
         if (
             client.ended
-            and conversation.midway
+            and conversation.discardPartial
             and len(said.rpartition(b"\n")[2]) < MAX_LENGTH
         ):
             # Whole answers only, where that can be promised.
@@ -297,15 +298,17 @@ class Promise(RuleBasedStateMachine):
         Let all come to its end: clients that do nothing any more, if the service
         has a limit of time; otherwise such as read all, and end.
         """
-        if self.factory.idleTimeout is not None:
-            self.network.wait(2.5 * IDLE + LINGER)
+        if self.idle:
+            self.network.wait(2.5 * IDLE + LINGER_TIMEOUT)
         elif self.drained is not None:
-            self.network.wait(max(0, self.end - self.network.seconds()) + CLOSING + 0.3)
+            self.network.wait(
+                max(0, self.end - self.network.seconds()) + CLOSING_TIME + 0.3
+            )
         else:
             for client in self.network.clients:
                 client.socket.window = 1 << 30
                 client.finish()
-            self.network.wait(LINGER)
+            self.network.wait(LINGER_TIMEOUT)
             for client in self.network.clients:
                 client.receive()
         self.check()

@@ -16,16 +16,14 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.memory import Client, MemoryNetwork
 from tests.plain import answerTo
-from upperproto import protocol
+from upperproto import rules
 from upperproto.factory import UpperFactory
-from upperproto.protocol import (
-    GROWING_READ,
-    LARGE_READ,
-    LINGER,
-    SMALL_READ,
-    UpperProtocol,
-)
-from upperproto.reactor import transports as eager
+from upperproto.interfaces import IServedConnection
+from upperproto.protocol import LINGER_TIMEOUT, UpperProtocol
+from upperproto.reactor import sendqueue
+
+# How much a transport of Twisted reads at a time, and holds before it pauses.
+READ = 65536
 
 HANDLERS = ("strict", "replace", "surrogateescape")
 
@@ -335,28 +333,6 @@ class ErrorTests(SynchronousTestCase):
         answer = converse(UpperFactory(errors), *cutAt(data, places))
         self.assertEqual(answer, answerTo(data, errors))
 
-    def test_smallReads(self) -> None:
-        """
-        A connection is read in small pieces until it fills one, and then in large
-        ones; in smaller ones while its text grows, however long its lines; and in
-        small ones again after a broken line.
-        """
-        client = MemoryNetwork().connect(UpperFactory())
-        for text, size in [
-            ("", SMALL_READ),
-            ("a\n", SMALL_READ),
-            ("a" * SMALL_READ + "\n", LARGE_READ),
-            ("ß" * SMALL_READ + "\n", LARGE_READ),
-            ("ΐ\n", LARGE_READ),
-            ("ΐ" * SMALL_READ + "\n", GROWING_READ),
-            ("ß" * SMALL_READ + "\n", LARGE_READ),
-            ("ΐ" * UpperProtocol.MAX_LENGTH, GROWING_READ),
-            ("ΐ" * SMALL_READ + "\n\udcff\n", SMALL_READ),
-        ]:
-            data = text.encode(errors="surrogateescape")
-            client.protocol.dataReceived(data)
-            self.assertEqual(client.transport.bufferSize, size, text[:1])
-
 
 class NetworkTestCase(SynchronousTestCase):
     """
@@ -368,7 +344,7 @@ class NetworkTestCase(SynchronousTestCase):
         Set up a network.
         """
         self.network = MemoryNetwork()
-        self.patch(eager, "fcntl", self.network)
+        self.patch(sendqueue, "fcntl", self.network)
 
     def tearDown(self) -> None:
         """
@@ -630,8 +606,8 @@ class PressureTests(NetworkTestCase):
         client.send(b"a" * 999 + b"\n" + b"b\n" * 1_000_000)
         self.network.turn()
         unread = len(client.socket.inbound)
-        self.assertGreater(unread, len(client.sent) - 3 * LARGE_READ)
-        self.assertLess(eager.unsent(client.transport), 3 * LARGE_READ)
+        self.assertGreater(unread, len(client.sent) - 3 * READ)
+        self.assertLess(client.protocol.unsentBytes(), 3 * READ)
         self.network.turn()
         self.assertEqual(len(client.socket.inbound), unread)
 
@@ -656,6 +632,7 @@ class PressureTests(NetworkTestCase):
             client.protocol.dataReceived(data)
         self.assertEqual(client.receive(), b"")
         client.protocol.resumeProducing()
+        self.network.turn()
         self.assertEqual(client.receive(), b"A\nBC\n")
         self.assertEqual(self.say(client, b"e\n"), b"DE\n")
 
@@ -668,6 +645,7 @@ class PressureTests(NetworkTestCase):
         client.protocol.pauseProducing()
         client.protocol.dataReceived(b"a" * 20000 + b"\nb\n")
         client.protocol.resumeProducing()
+        self.network.turn()
         self.assertEqual(client.receive(), b"B\n")
 
     def test_duplex(self) -> None:
@@ -706,7 +684,7 @@ class HalfCloseTests(NetworkTestCase):
         self.assertTrue(client.socket.closed)
         self.assertFalse(client.socket.cut)
         self.assertEqual(client.protocol.factory.connections, {})
-        self.assertEqual(client.protocol.undelivered, 0)
+        self.assertEqual(client.protocol.undeliveredBytes, 0)
         return data
 
     def test_atOnce(self) -> None:
@@ -826,7 +804,7 @@ class HalfCloseTests(NetworkTestCase):
         client.socket.reset()
         self.network.turn()
         self.assertTrue(client.socket.closed)
-        self.assertEqual(client.protocol.undelivered, 890)
+        self.assertEqual(client.protocol.undeliveredBytes, 890)
 
     def test_writeConnectionLost(self) -> None:
         """
@@ -869,7 +847,7 @@ class FinishTests(NetworkTestCase):
         self.network.turn()
         self.assertTrue(client.socket.closed)
         self.assertFalse(client.socket.cut)
-        self.assertEqual(client.protocol.ending, "the reason")
+        self.assertEqual(client.protocol.closingReason, "the reason")
 
     def test_error(self) -> None:
         """
@@ -904,18 +882,18 @@ class FinishTests(NetworkTestCase):
         for error, answer in {"": b"", "bad day": b"error: bad day\n"}.items():
             client = self.connect()
             self.assertEqual(self.say(client, b"ab\ncd"), b"AB\n")
-            self.assertEqual(self.finish(client, error, midway=True), answer)
+            self.assertEqual(self.finish(client, error, discardPartial=True), answer)
 
     def test_begunLine(self) -> None:
         """
         Where a part of it has been, an error begins on a line of its own.
         """
-        for midway, answer in {True: b"", False: b"B"}.items():
+        for discardPartial, answer in {True: b"", False: b"B"}.items():
             client = self.connect()
             self.say(client, b"a" * 20000)
             self.say(client, b"b")
             self.assertEqual(
-                self.finish(client, "bad day", midway=midway),
+                self.finish(client, "bad day", discardPartial=discardPartial),
                 answer + b"\nerror: bad day\n",
             )
 
@@ -945,7 +923,7 @@ class FinishTests(NetworkTestCase):
         self.network.turn()
         answer = self.finish(client, "bad day")
         for _ in range(20):
-            self.network.wait(LINGER / 40)
+            self.network.wait(LINGER_TIMEOUT / 40)
             answer += client.receive()
         self.assertEqual(answer, b"ABCDEFGH\n" * 10 + b"error: bad day\n")
         self.assertTrue(client.ended)
@@ -966,8 +944,8 @@ class FinishTests(NetworkTestCase):
         self.network.turn()
         self.assertTrue(client.ended)
         self.assertTrue(client.socket.closed)
-        self.assertEqual(client.protocol.bytesIn, 100_004)
-        self.assertEqual(client.protocol.bytesOut, len(client.received))
+        self.assertEqual(client.protocol.receivedBytes, 100_004)
+        self.assertEqual(client.protocol.answeredBytes, len(client.received))
         self.assertEqual(client.protocol.clearLineBuffer(), b"")
 
     def test_inputOfAPauseIsThrownAway(self) -> None:
@@ -994,16 +972,16 @@ class FinishTests(NetworkTestCase):
 
     def test_lingers(self) -> None:
         """
-        A client that does not end its side is closed after L{LINGER} seconds.
+        A client that does not end its side is closed after L{LINGER_TIMEOUT} seconds.
         """
         client = self.connect()
         self.finish(client, "bad day")
-        self.network.wait(LINGER - 0.125)
+        self.network.wait(LINGER_TIMEOUT - 0.125)
         self.assertFalse(client.socket.closed)
         self.network.wait(0.125)
         self.assertTrue(client.socket.closed)
         self.assertFalse(client.socket.cut)
-        self.assertEqual(client.protocol.undelivered, 0)
+        self.assertEqual(client.protocol.undeliveredBytes, 0)
 
     def test_lingersInVain(self) -> None:
         """
@@ -1011,12 +989,12 @@ class FinishTests(NetworkTestCase):
         """
         client = self.connect(window=10)
         client.protocol.finish("the reason", "bad day")
-        self.network.wait(LINGER - 0.125)
+        self.network.wait(LINGER_TIMEOUT - 0.125)
         self.assertFalse(client.socket.closed)
         self.network.wait(0.125)
         self.assertTrue(client.socket.cut)
         self.assertTrue(client.socket.closed)
-        self.assertEqual(client.protocol.undelivered, len(b"error: bad day\n"))
+        self.assertEqual(client.protocol.undeliveredBytes, len(b"error: bad day\n"))
 
     def test_reset(self) -> None:
         """
@@ -1063,8 +1041,8 @@ class AccountTests(NetworkTestCase):
         client.finish()
         self.network.turn()
         client.receive()
-        self.assertEqual(client.protocol.bytesIn, len(client.sent))
-        self.assertEqual(client.protocol.bytesOut, len(client.received))
+        self.assertEqual(client.protocol.receivedBytes, len(client.sent))
+        self.assertEqual(client.protocol.answeredBytes, len(client.received))
 
     def test_bytesAfterABrokenLine(self) -> None:
         """
@@ -1073,8 +1051,8 @@ class AccountTests(NetworkTestCase):
         client = self.network.connect(UpperFactory())
         self.say(client, b"\xff" + b"a" * 20000)
         self.say(client, b"a" * 20000 + b"\nbcd\n")
-        self.assertEqual(client.protocol.bytesIn, len(client.sent))
-        self.assertEqual(client.protocol.bytesOut, len(client.received))
+        self.assertEqual(client.protocol.receivedBytes, len(client.sent))
+        self.assertEqual(client.protocol.answeredBytes, len(client.received))
 
     def test_bytesOfAPause(self) -> None:
         """
@@ -1084,7 +1062,7 @@ class AccountTests(NetworkTestCase):
         client.protocol.pauseProducing()
         client.protocol.dataReceived(b"abc\n")
         client.protocol.resumeProducing()
-        self.assertEqual(client.protocol.bytesIn, 4)
+        self.assertEqual(client.protocol.receivedBytes, 4)
 
     def test_aborted(self) -> None:
         """
@@ -1095,7 +1073,7 @@ class AccountTests(NetworkTestCase):
         client.protocol.dataReceived(b"abc\n")
         client.protocol.abort("the reason")
         self.network.turn()
-        self.assertEqual(client.protocol.undelivered, 4)
+        self.assertEqual(client.protocol.undeliveredBytes, 4)
 
     def test_lostBeforeTheEndOfTheTurn(self) -> None:
         """
@@ -1104,7 +1082,7 @@ class AccountTests(NetworkTestCase):
         client = self.network.connect(UpperFactory(clock=self.network))
         client.protocol.dataReceived(b"abc\n")
         client.transport.connectionLost(Failure(ConnectionLost()))
-        self.assertEqual(client.protocol.undelivered, 4)
+        self.assertEqual(client.protocol.undeliveredBytes, 4)
         self.network.turn()
 
     def test_abortedAfterTheEnd(self) -> None:
@@ -1115,7 +1093,7 @@ class AccountTests(NetworkTestCase):
         client.protocol.finish("the reason")
         client.protocol.abort("another")
         self.network.turn()
-        self.assertEqual(client.protocol.ending, "the reason")
+        self.assertEqual(client.protocol.closingReason, "the reason")
 
     def test_why(self) -> None:
         """
@@ -1124,9 +1102,11 @@ class AccountTests(NetworkTestCase):
         reasons: list[tuple[str, int]] = []
 
         class Factory(UpperFactory):
-            def closed(self, protocol: UpperProtocol, why: str) -> None:
-                reasons.append((why, protocol.undelivered))
-                super().closed(protocol, why)
+            def connectionClosed(
+                self, connection: IServedConnection, reason: str
+            ) -> None:
+                reasons.append((reason, connection.undeliveredBytes))
+                super().connectionClosed(connection, reason)
 
         client = self.network.connect(Factory(), window=2)
         self.say(client, b"abc\n")
@@ -1171,7 +1151,7 @@ class FaultTests(NetworkTestCase):
         Connect two clients to a service that cannot say C{boom}.
         """
         super().setUp()
-        self.patch(protocol, "upper", self.upper)
+        self.patch(rules, "upper", self.upper)
         self.factory = UpperFactory(flushAfter=1, clock=self.network)
         self.client = self.network.connect(self.factory)
         self.other = self.network.connect(self.factory)
@@ -1224,7 +1204,7 @@ class FaultTests(NetworkTestCase):
         When the client takes its answers again.
         """
         self.client.socket.window = 0
-        self.client.send(b"a" * 2 * LARGE_READ + b"\n")
+        self.client.send(b"a" * 2 * READ + b"\n")
         self.network.turn()
         self.assertTrue(self.client.protocol.paused)
         self.client.protocol.dataReceived(b"boom\n")

@@ -1,42 +1,39 @@
 """
-One running service: its settings, its limits and its open connections.
+L{UpperFactory}: the settings of one service, and its open connections.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable
-from functools import partial
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Literal
 
-from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import Deferred, succeed
-from twisted.internet.interfaces import IAddress, IDelayedCall, IReactorTime
+from twisted.internet.interfaces import IAddress, IReactorTime
 from twisted.internet.protocol import ServerFactory
+from twisted.logger import Logger
+from zope.interface import implementer
 
+# Lets plain transports of Twisted tell what they have not sent.
+import upperproto.reactor.sendqueue  # noqa: F401 # Its import registers an adapter.
+from upperproto.interfaces import IServedConnection, IUpperService
+from upperproto.limits.caps import Caps
 from upperproto.limits.drain import Drain
-from upperproto.monitoring.connectionlog import Transcript, escape, peerName
+from upperproto.limits.idle import IdleTimeout
+from upperproto.monitoring.connectionlog import ConnectionLog, escape, peerName
 from upperproto.protocol import UpperProtocol
-from upperproto.reactor import transports as eager
-from upperproto.reactor.outbox import Outbox
-
-if TYPE_CHECKING:
-    from upperproto.ways.handshake import Door
 
 
+@implementer(IUpperService)
 class UpperFactory(ServerFactory):
     """
     Build L{UpperProtocol}s, and know those that are connected.
 
     Without arguments: strictly line by line, without limit, log or timer.
 
-    @ivar outbox: sends the answers of all conversations.
-    @ivar readSoon: reads a new connection in the reactor's turn that has accepted
-        it; without it, the next turn does.
-    @ivar connections: the open connections that have a place, each with the
-        time at which it opened, in the seconds of the clock.
-    @ivar arriving: those that wait at a door, in the order in which they came.
+    @ivar connections: the open connections, each with the time at which it opened,
+        in seconds of the clock.
     """
+
+    _log = Logger()
 
     # Twisted declares any callable.
     protocol: type[UpperProtocol] = UpperProtocol  # type: ignore[assignment]
@@ -49,7 +46,7 @@ class UpperFactory(ServerFactory):
         idleTimeout: float | None = None,
         maxConnections: int | None = None,
         maxPerPeer: int | None = None,
-        maxTurnedAway: int = 1024,
+        maxRefused: int = 1024,
         log: Literal["none", "connections", "lines"] = "none",
         clock: IReactorTime | None = None,
     ) -> None:
@@ -63,37 +60,32 @@ class UpperFactory(ServerFactory):
             either way, for so many seconds; never by default.
         @param maxConnections: how many clients are served at a time; any number
             by default.
-        @param maxPerPeer: how many of these may come from one IP address; any
-            number by default.
-        @param maxTurnedAway: how many clients beyond these limits are told so, at
-            a time; more are only cut off, so that a flood of them cannot use up
-            the descriptors. As many more may wait at a door.
+        @param maxPerPeer: how many of these may come from one IPv4 address, or from
+            one IPv6 network of 64 bits; any number by default.
+        @param maxRefused: how many clients beyond these limits are told so at a
+            time; more are only cut off, so that a flood of them cannot use up the
+            descriptors.
         @param log: what is logged: C{none}; C{connections} as they open and
             close; C{lines}, which adds what is said.
-        @param clock: what tells the time, and when a turn ends, at which answers
-            to sockets are sent; the global reactor by default, where time matters.
+        @param clock: what tells the time; the global reactor by default, where time
+            matters.
         """
         self.errors = errors
         self.flushAfter = flushAfter
-        self.idleTimeout = idleTimeout
-        self.maxConnections = maxConnections
-        self.maxPerPeer = maxPerPeer
-        self.maxTurnedAway = maxTurnedAway
-        self.transcript = None if log == "none" else Transcript(log == "lines")
+        self.connectionLog = None if log == "none" else ConnectionLog(log == "lines")
         self.clock = clock
         if clock is None and (
             flushAfter is not None or idleTimeout is not None or log != "none"
         ):
             self.clock = self.getClock()
-        later = None if self.clock is None else partial(self.clock.callLater, 0)
-        self.outbox = Outbox(later)
-        self.readSoon: Callable[[Any], None] | None = None
-        self.connections: dict[UpperProtocol, float] = {}
-        self.arriving: dict[Door, None] = {}
-        self._turnedAway: dict[UpperProtocol, float] = {}
-        self._perPeer: Counter[str] = Counter()
-        self._sweepCall: IDelayedCall | None = None
-        self._drain: Drain | None = None
+        self.connections: dict[IServedConnection, float] = {}
+        self._caps = Caps(maxConnections, maxPerPeer)
+        self._maxRefused = maxRefused
+        self._refused: set[IServedConnection] = set()
+        self._idle = None
+        if idleTimeout is not None:
+            self._idle = IdleTimeout(idleTimeout, self.connections, self.getClock())
+        self._drains: list[Drain] = []
 
     def getClock(self) -> IReactorTime:
         """
@@ -105,91 +97,72 @@ class UpperFactory(ServerFactory):
 
         return IReactorTime(reactor)
 
-    def arrived(self, door: Door) -> None:
-        """
-        Let a new connection wait at a door. If too many do, the one that has
-        waited longest is closed: a flood keeps out only those who take longer
-        than so many others to arrive.
-
-        @param door: which.
-        """
-        self.arriving[door] = None
-        if len(self.arriving) > self.maxTurnedAway:
-            next(iter(self.arriving)).refuse("too many others wait")
-
-    def departed(self, door: Door) -> None:
-        """
-        A connection waits no more: it has come in, or gone.
-
-        @param door: where it has waited.
-        """
-        del self.arriving[door]
-
-    def refused(self, peer: IAddress, why: str) -> None:
-        """
-        A connection does not come in.
-
-        @param peer: where it came from.
-        @param why: what was missing, for the log.
-        """
-        if self.transcript is not None:
-            self.transcript.refused(peerName(peer), why)
-
-    def opened(self, protocol: UpperProtocol) -> None:
+    def connectionOpened(self, connection: IServedConnection) -> None:
         """
         Give a new connection its place, or tell it that there is none.
 
-        @param protocol: the one whose connection was made.
+        @param connection: a protocol whose connection was made.
         """
-        if self.transcript is not None:
-            protocol.name = _name(protocol)
-            self.transcript.opened(protocol.name)
         now = 0.0 if self.clock is None else self.clock.seconds()
-        protocol.lastMoved = now
-        refusal = self._refusal(protocol)
-        if not refusal:
-            self.connections[protocol] = now
-            if self.maxPerPeer is not None:
-                self._perPeer[_host(protocol)] += 1
-            if self.idleTimeout is not None and self._sweepCall is None:
-                self._sweepAfter(self.idleTimeout / 4)
-        else:
-            self._turnedAway[protocol] = now
-            if len(self._turnedAway) > self.maxTurnedAway:
-                protocol.abort(refusal)
+        connection.lastActivity = self.connections[connection] = now
+        if self.connectionLog is not None:
+            self.connectionLog.opened(self._name(connection))
+        refusal = self._caps.take(connection.peer)
+        if refusal:
+            self._refused.add(connection)
+            if len(self._refused) > self._maxRefused:
+                connection.abort(refusal)
             else:
-                protocol.finish(refusal, error=refusal)
+                connection.finish(refusal, error=refusal)
+        elif self._idle is not None:
+            self._idle.start()
 
-    def closed(self, protocol: UpperProtocol, why: str) -> None:
+    def connectionClosed(self, connection: IServedConnection, reason: str) -> None:
         """
         Take a connection's place back. Nothing else does.
 
-        @param protocol: the one whose connection was lost.
-        @param why: what ended it, for the log.
+        @param connection: the one that was lost.
+        @param reason: what ended it, for the log.
         """
-        opened = self._turnedAway.pop(protocol, None)
-        if opened is None:
-            opened = self.connections.pop(protocol)
-            if self.maxPerPeer is not None:
-                host = _host(protocol)
-                self._perPeer[host] -= 1
-                if not self._perPeer[host]:
-                    del self._perPeer[host]
-        if self.transcript is not None:
-            self.transcript.closed(
-                protocol.name,
+        opened = self.connections.pop(connection)
+        if connection in self._refused:
+            self._refused.remove(connection)
+        else:
+            self._caps.release(connection.peer)
+        if self.connectionLog is not None:
+            self.connectionLog.closed(
+                self._name(connection),
                 self.getClock().seconds() - opened,
-                protocol.bytesIn,
-                protocol.bytesOut,
-                protocol.undelivered,
-                why,
+                connection.receivedBytes,
+                connection.answeredBytes,
+                connection.undeliveredBytes,
+                reason,
             )
-        if not self.connections and self._sweepCall is not None:
-            self._sweepCall.cancel()
-            self._sweepCall = None
-        if self._drain is not None and not self.openConnections():
-            drain, self._drain = self._drain, None
-            drain.stop()
+        if not self.connections:
+            if self._idle is not None:
+                self._idle.stop()
+            drains, self._drains = self._drains, []
+            for drain in drains:
+                drain.stop()
+
+    def refused(self, peer: IAddress, reason: str) -> None:
+        """
+        Note that a connection was closed before it reached the protocol.
+
+        @param peer: where it came from.
+        @param reason: what was missing, for the log.
+        """
+        if self.connectionLog is not None:
+            self.connectionLog.refused(peerName(peer), reason)
+
+    def truncated(self, peer: IAddress) -> None:
+        """
+        Note that a client has ended its TCP stream, but not its TLS one.
+
+        @param peer: where it came from.
+        """
+        if self.connectionLog is not None:
+            self.connectionLog.truncated(peerName(peer))
 
     def drain(self, seconds: float) -> Deferred[None]:
         """
@@ -198,97 +171,30 @@ class UpperFactory(ServerFactory):
         @param seconds: how long busy clients may go on.
         @return: fires when the last connection has closed.
         """
-        self._refuseArriving("the service is shutting down")
-        if not self.openConnections():
+        if not self.connections:
             return succeed(None)
-        earlier = self._drain
-        self._drain = drain = Drain(self, seconds)
-        if earlier is not None:
-            # Both are done when the last connection has closed.
-            drain.drained.addCallback(lambda _: earlier.stop())
+        drain = Drain(self.connections, seconds, self.getClock())
+        self._drains.append(drain)
         drain.start()
         return drain.drained
 
-    def abort(self, why: str) -> None:
+    def abort(self, reason: str) -> None:
         """
         End all connections at once; what was not delivered is lost.
 
-        @param why: what ends them, for the log.
+        @param reason: what ends them, for the log.
         """
-        self._refuseArriving(why)
-        for protocol in self.openConnections():
-            protocol.abort(why)
+        for connection in list(self.connections):
+            try:
+                connection.abort(reason)
+            except Exception:
+                self._log.failure("A connection cannot be ended")
 
-    def openConnections(self) -> list[UpperProtocol]:
+    def _name(self, connection: IServedConnection) -> str:
         """
-        All open connections, with a place or without.
+        Name a client for the log, with what has been verified of it.
         """
-        return [*self.connections, *self._turnedAway]
-
-    def _refuseArriving(self, why: str) -> None:
-        for door in list(self.arriving):
-            door.refuse(why)
-
-    def _refusal(self, protocol: UpperProtocol) -> str:
-        """
-        Why there is no place for a connection; empty if there is one.
-        """
-        if self.maxConnections is not None:
-            if len(self.connections) >= self.maxConnections:
-                return "too many connections"
-        if self.maxPerPeer is not None:
-            host = _host(protocol)
-            if host and self._perPeer[host] >= self.maxPerPeer:
-                return f"too many connections from {host}"
-        return ""
-
-    def _sweepAfter(self, seconds: float) -> None:
-        self._sweepCall = self.getClock().callLater(seconds, self._sweep)
-
-    def _sweep(self) -> None:
-        """
-        Close the connections over which nothing moves.
-
-        One call looks after all connections: a timer for each would cost half
-        a KiB. What moves towards a client is seen by sampling what it has not
-        acknowledged, so a connection may close up to a quarter of
-        C{idleTimeout} late, but never early.
-        """
-        assert self.idleTimeout is not None
-        self._sweepCall = None
-        now = self.getClock().seconds()
-        nextDeadline = now + self.idleTimeout / 4
-        for protocol in list(self.connections):
-            waiting = eager.unacknowledged(protocol.transport)
-            if waiting != protocol.unacknowledged:
-                protocol.unacknowledged = waiting
-                protocol.lastMoved = now
-            deadline = protocol.lastMoved + self.idleTimeout
-            if deadline > now:
-                nextDeadline = min(nextDeadline, deadline)
-            elif waiting or protocol.ending:
-                protocol.abort(f"idle for {self.idleTimeout:g} s, not reading")
-            else:
-                idle = f"idle for {self.idleTimeout:g} s"
-                protocol.finish(idle, error=idle)
-        if self.connections:
-            # Deadlines that lie close together are met by one sweep.
-            self._sweepAfter(max(nextDeadline - now, self.idleTimeout / 100))
-
-
-def _name(protocol: UpperProtocol) -> str:
-    """
-    Name a peer for the log, with what has been verified of it.
-    """
-    name = peerName(protocol.transport.getPeer())
-    if protocol.identity:
-        name += f" ({escape(protocol.identity.encode())})"
-    return name
-
-
-def _host(protocol: UpperProtocol) -> str:
-    """
-    The IP address of a peer; empty if it has none.
-    """
-    peer = protocol.transport.getPeer()
-    return peer.host if isinstance(peer, (IPv4Address, IPv6Address)) else ""
+        name = peerName(connection.peer)
+        if connection.identity:
+            name += f" ({escape(connection.identity.encode())})"
+        return name

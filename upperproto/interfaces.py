@@ -7,8 +7,82 @@ imports nothing of the part that provides it.
 
 from __future__ import annotations
 
+from typing import Any
+
 from twisted.internet.interfaces import IAddress, IReactorTime
 from zope.interface import Attribute, Interface
+
+
+class IUpperService(Interface):
+    """
+    What a connection needs of its service.
+    """
+
+    errors: str = Attribute("What becomes of invalid UTF-8.")
+    flushAfter: float | None = Attribute(
+        "How many seconds of quiet have an unfinished line answered; None for never."
+    )
+    clock: IReactorTime | None = Attribute(
+        "What tells the time; None where nothing has to be timed."
+    )
+    connectionLog: Any = Attribute(
+        "The L{upperproto.monitoring.connectionlog.ConnectionLog}; None without one."
+    )
+
+    def getClock() -> IReactorTime:
+        """
+        Get what tells the time, whether or not there is a L{clock}.
+        """
+
+    def connectionOpened(connection: IServedConnection) -> None:
+        """
+        A connection was made: give it its place, or tell it that there is none.
+        """
+
+    def connectionClosed(connection: IServedConnection, reason: str) -> None:
+        """
+        A connection was lost.
+
+        @param reason: what ended it, for the log.
+        """
+
+
+class IServedConnection(Interface):
+    """
+    A connection as those see it who limit how long it lasts.
+    """
+
+    peer: IAddress = Attribute("Where the client is.")
+    ending: bool = Attribute("Whether our side has ended.")
+    identity: str = Attribute("What was verified of the client; empty by default.")
+    receivedBytes: int = Attribute("How many bytes the client has sent.")
+    answeredBytes: int = Attribute("How many bytes it has been answered.")
+    undeliveredBytes: int = Attribute(
+        "How many of these could not be delivered; known when the connection is lost."
+    )
+    lastActivity: float = Attribute(
+        "When something was last known to move, either way, in seconds of the clock."
+    )
+
+    def unsentBytes() -> int:
+        """
+        How many bytes of answers the kernel has not taken yet.
+        """
+
+    def unacknowledgedBytes() -> int:
+        """
+        How many bytes the client's system has not acknowledged yet.
+        """
+
+    def finish(reason: str, error: str = "", discardPartial: bool = False) -> None:
+        """
+        End the conversation in good order: see L{upperproto.UpperProtocol.finish}.
+        """
+
+    def abort(reason: str) -> None:
+        """
+        End the connection at once: see L{upperproto.UpperProtocol.abort}.
+        """
 
 
 class ISendQueue(Interface):

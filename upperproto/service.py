@@ -1,24 +1,28 @@
 """
-The service as a process runs it: its start, its signals and its end.
+L{UpperService}: listen, serve, drain, stop.
 """
 
 from __future__ import annotations
 
-from typing import Any
+import signal
+import threading
+from collections.abc import Callable, Iterable
+from types import FrameType
+from typing import TYPE_CHECKING, Any
 
-from twisted.application.service import MultiService
+from twisted.application.service import IService, MultiService
 from twisted.internet.defer import Deferred
 
 from upperproto.factory import UpperFactory
 from upperproto.limits.descriptors import keepMemory
-from upperproto.monitoring import outlet
-from upperproto.monitoring.connectionlog import Transcript
-from upperproto.monitoring.stamp import stampLines
-from upperproto.reactor.epoll import shorten
-from upperproto.signals import onSecondSignal
+from upperproto.limits.pending import PendingConnections
 from upperproto.ways import systemd
-from upperproto.ways.endpoints import Inheriting
-from upperproto.ways.layers import Entrance
+from upperproto.ways.layers import Layers
+from upperproto.ways.proxyprotocol import Network
+
+if TYPE_CHECKING:
+    # Only who wants TLS needs it.
+    from upperproto.tls.certificates import Certificates
 
 
 class UpperService(MultiService):
@@ -29,10 +33,12 @@ class UpperService(MultiService):
     def __init__(
         self,
         factory: UpperFactory,
-        endpoints: list[str],
+        endpoints: Iterable[str],
         drain: float,
         reactor: Any,
-        entrance: Entrance | None = None,
+        maxPending: int = 1024,
+        certificates: Certificates | None = None,
+        proxies: Iterable[Network] | None = None,
     ) -> None:
         """
         @param factory: what serves the connections.
@@ -40,37 +46,60 @@ class UpperService(MultiService):
         @param drain: how many seconds open conversations may go on after
             L{stopService}.
         @param reactor: what listens and tells the time.
-        @param entrance: what the connections pass on their way to C{factory};
-            nothing by default.
+        @param maxPending: how many connections may wait for their PROXY header or
+            their TLS handshake at a time.
+        @param certificates: those of TLS on all TCP listeners; no TLS by default.
+        @param proxies: where every connection must come from, with a PROXY header; no
+            such header by default.
         @raise CannotStart: for a description that is not one.
         """
         super().__init__()
         self._factory = factory
         self._drain = drain
         self._reactor = reactor
-        if entrance is None:
-            entrance = Entrance(factory)
+        self._certificates = certificates
+        self._secondSignal = SecondSignal(reactor, self._abort)
+        self._pending = PendingConnections(reactor, maxPending, factory.refused)
+        layers = Layers(
+            factory,
+            self._pending,
+            truncated=factory.truncated,
+            getContext=None if certificates is None else certificates.getContext,
+            proxies=proxies,
+        )
         for description in endpoints:
-            self.addService(entrance.listener(description, Inheriting(reactor)))
+            self.addService(layers.listener(description, reactor))
+
+    def privilegedStartService(self) -> None:
+        """
+        Listen, as C{twistd} asks while the process has its privileges.
+
+        @raise CannotStart: where the system refuses. Then nothing listens.
+        """
+        try:
+            super().privilegedStartService()
+        except BaseException:
+            self._stopListening()
+            raise
 
     def startService(self) -> None:
         """
         Serve.
 
-        @raise CannotStart: where the system refuses to listen.
+        @raise CannotStart: where the system refuses to listen. Then nothing listens.
         """
-        super().startService()
-        systemd.tell(self._reactor)
-        onSecondSignal(self._reactor, lambda: self._factory.abort("a second signal"))
+        try:
+            super().startService()
+            if self._certificates is not None:
+                # The process has given up its privileges by now, and has to be able
+                # to read the files when they change.
+                self._certificates.check()
+        except BaseException:
+            self._stopListening()
+            raise
         keepMemory()
-        turn = shorten(self._reactor)
-        atEnd = None if turn is None else turn.atEnd
-        if turn is not None:
-            self._factory.outbox.later = turn.atEnd
-            self._factory.readSoon = turn.readSoon
-        # Under twist, the log has not begun before.
-        self._reactor.callWhenRunning(outlet.unblock, self._reactor)
-        self._reactor.callWhenRunning(stampLines, Transcript, atEnd)
+        self._secondSignal.start()
+        self._reactor.callWhenRunning(self._serving)
 
     def stopService(self) -> Deferred[None]:
         """
@@ -81,5 +110,88 @@ class UpperService(MultiService):
         return Deferred.fromCoroutine(self._stop())
 
     async def _stop(self) -> None:
-        await super().stopService()
-        await self._factory.drain(self._drain)
+        systemd.stopping()
+        try:
+            await super().stopService()
+            self._pending.refuseAll("the service is shutting down")
+            await self._factory.drain(self._drain)
+        finally:
+            self._secondSignal.stop()
+
+    def _serving(self) -> None:
+        if self.running:
+            systemd.ready()
+
+    def _abort(self) -> None:
+        self._pending.refuseAll("a second signal")
+        self._factory.abort("a second signal")
+
+    def _stopListening(self) -> None:
+        for listener in self:
+            IService(listener).stopService()
+
+
+class SecondSignal:
+    """
+    What SIGINT and SIGTERM mean to a process that is already ending: end at once.
+
+    The reactor's own handlers would stop it a second time, and it logs a traceback of
+    C{ReactorNotRunning} then. Several services of one process may each watch: a
+    signal is passed on to all that do, and the last to leave puts the handlers back.
+    """
+
+    def __init__(self, reactor: Any, call: Callable[[], None]) -> None:
+        """
+        @param reactor: what calls.
+        @param call: what to call, from the reactor.
+        """
+        self._reactor = reactor
+        self._call = call
+        self._watching = False
+        self._trigger: Any = None
+        self._before: dict[int, Any] = {}
+
+    def start(self) -> None:
+        """
+        Watch as soon as the reactor begins to shut down.
+        """
+        self._trigger = self._reactor.addSystemEventTrigger(
+            "before", "shutdown", self._watch
+        )
+
+    def stop(self) -> None:
+        """
+        Watch no longer, and put the handlers back.
+        """
+        if self._trigger is not None:
+            self._reactor.removeSystemEventTrigger(self._trigger)
+            self._trigger = None
+        self._watching = False
+        for number in self._before:
+            while (owner := _owner(signal.getsignal(number))) and not owner._watching:
+                signal.signal(number, owner._before[number])
+
+    def _watch(self) -> None:
+        # A trigger that has been fired cannot be removed.
+        self._trigger = None
+        # Python lets only the main thread set handlers. A reactor in another one has
+        # none, either.
+        if threading.current_thread() is threading.main_thread():
+            self._watching = True
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self._before[number] = signal.signal(number, self._handle)
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        before = self._before[number]
+        if self._watching:
+            self._reactor.callFromThread(self._call)
+        if callable(before) and (_owner(before) or not self._watching):
+            before(number, frame)
+
+
+def _owner(handler: object) -> SecondSignal | None:
+    """
+    Whose handler this is, if it is one of ours.
+    """
+    owner = getattr(handler, "__self__", None)
+    return owner if isinstance(owner, SecondSignal) else None

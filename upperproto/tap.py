@@ -1,11 +1,13 @@
 """
-C{twistd -n upper}: words on a command line become a service.
+The options of C{twistd -n upper}, and the service that they describe.
 """
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from ipaddress import ip_network
 from math import inf
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -16,14 +18,14 @@ from twisted.python import usage
 
 from upperproto.factory import UpperFactory
 from upperproto.limits.descriptors import fitDescriptors
+from upperproto.monitoring.logobserver import chooseLogObserver
 from upperproto.service import UpperService
 from upperproto.ways.endpoints import CannotStart
-from upperproto.ways.layers import Entrance
 from upperproto.ways.proxyprotocol import LOOPBACK
 
 if TYPE_CHECKING:
     # Only who wants TLS needs it.
-    from OpenSSL.SSL import Context
+    from upperproto.tls.certificates import Certificates
 
 
 def _number(option: str, least: int, most: int = sys.maxsize) -> Callable[[str], int]:
@@ -106,8 +108,9 @@ class Options(usage.Options):
          _seconds("idle-timeout")],
         ["max-connections", None, 10000, "Connections served at a time; one more"
          " is told so and closed.", _number("max-connections", 1)],
-        ["max-per-peer", None, None, "Connections served at a time from one IP"
-         " address. [default: any number]", _number("max-per-peer", 1)],
+        ["max-per-peer", None, None, "Connections served at a time from one IPv4"
+         " address, or one IPv6 network of 64 bits. [default: any number]",
+         _number("max-per-peer", 1)],
         ["workers", None, 1, "Processes that serve the same ports; each gets an"
          " equal share of --max-connections and --max-per-peer.",
          _number("workers", 1)],
@@ -179,14 +182,21 @@ class Options(usage.Options):
 
     def postOptions(self) -> None:
         """
-        Refuse options that do not go together, and endpoints that would break a
-        promise of the service.
+        Refuse options that do not go together. Then choose the reactor and the log,
+        where C{twistd} or C{twist} has been told nothing of them.
         """
+        for option, value in self.items():
+            if value == "" or (isinstance(value, list) and "" in value):
+                raise usage.UsageError(f"--{option} takes a value, not an empty one")
         for option in ("tls-key", "tls-client-ca"):
             if self[option] is not None and self["tls-cert"] is None:
                 raise usage.UsageError(f"--{option} needs --tls-cert")
         if self["proxy-from"] and not self["proxy-protocol"]:
             raise usage.UsageError("--proxy-from needs --proxy-protocol")
+        for option in ("tls-cert", "tls-key", "tls-client-ca"):
+            # Files are read again when they change, perhaps in another folder.
+            if self[option] is not None:
+                self[option] = os.path.abspath(self[option])
         for endpoint in self["listen"]:
             kind = endpoint.partition(":")[0].lower()
             if kind == "haproxy":
@@ -197,6 +207,9 @@ class Options(usage.Options):
                 raise usage.UsageError(
                     f"--listen {endpoint} has a certificate besides --tls-cert"
                 )
+        if self.parent is not None:
+            _chooseReactor()
+            chooseLogObserver(self.parent)
 
     def endpoints(self) -> list[str]:
         """
@@ -217,9 +230,23 @@ class Options(usage.Options):
         ]
 
 
-def _contexts(options: Options) -> Callable[[], Context] | None:
+def _chooseReactor() -> None:
     """
-    Make what gives the TLS context for each connection, if TLS is wanted.
+    Install the reactor of this package, if none is installed yet. C{--reactor} installs
+    the user's choice before the options of a plugin are parsed; without it, C{twistd}
+    and C{twist} install Twisted's default after that (seen in Twisted 24.3 and 26.10).
+    """
+    if "twisted.internet.reactor" not in sys.modules:
+        # Other systems than Linux have no epoll(7), and keep Twisted's default.
+        with suppress(ImportError):
+            from upperproto.reactor import epoll
+
+            epoll.install()
+
+
+def _certificates(options: Options) -> Certificates | None:
+    """
+    Read the files of TLS, if it is wanted.
 
     @raise CannotStart: for files that are of no use.
     """
@@ -234,7 +261,7 @@ def _contexts(options: Options) -> Callable[[], Context] | None:
     try:
         return Certificates(
             options["tls-cert"], options["tls-key"], options["tls-client-ca"]
-        ).getContext
+        )
     except ValueError as error:
         raise CannotStart(f"upper: {error}") from error
 
@@ -251,11 +278,11 @@ def makeService(options: Options, reactor: Any = None) -> IService:
     if reactor is None:
         from twisted.internet import reactor
     endpoints, drain = options.endpoints(), options["drain"]
+    certificates = _certificates(options)
     number = options["workers"]
-    getContext = _contexts(options)
     if number > 1:
-        # Its import installs a reactor; and few need it.
-        from upperproto.processes.supervisor import Workers
+        # Few need it.
+        from upperproto.processes.supervisor import Supervisor
 
         share = {**options, "workers": 1}
         for cap in ["max-connections", "max-per-peer"]:
@@ -266,10 +293,10 @@ def makeService(options: Options, reactor: Any = None) -> IService:
             "tcp:0" if each.startswith("systemd:") else each
             for each in options["listen"]
         ]
-        return Workers(number, share, endpoints, drain, reactor)
-    maxConnections, maxTurnedAway = fitDescriptors(
-        options["max-connections"],
-        doors=getContext is not None or options["proxy-protocol"],
+        return Supervisor(number, share, endpoints, drain, reactor)
+    waits = certificates is not None or options["proxy-protocol"]
+    maxConnections, maxRefused = fitDescriptors(
+        options["max-connections"], queues=2 if waits else 1
     )
     factory = UpperFactory(
         errors=options["errors"],
@@ -277,12 +304,13 @@ def makeService(options: Options, reactor: Any = None) -> IService:
         idleTimeout=options["idle-timeout"],
         maxConnections=maxConnections,
         maxPerPeer=options["max-per-peer"],
-        maxTurnedAway=maxTurnedAway,
+        maxRefused=maxRefused,
         log=options["log"],
         clock=reactor,
     )
     proxies = None
     if options["proxy-protocol"]:
         proxies = [ip_network(each) for each in options["proxy-from"] or LOOPBACK]
-    entrance = Entrance(factory, getContext, proxies)
-    return UpperService(factory, endpoints, drain, reactor, entrance)
+    return UpperService(
+        factory, endpoints, drain, reactor, maxRefused, certificates, proxies
+    )

@@ -11,7 +11,7 @@ from twisted.logger import LogEvent, Logger
 from twisted.trial.unittest import SynchronousTestCase
 
 from upperproto.limits import descriptors as limits
-from upperproto.limits.descriptors import MAX_TURNED_AWAY, SPARE, fitDescriptors
+from upperproto.limits.descriptors import MAX_REFUSED, SPARE, fitDescriptors
 
 INFINITE = -1
 
@@ -47,10 +47,10 @@ class FitDescriptorsTests(SynchronousTestCase):
         """
         A limit that is enough stays as it is.
         """
-        needed = 100 + MAX_TURNED_AWAY + SPARE
+        needed = 100 + MAX_REFUSED + SPARE
         for soft in [needed, needed + 1, INFINITE]:
-            fitting = self.fit(soft, INFINITE, 100, False)
-            self.assertEqual(fitting, (100, MAX_TURNED_AWAY))
+            fitting = self.fit(soft, INFINITE, 100, 1)
+            self.assertEqual(fitting, (100, MAX_REFUSED))
             self.assertEqual(self.limit, (soft, INFINITE))
             self.assertEqual(self.warnings, [])
 
@@ -59,31 +59,31 @@ class FitDescriptorsTests(SynchronousTestCase):
         A soft limit is raised to what is needed, no further than that, and the
         hard one stays.
         """
-        needed = 100 + MAX_TURNED_AWAY + SPARE
+        needed = 100 + MAX_REFUSED + SPARE
         for hard in [needed, 1_000_000, INFINITE]:
-            fitting = self.fit(64, hard, 100, False)
-            self.assertEqual(fitting, (100, MAX_TURNED_AWAY))
+            fitting = self.fit(64, hard, 100, 1)
+            self.assertEqual(fitting, (100, MAX_REFUSED))
             self.assertEqual(self.limit, (needed, hard))
             self.assertEqual(self.warnings, [])
 
-    def test_doors(self) -> None:
+    def test_twoQueues(self) -> None:
         """
-        Clients that wait at a door need descriptors, too.
+        Clients that wait for a PROXY header or a handshake need descriptors, too.
         """
-        self.fit(64, INFINITE, 100, True)
-        self.assertEqual(self.limit[0], 100 + 2 * MAX_TURNED_AWAY + SPARE)
+        self.fit(64, INFINITE, 100, 2)
+        self.assertEqual(self.limit[0], 100 + 2 * MAX_REFUSED + SPARE)
 
     def test_refused(self) -> None:
         """
         Where the hard limit is too low, fewer are served, so that there are
         descriptors for all that is promised; and one warning says so.
         """
-        for doors in [False, True]:
+        for queues in [1, 2]:
             for hard in [SPARE + 1, 100, 256, 1024]:
-                places, turnedAway = self.fit(64, hard, 10_000, doors)
+                places, refused = self.fit(64, hard, 10_000, queues)
                 self.assertEqual(self.limit, (hard, hard))
                 self.assertGreaterEqual(places, 1)
-                waiting = turnedAway * (2 if doors else 1)
+                waiting = refused * queues
                 self.assertEqual(places + waiting + SPARE, hard)
                 [warning] = self.warnings
                 self.assertEqual(warning["fitting"], places)
@@ -91,8 +91,8 @@ class FitDescriptorsTests(SynchronousTestCase):
 
     def test_fewWanted(self) -> None:
         """
-        Where only the ones who are turned away do not fit, all others do.
+        Where only those who are refused do not fit, all others do.
         """
-        places, turnedAway = self.fit(64, 200, 20, False)
+        places, refused = self.fit(64, 200, 20, 1)
         self.assertEqual(places, 20)
-        self.assertLess(turnedAway, MAX_TURNED_AWAY)
+        self.assertLess(refused, MAX_REFUSED)

@@ -8,8 +8,8 @@ from twisted.internet.defer import Deferred
 from twisted.logger import capturedLogs
 
 from tests.test_factory import ClosingAtOnce, FactoryTestCase, connectTo, text
-from upperproto.limits.drain import CLOSING, QUIET
-from upperproto.protocol import LINGER
+from upperproto.limits.drain import CLOSING_TIME, QUIET_TIME
+from upperproto.protocol import LINGER_TIMEOUT
 
 
 class DrainTests(FactoryTestCase):
@@ -54,7 +54,7 @@ class DrainTests(FactoryTestCase):
         """
         client = self.connect()
         drained = self.drain()
-        self.network.wait(2 * QUIET)
+        self.network.wait(2 * QUIET_TIME)
         self.assertTrue(client.ended)
         self.assertNoResult(drained)
         self.leave(client)
@@ -63,14 +63,14 @@ class DrainTests(FactoryTestCase):
 
     def test_stays(self) -> None:
         """
-        One that does not end its side is closed after L{LINGER} seconds, with
+        One that does not end its side is closed after L{LINGER_TIMEOUT} seconds, with
         no reset.
         """
         client = self.connect()
         drained = self.drain()
-        self.network.wait(LINGER)
+        self.network.wait(LINGER_TIMEOUT)
         self.assertNoResult(drained)
-        self.network.wait(2 * QUIET)
+        self.network.wait(2 * QUIET_TIME)
         self.gone(drained)
         self.assertFalse(client.socket.cut)
 
@@ -81,7 +81,7 @@ class DrainTests(FactoryTestCase):
         client = self.connect()
         self.say(client, b"a\nb")
         self.drain()
-        self.network.wait(2 * QUIET)
+        self.network.wait(2 * QUIET_TIME)
         self.assertEqual(client.receive(), b"B")
         self.assertTrue(client.ended)
 
@@ -92,10 +92,10 @@ class DrainTests(FactoryTestCase):
         client = self.connect()
         drained = self.drain()
         for _ in range(50):
-            self.network.wait(QUIET * 0.75)
+            self.network.wait(QUIET_TIME * 0.75)
             self.assertEqual(self.say(client, b"abc\n"), b"ABC\n")
         self.assertFalse(client.ended)
-        self.network.wait(2 * QUIET)
+        self.network.wait(2 * QUIET_TIME)
         self.assertTrue(client.ended)
         self.leave(client)
         self.gone(drained)
@@ -109,13 +109,13 @@ class DrainTests(FactoryTestCase):
         self.drain()
         client.send(b"abc\n")
         # For so long it has been busy in the turn that reads this.
-        self.network.rightNow += QUIET * 1.95
+        self.network.rightNow += QUIET_TIME * 1.95
         client.transport.doRead()
         self.network.turn()
         self.assertEqual(client.receive(), b"ABC\n")
-        self.network.wait(QUIET * 0.95)
+        self.network.wait(QUIET_TIME * 0.95)
         self.assertFalse(client.ended)
-        self.network.wait(QUIET)
+        self.network.wait(QUIET_TIME)
         self.assertTrue(client.ended)
 
     def test_busyBeforeTheCheck(self) -> None:
@@ -126,7 +126,7 @@ class DrainTests(FactoryTestCase):
         client = self.connect()
         self.drain()
         client.send(b"abc\n")
-        self.network.rightNow += QUIET * 3
+        self.network.rightNow += QUIET_TIME * 3
         self.network.turn()
         self.assertEqual(client.receive(), b"ABC\n")
         self.assertFalse(client.ended)
@@ -138,7 +138,7 @@ class DrainTests(FactoryTestCase):
         client = self.connect()
         first = self.drain()
         second = self.drain(1)
-        self.network.wait(2 * QUIET)
+        self.network.wait(2 * QUIET_TIME)
         self.leave(client)
         self.gone(first)
         self.gone(second)
@@ -151,17 +151,17 @@ class DrainTests(FactoryTestCase):
         client.send(b"abcdefgh\n" * 50)
         drained = self.drain()
         for _ in range(20):
-            self.network.wait(QUIET)
+            self.network.wait(QUIET_TIME)
             self.assertFalse(client.ended)
             client.receive(5)
         while client.receive():
             self.network.turn()
-        self.network.wait(2 * QUIET)
+        self.network.wait(2 * QUIET_TIME)
         self.assertTrue(client.ended)
         self.leave(client)
         self.gone(drained)
         self.assertEqual(client.received, client.sent.upper())
-        self.assertEqual(client.protocol.undelivered, 0)
+        self.assertEqual(client.protocol.undeliveredBytes, 0)
 
     def test_deadline(self) -> None:
         """
@@ -171,11 +171,11 @@ class DrainTests(FactoryTestCase):
         """
         client = self.connect()
         drained = self.drain(10)
-        while self.network.seconds() < 10 - QUIET:
-            self.network.wait(QUIET / 2)
+        while self.network.seconds() < 10 - QUIET_TIME:
+            self.network.wait(QUIET_TIME / 2)
             self.say(client, b"abc\nd")
         self.assertFalse(client.ended)
-        self.network.wait(QUIET)
+        self.network.wait(QUIET_TIME)
         self.network.turn()
         lines = client.sent.count(b"\n")
         self.assertEqual(client.received.count(b"\n"), lines)
@@ -188,15 +188,15 @@ class DrainTests(FactoryTestCase):
 
     def test_deadlineOfAStream(self) -> None:
         """
-        One that does not even end then is cut off L{CLOSING} seconds later.
+        One that does not even end then is cut off L{CLOSING_TIME} seconds later.
         """
         client = self.connect()
         drained = self.drain(10)
-        while self.network.seconds() < 10 + CLOSING - QUIET:
-            self.network.wait(QUIET / 2)
+        while self.network.seconds() < 10 + CLOSING_TIME - QUIET_TIME:
+            self.network.wait(QUIET_TIME / 2)
             self.say(client, b"abc\n")
         self.assertFalse(client.socket.closed)
-        self.network.wait(QUIET)
+        self.network.wait(QUIET_TIME)
         self.assertTrue(client.socket.cut)
         self.gone(drained)
 
@@ -207,12 +207,12 @@ class DrainTests(FactoryTestCase):
         client = self.connect(window=10)
         client.send(b"abcdefgh\n" * 50)
         drained = self.drain(10)
-        self.network.wait(10 + CLOSING - QUIET)
+        self.network.wait(10 + CLOSING_TIME - QUIET_TIME)
         self.assertFalse(client.socket.closed)
-        self.network.wait(2 * QUIET)
+        self.network.wait(2 * QUIET_TIME)
         self.assertTrue(client.socket.cut)
         self.gone(drained)
-        self.assertEqual(client.protocol.undelivered, 450)
+        self.assertEqual(client.protocol.undeliveredBytes, 450)
 
     def test_noTime(self) -> None:
         """
@@ -226,14 +226,14 @@ class DrainTests(FactoryTestCase):
         self.leave(client)
         self.gone(drained)
 
-    def test_turnedAway(self) -> None:
+    def test_refused(self) -> None:
         """
         Those who are being turned away are waited for, too.
         """
         self.serve(maxConnections=1)
         client, other = self.connect(), self.connect()
         drained = self.drain()
-        self.network.wait(2 * QUIET)
+        self.network.wait(2 * QUIET_TIME)
         self.leave(client)
         self.assertNoResult(drained)
         self.leave(other)
@@ -280,7 +280,7 @@ class DrainTests(FactoryTestCase):
         self.say(client, b"boom")
         self.say(other, b"abc")
         drained = self.drain()
-        self.network.wait(2 * QUIET)
+        self.network.wait(2 * QUIET_TIME)
         self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
         self.assertTrue(client.socket.closed)
         self.assertEqual(other.receive(), b"ABC")
@@ -299,5 +299,5 @@ class DrainTests(FactoryTestCase):
         self.network.turn()
         self.assertTrue(client.socket.cut)
         self.assertTrue(other.socket.cut)
-        self.assertEqual(client.protocol.ending, "the reason")
+        self.assertEqual(client.protocol.closingReason, "the reason")
         self.gone(drained)

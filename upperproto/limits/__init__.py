@@ -1,3 +1,3 @@
 """
-Who may come, how long a silent one may stay, and how all of them go.
+Limits: who may come, how long a silent connection may stay, and how all of them end.
 """

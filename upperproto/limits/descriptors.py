@@ -15,13 +15,13 @@ _log = Logger()
 SPARE = 64
 
 # How many clients without a place can be told so at a time.
-MAX_TURNED_AWAY = 1024
+MAX_REFUSED = 1024
 
 # What a turn of the reactor needs, in bytes: some large reads, and their answers.
 WORKING_MEMORY = 1 << 20
 
 
-def fitDescriptors(maxConnections: int, doors: bool) -> tuple[int, int]:
+def fitDescriptors(maxConnections: int, queues: int) -> tuple[int, int]:
     """
     Let the process have as many file descriptors as its connections need.
 
@@ -30,22 +30,22 @@ def fitDescriptors(maxConnections: int, doors: bool) -> tuple[int, int]:
     waiting in front of a server that cannot accept them.
 
     @param maxConnections: how many clients are to be served at a time.
-    @param doors: whether clients wait at a door before that.
+    @param queues: 2 if clients wait for a PROXY header or a TLS handshake before that;
+        else 1.
     @return: how many can be served, and how many more can be told, at a time,
-        that they cannot. If there are doors, as many again can wait at them.
+        that they cannot. As many can wait in the other queue, if there is one.
     """
-    queues = 2 if doors else 1
-    needed = maxConnections + queues * MAX_TURNED_AWAY + SPARE
+    needed = maxConnections + queues * MAX_REFUSED + SPARE
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == resource.RLIM_INFINITY or soft >= needed:
-        return maxConnections, MAX_TURNED_AWAY
+        return maxConnections, MAX_REFUSED
     allowed = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
     resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
     if allowed == needed:
-        return maxConnections, MAX_TURNED_AWAY
+        return maxConnections, MAX_REFUSED
     places = max(1, allowed - SPARE)
-    turnedAway = min(MAX_TURNED_AWAY, places // 8)
-    fitting = min(maxConnections, places - queues * turnedAway)
+    refused = min(MAX_REFUSED, places // 8)
+    fitting = min(maxConnections, places - queues * refused)
     _log.warn(
         "{wanted} connections need {needed} file descriptors and the system allows"
         " {allowed}: serving {fitting} at a time. Raise the limit (ulimit -Hn,"
@@ -55,7 +55,7 @@ def fitDescriptors(maxConnections: int, doors: bool) -> tuple[int, int]:
         allowed=allowed,
         fitting=fitting,
     )
-    return fitting, turnedAway
+    return fitting, refused
 
 
 def keepMemory() -> None:

@@ -57,7 +57,7 @@ def _escapeCharacter(character: str) -> str:
     return character.encode("unicode_escape").decode("ascii")
 
 
-class Transcript:
+class ConnectionLog:
     """
     The log of one service's connections.
 
@@ -110,7 +110,7 @@ class Transcript:
         """
         self._info("Connection from {peer}", peer=peer)
 
-    def cutShort(self, peer: str) -> None:
+    def truncated(self, peer: str) -> None:
         """
         Log that a client has ended its TCP stream, but not its TLS one.
 
@@ -175,3 +175,6 @@ class Transcript:
             bytesOut=bytesOut,
             undelivered=undelivered,
         )
+
+
+Transcript = ConnectionLog

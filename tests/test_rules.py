@@ -1,0 +1,163 @@
+"""
+Tests for L{upperproto.rules}: conversations without a network.
+"""
+
+from __future__ import annotations
+
+from unittest import TestCase
+
+from hypothesis import example, given, strategies
+
+from tests.plain import answerTo
+from upperproto.rules import Conversation, State
+
+HANDLERS = ("strict", "replace", "surrogateescape")
+
+
+def converse(conversation: Conversation, chunks: list[bytes], limit: int) -> bytes:
+    """
+    Have chunks answered as a protocol does, and end.
+
+    @param limit: how many bytes of an unfinished line wait.
+    """
+    answers, waiting = [], b""
+    for chunk in chunks:
+        rest: bytes | None = chunk
+        if conversation.state is State.DISCARDING:
+            rest = conversation.discard(chunk)
+        if rest is None:
+            continue
+        block, end, waiting = (waiting + rest).rpartition(b"\n")
+        if end:
+            answers.append(conversation.lines(block + end))
+        if len(waiting) > limit:
+            answer, waiting = conversation.longLine(waiting)
+            answers.append(answer)
+    return b"".join([*answers, conversation.end(waiting)])
+
+
+class ConversationTests(TestCase):
+    """
+    Tests for L{Conversation}.
+    """
+
+    def test_lines(self) -> None:
+        """
+        Whole lines are answered by their upper case, one by one where one of them is
+        not UTF-8.
+        """
+        conversation = Conversation()
+        self.assertEqual(conversation.lines("straße\n\n".encode()), b"STRASSE\n\n")
+        self.assertEqual(
+            conversation.lines(b"a\nb\xff\nc\n"),
+            b"A\nerror: invalid UTF-8 at byte 2\nC\n",
+        )
+        self.assertEqual(conversation.invalidLines, 1)
+        self.assertIs(conversation.state, State.ANSWERING)
+
+    def test_quiet(self) -> None:
+        """
+        Quiet has complete characters answered, and the line goes on.
+        """
+        conversation = Conversation()
+        self.assertEqual(conversation.quiet(b"a\xc3"), (b"A", b"\xc3"))
+        self.assertEqual(conversation.quiet(b"\xc3"), (b"", b"\xc3"))
+        self.assertEqual(conversation.lines(b"\xc3\x9f\n"), b"SS\n")
+
+    def test_errorAfterQuiet(self) -> None:
+        """
+        The position of an error counts what quiet has had answered, and the error
+        begins on a line of its own; the next line begins anew.
+        """
+        conversation = Conversation()
+        conversation.quiet(b"ab")
+        self.assertEqual(
+            conversation.lines(b"c\xff\n\xff\n"),
+            b"C\nerror: invalid UTF-8 at byte 4\nerror: invalid UTF-8 at byte 1\n",
+        )
+
+    def test_errorInQuiet(self) -> None:
+        """
+        An error that quiet brings ends its line.
+        """
+        conversation = Conversation()
+        answer = b"error: invalid UTF-8 at byte 2\n"
+        self.assertEqual(conversation.quiet(b"a\xffb"), (answer, b""))
+        self.assertEqual(conversation.quiet(b"c"), (b"C", b""))
+
+    def test_longLine(self) -> None:
+        """
+        A part of a long line is answered when more than enough complete characters are
+        there; an incomplete one waits.
+        """
+        conversation = Conversation(partLength=4)
+        self.assertEqual(conversation.longLine(b"abc\xe2\x82"), (b"", b"abc\xe2\x82"))
+        self.assertEqual(conversation.longLine(b"abcde\xe2"), (b"ABCDE", b"\xe2"))
+        self.assertEqual(
+            conversation.lines(b"\xe2\x82\xac\xff\n"),
+            "€\nerror: invalid UTF-8 at byte 9\n".encode(),
+        )
+
+    def test_discard(self) -> None:
+        """
+        When an error has answered a long line, its rest is thrown away: up to its line
+        end, or until quiet.
+        """
+        conversation = Conversation(partLength=4)
+        answer = b"error: invalid UTF-8 at byte 1\n"
+        for _ in range(2):
+            self.assertEqual(conversation.longLine(b"\xffabcd"), (answer, b""))
+            self.assertIs(conversation.state, State.DISCARDING)
+            self.assertIsNone(conversation.discard(b"efg"))
+            self.assertEqual(conversation.discard(b"h\ni"), b"i")
+            self.assertIs(conversation.state, State.ANSWERING)
+        conversation.longLine(b"\xffabcd")
+        self.assertEqual(conversation.quiet(b""), (b"", b""))
+        self.assertEqual(conversation.lines(b"a\n"), b"A\n")
+
+    def test_end(self) -> None:
+        """
+        The end has what is left answered, incomplete characters included; then nothing
+        is answered any more.
+        """
+        conversation = Conversation()
+        self.assertEqual(
+            conversation.end(b"a\xe2\x82"), b"error: invalid UTF-8 at byte 2\n"
+        )
+        self.assertIs(conversation.state, State.ENDED)
+        self.assertIsNone(conversation.discard(b"a\n"))
+        self.assertEqual(Conversation().end(b""), b"")
+        self.assertEqual(Conversation().end(b"ab"), b"AB")
+
+    def test_lastError(self) -> None:
+        """
+        An error at the end is on a line of its own, after what was left.
+        """
+        for quiet, text, discard, answer in [
+            (b"", b"", False, b"error: no\n"),
+            (b"", b"a", False, b"A\nerror: no\n"),
+            (b"", b"a", True, b"error: no\n"),
+            (b"a", b"", False, b"\nerror: no\n"),
+            (b"a", b"b", False, b"B\nerror: no\n"),
+            (b"a", b"b", True, b"\nerror: no\n"),
+            (b"", b"\xff", False, b"error: invalid UTF-8 at byte 1\nerror: no\n"),
+        ]:
+            conversation = Conversation()
+            conversation.quiet(quiet)
+            self.assertEqual(conversation.end(text, "no", discard), answer)
+
+    @given(
+        errors=strategies.sampled_from(HANDLERS),
+        data=strategies.lists(
+            strategies.sampled_from([b"a", b"\xff", b"\n", "ß".encode(), b"\xe2\x82"])
+        ).map(b"".join),
+        length=strategies.integers(1, 20),
+    )
+    @example(errors="strict", data=b"abcdefgh\xff\n", length=9)
+    def test_anyChunks(self, errors: str, data: bytes, length: int) -> None:
+        """
+        The answer does not depend on how the text was cut.
+        """
+        chunks = [data[i : i + length] for i in range(0, len(data), length)]
+        answer = converse(Conversation(errors, partLength=8), chunks, limit=8)
+        self.assertEqual(answer, answerTo(data, errors, 8))
