@@ -175,17 +175,29 @@ class IdleTests(FactoryTestCase):
 
     def test_shorterThanTheLinger(self) -> None:
         """
-        A client that has been told, and does not end its side, is closed in good
-        order at the end of its linger, however short the idle time is.
+        A client that has been told, and does not end its side, is cut off when
+        the time has passed once more.
         """
         self.serve(idleTimeout=LINGER_TIMEOUT / 4)
         client = self.connect()
-        self.network.wait(LINGER_TIMEOUT)
+        self.network.wait(0.7)
         self.assertEqual(client.receive(), b"error: idle for 0.5 s\n")
         self.assertFalse(client.socket.closed)
-        self.network.wait(LINGER_TIMEOUT)
+        self.network.wait(0.7)
+        self.assertTrue(client.socket.cut)
+
+    def test_endedAndStuck(self) -> None:
+        """
+        A connection that both sides have ended, and that stays for whatever reason,
+        is cut off.
+        """
+        client = self.connect(window=0)
+        client.finish()
+        self.network.turn()
+        self.assertFalse(client.socket.closed)
+        self.network.wait(125)
         self.assertTrue(client.socket.closed)
-        self.assertFalse(client.socket.cut)
+        self.assertEqual(self.factory.connections, {})
 
     def test_noTimer(self) -> None:
         """

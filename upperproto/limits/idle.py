@@ -92,7 +92,7 @@ class IdleTimeout:
                 continue
             idle = f"idle for {self._seconds:g} s"
             try:
-                if connection in self._unacknowledged:
+                if connection in self._unacknowledged or connection.ending:
                     connection.abort(f"{idle}, not reading")
                 else:
                     connection.finish(idle, error=idle)
