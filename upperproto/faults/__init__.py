@@ -1,0 +1,3 @@
+"""
+Faults on demand: a server endpoint that treats connections as a bad network path does.
+"""

@@ -1,0 +1,119 @@
+"""
+The C{fault:} endpoint, for any Twisted server: C{fault:delay=0.2:tcp:5001}.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import count
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import quoteStringArgument, serverFromString
+from twisted.internet.interfaces import (
+    IAddress,
+    IListeningPort,
+    IProtocol,
+    IProtocolFactory,
+    IReactorTime,
+    IStreamServerEndpoint,
+)
+from twisted.protocols.policies import WrappingFactory
+from zope.interface import implementer
+
+from upperproto.faults.connection import FaultyConnection
+from upperproto.faults.settings import READERS, FaultSettings
+
+
+def parse(
+    reactor: Any, arguments: Sequence[str], keywords: Mapping[str, str]
+) -> FaultEndpoint:
+    """
+    Make the endpoint that a description names.
+
+    @param reactor: what listens and tells the time.
+    @param arguments: the parts of the endpoint in it, its kind first.
+    @param keywords: the faults, and what the endpoint in it has of that form.
+    @raise ValueError: for a fault or an endpoint that is none.
+    """
+    if not arguments:
+        raise ValueError("fault: stands before another endpoint, such as tcp:5001")
+    faults = {name: word for name, word in keywords.items() if name in READERS}
+    inner = [quoteStringArgument(each) for each in arguments]
+    for name, word in keywords.items():
+        if name not in READERS:
+            inner.append(f"{name}={quoteStringArgument(word)}")
+    return FaultEndpoint(
+        serverFromString(reactor, ":".join(inner)),
+        FaultSettings.fromWords(faults),
+        reactor,
+    )
+
+
+@implementer(IStreamServerEndpoint)
+class FaultEndpoint:
+    """
+    Listen on another endpoint, with faults between its sockets and the protocols.
+
+    @ivar settings: the faults.
+    """
+
+    def __init__(
+        self,
+        endpoint: IStreamServerEndpoint,
+        settings: FaultSettings,
+        clock: IReactorTime,
+    ) -> None:
+        """
+        @param endpoint: the other one.
+        @param settings: the faults.
+        @param clock: what tells the time.
+        """
+        self.settings = settings
+        self._endpoint = endpoint
+        self._clock = clock
+
+    def listen(self, protocolFactory: IProtocolFactory) -> Deferred[IListeningPort]:
+        """
+        Listen.
+
+        @param protocolFactory: what builds the protocols.
+        """
+        factory = FaultFactory(protocolFactory, self.settings, self._clock)
+        listening: Deferred[IListeningPort] = self._endpoint.listen(factory)
+        return listening
+
+
+class FaultFactory(WrappingFactory):
+    """
+    Put faults before the protocols that another factory builds.
+    """
+
+    noisy = False
+
+    def __init__(
+        self, factory: IProtocolFactory, settings: FaultSettings, clock: IReactorTime
+    ) -> None:
+        """
+        @param factory: the other one.
+        @param settings: the faults.
+        @param clock: what tells the time.
+        """
+        super().__init__(factory)
+        self._settings = settings
+        self._clock = clock
+        self._numbers = count()
+
+    def buildProtocol(  # type: ignore[override] # It need not be a wrapper.
+        self, addr: IAddress | None
+    ) -> IProtocol | None:
+        """
+        Build a protocol; with nothing before it, if its connection has no fault.
+        """
+        faults = self._settings.forConnection(next(self._numbers))
+        if faults.silent:
+            return FaultyConnection(None, faults, self._clock)
+        protocol: IProtocol | None = self.wrappedFactory.buildProtocol(addr)
+        if protocol is None or not faults.any:
+            return protocol
+        return FaultyConnection(protocol, faults, self._clock)

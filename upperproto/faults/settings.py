@@ -1,0 +1,178 @@
+"""
+Which faults a listener has: the words of a C{fault:} endpoint.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from math import inf
+from random import Random
+from typing import Any
+
+
+def _seconds(word: str) -> float:
+    return _number(word, "seconds", inf)
+
+
+def _share(word: str) -> float:
+    return _number(word, "a share from 0 to 1", 1)
+
+
+def _number(word: str, what: str, most: float) -> float:
+    try:
+        number = float(word)
+    except ValueError:
+        number = -1
+    if 0 <= number <= most and number != inf:
+        return number
+    raise ValueError(f"takes {what}, not {word!r}")
+
+
+def _bytes(word: str) -> int:
+    if word.isascii() and word.isdigit() and int(word) > 0:
+        return int(word)
+    raise ValueError(f"takes a number of bytes, at least 1, not {word!r}")
+
+
+def _offOrOn(word: str) -> bool:
+    if word in ("on", "off"):
+        return word == "on"
+    raise ValueError(f"takes on or off, not {word!r}")
+
+
+@dataclass(frozen=True)
+class FaultSettings:
+    """
+    The faults of a listener. By default there are none. Where toxiproxy has a word for
+    one, it has the same here.
+
+    @ivar delay: how many seconds everything takes longer, each way.
+    @ivar jitter: by how many seconds that varies at most, up or down.
+    @ivar rate: how many bytes pass in a second at most, each way.
+    @ivar slice: how many bytes there are at most in one segment, each way.
+    @ivar limit: after how many bytes of answers the connection is closed.
+    @ivar reset: which share of connections is reset, after L{limit} bytes of answers
+        or, without it, after a random number of up to 64 KiB.
+    @ivar silent: which share of connections is accepted and never answered.
+    @ivar slowclose: how many seconds the server's end takes longer.
+    @ivar halfclose: whether a client that ends its side is still answered.
+    @ivar garble: which share of answers has one byte changed.
+    @ivar seed: the same seed brings the same faults; by default, no two starts do.
+    """
+
+    delay: float = 0.0
+    jitter: float = 0.0
+    rate: int | None = None
+    slice: int | None = None
+    limit: int | None = None
+    reset: float = 0.0
+    silent: float = 0.0
+    slowclose: float = 0.0
+    halfclose: bool = True
+    garble: float = 0.0
+    seed: str | None = None
+
+    @classmethod
+    def fromWords(cls, words: Mapping[str, str]) -> FaultSettings:
+        """
+        Read settings.
+
+        @param words: their names and values.
+        @raise ValueError: for a value that is none, with a message that says why.
+        """
+        values: dict[str, Any] = {}
+        for name, word in words.items():
+            try:
+                values[name] = READERS[name](word)
+            except ValueError as error:
+                raise ValueError(f"{name} {error}") from None
+        settings = cls(**values)
+        if settings.jitter > settings.delay:
+            raise ValueError("jitter takes no more seconds than delay does")
+        return settings
+
+    def __str__(self) -> str:
+        """
+        The faults that there are, as an endpoint has them.
+        """
+        return ":".join(
+            f"{each.name}={_word(getattr(self, each.name))}"
+            for each in fields(self)
+            if getattr(self, each.name) != each.default
+        )
+
+    def forConnection(self, number: int) -> ConnectionFaults:
+        """
+        Draw the faults of a connection.
+
+        @param number: how many came before it.
+        """
+        random = Random(None if self.seed is None else f"{self.seed}/{number}")
+        silent = random.random() < self.silent
+        resets = random.random() < self.reset
+        limit = self.limit
+        if resets and limit is None:
+            limit = random.randrange(RESET_WITHIN)
+        return ConnectionFaults(self, random, silent, resets, limit)
+
+
+@dataclass(frozen=True)
+class ConnectionFaults:
+    """
+    The faults of one connection.
+
+    @ivar settings: those of its listener.
+    @ivar random: what draws all that is drawn later.
+    @ivar silent: whether it is never answered.
+    @ivar resets: whether it is reset, and not closed, at its L{limit}.
+    @ivar limit: how many bytes of answers there are before its end; L{None} if that is
+        no fault.
+    """
+
+    settings: FaultSettings
+    random: Random
+    silent: bool
+    resets: bool
+    limit: int | None
+
+    @property
+    def any(self) -> bool:
+        """
+        Whether there is one.
+        """
+        settings = self.settings
+        return bool(
+            self.silent
+            or self.limit is not None
+            or settings.delay
+            or settings.rate
+            or settings.slice
+            or settings.slowclose
+            or settings.garble
+            or not settings.halfclose
+        )
+
+
+# A connection that is reset without a limit is reset within so many bytes of answers.
+RESET_WITHIN = 65536
+
+READERS: dict[str, Callable[[str], object]] = {
+    "delay": _seconds,
+    "jitter": _seconds,
+    "rate": _bytes,
+    "slice": _bytes,
+    "limit": _bytes,
+    "reset": _share,
+    "silent": _share,
+    "slowclose": _seconds,
+    "halfclose": _offOrOn,
+    "garble": _share,
+    "seed": str,
+}
+
+
+def _word(value: object) -> str:
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    return f"{value:g}" if isinstance(value, float) else str(value)
