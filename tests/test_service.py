@@ -4,23 +4,23 @@ Tests for L{upperproto.service}.
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable
+from functools import partial
 from ipaddress import ip_network
+from threading import Thread
 from typing import Any
 
 from twisted.internet.defer import Deferred
+from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.memory import MemoryNetwork
 from upperproto import service
 from upperproto.factory import UpperFactory
-from upperproto.monitoring import outlet
-from upperproto.monitoring.connectionlog import Transcript
-from upperproto.reactor.epoll import Turn
-from upperproto.service import UpperService
+from upperproto.service import SecondSignal, UpperService
 from upperproto.ways import systemd
 from upperproto.ways.endpoints import CannotStart
-from upperproto.ways.layers import Entrance
 from upperproto.ways.proxyprotocol import ProxyFactory
 
 
@@ -58,35 +58,22 @@ class UpperServiceTests(SynchronousTestCase):
         self.events: list[str] = []
         self.ports: list[Port] = []
         self.listening: list[tuple[Any, ...]] = []
-        self.secondSignals: list[tuple[object, Callable[[], None]]] = []
+        self.told: list[str] = []
+        for each in ("ready", "stopping"):
+            self.patch(systemd, each, partial(self.told.append, each))
 
         def listenTCP(*arguments: Any, **options: Any) -> Port:
             self.listening.append((*arguments, options))
             self.ports.append(Port(self.events))
             return self.ports[-1]
 
-        def onSecondSignal(reactor: object, call: Callable[[], None]) -> None:
-            self.secondSignals.append((reactor, call))
-
         self.patch(self.network, "listenTCP", listenTCP)
-        self.patch(service, "onSecondSignal", onSecondSignal)
 
     def make(self, *endpoints: str, **settings: Any) -> UpperService:
         """
         Make a service.
         """
         return UpperService(self.factory, list(endpoints), 10, self.network, **settings)
-
-    def test_turn(self) -> None:
-        """
-        Where the reactor takes short turns, new connections are read in the turn that
-        accepts them, and answers are sent at its end.
-        """
-        turn = Turn(self.network)
-        self.patch(service, "shorten", {self.network: turn}.get)
-        self.make().startService()
-        self.assertEqual(self.factory.outbox.later, turn.atEnd)
-        self.assertEqual(self.factory.readSoon, turn.readSoon)
 
     def test_memory(self) -> None:
         """
@@ -96,14 +83,6 @@ class UpperServiceTests(SynchronousTestCase):
         self.patch(service, "keepMemory", lambda: calls.append("kept"))
         self.make().startService()
         self.assertEqual(calls, ["kept"])
-
-    def test_turnOfAnotherReactor(self) -> None:
-        """
-        Where it does not, they are sent at the end of its own.
-        """
-        later = self.factory.outbox.later
-        self.make().startService()
-        self.assertIs(self.factory.outbox.later, later)
 
     def test_listens(self) -> None:
         """
@@ -148,14 +127,49 @@ class UpperServiceTests(SynchronousTestCase):
             with self.assertRaises(CannotStart) as caught:
                 getattr(self.make("tcp:1"), start)()
             self.assertEqual(str(caught.exception), "upper: no such luck")
-        self.assertEqual(self.secondSignals, [])
+        self.assertEqual(self.network.triggers, {})
 
-    def test_entrance(self) -> None:
+    def test_startFailsHalfWay(self) -> None:
+        """
+        Where one of several ports cannot be had, those before it are closed again.
+        """
+
+        def listenTCP(*arguments: Any, **options: Any) -> Port:
+            if len(self.ports) == 2:
+                raise OSError("no such luck")
+            self.ports.append(Port(self.events))
+            return self.ports[-1]
+
+        self.patch(self.network, "listenTCP", listenTCP)
+        for start in ("privilegedStartService", "startService"):
+            self.ports.clear()
+            self.events.clear()
+            with self.assertRaises(CannotStart):
+                getattr(self.make("tcp:1", "tcp:2", "tcp:3"), start)()
+            self.assertEqual(self.events, ["refuse", "refuse"])
+
+    def test_certificates(self) -> None:
+        """
+        Files that will be read again are read at the start, with the rights that the
+        process has then.
+        """
+
+        class Certificates:
+            getContext = None
+
+            def check(self) -> None:
+                raise CannotStart("upper: cannot read key.pem")
+
+        with self.assertRaises(CannotStart) as caught:
+            self.make("tcp:1", certificates=Certificates()).startService()
+        self.assertEqual(str(caught.exception), "upper: cannot read key.pem")
+        self.assertEqual(self.events, ["refuse"])
+
+    def test_layers(self) -> None:
         """
         What connections have to pass, its listeners know.
         """
-        entrance = Entrance(self.factory, proxies=[ip_network("127.0.0.0/8")])
-        self.make("tcp:1", entrance=entrance).startService()
+        self.make("tcp:1", proxies=[ip_network("127.0.0.0/8")]).startService()
         [(_, factory, _)] = self.listening
         self.assertIsInstance(factory, ProxyFactory)
 
@@ -194,44 +208,149 @@ class UpperServiceTests(SynchronousTestCase):
         self.ports[0].stopped.callback(None)
         self.assertIsNone(self.successResultOf(stopped))
 
+    def shutDown(self) -> None:
+        """
+        Do what a reactor does first when it is to stop.
+        """
+        for call, arguments, keywords in self.network.triggers["before"]["shutdown"]:
+            call(*arguments, **keywords)
+
     def test_secondSignal(self) -> None:
         """
         A second signal ends all conversations at once, and with them the stop.
         """
         made = self.make("tcp:1")
         made.startService()
-        [(reactor, call)] = self.secondSignals
-        self.assertIs(reactor, self.network)
         client = self.network.connect(self.factory)
+        self.shutDown()
         stopped = made.stopService()
         self.ports[0].stopped.callback(None)
         self.assertNoResult(stopped)
-        call()
+        signal.raise_signal(signal.SIGTERM)
         self.network.turn()
         self.assertTrue(client.socket.cut)
-        self.assertEqual(client.protocol.ending, "a second signal")
+        self.assertEqual(client.protocol.closingReason, "a second signal")
         self.assertIsNone(self.successResultOf(stopped))
         self.assertEqual(self.network.getDelayedCalls(), [])
 
-    def test_whenRunning(self) -> None:
+    def test_systemd(self) -> None:
         """
-        Once the reactor runs, systemd is told, standard output cannot hold the
-        service up any more, and the lines of the log are stamped.
+        systemd is told that the service is ready when the reactor runs, and that it
+        stops when it does. A service that has stopped by then is not ready.
         """
-        calls: list[tuple[object, ...]] = []
-        self.patch(systemd, "notify", lambda text: calls.append(("notify", text)))
-        self.patch(
-            outlet, "unblock", lambda reactor: calls.append(("unblock", reactor))
-        )
-        self.patch(service, "stampLines", lambda *source: calls.append(source))
-        self.make("tcp:1").startService()
-        self.assertEqual(calls, [])
+        first, second = self.make("tcp:1"), self.make("tcp:2")
+        first.startService()
+        second.startService()
+        second.stopService()
+        self.assertEqual(self.told, ["stopping"])
         self.network.run()
-        self.assertEqual(
-            calls,
-            [
-                ("notify", "READY=1\nSTATUS=Serving"),
-                ("unblock", self.network),
-                (Transcript, None),
-            ],
-        )
+        self.assertEqual(self.told, ["stopping", "ready"])
+
+    def test_nothingStays(self) -> None:
+        """
+        Started and stopped, whether or not the process shuts down meanwhile, it leaves
+        no handler of a signal and no trigger of the reactor behind.
+        """
+        handlers = [signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)]
+        made = self.make("tcp:1")
+        for shutsDown in (False, True):
+            made.startService()
+            if shutsDown:
+                self.shutDown()
+                self.network.triggers.clear()
+            stopped = made.stopService()
+            self.ports[-1].stopped.callback(None)
+            self.assertIsNone(self.successResultOf(stopped))
+            self.assertEqual(self.network.triggers.get("before", {}), {})
+            self.assertEqual(
+                [signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)],
+                handlers,
+            )
+
+
+class SecondSignalTests(SynchronousTestCase):
+    """
+    Tests for L{SecondSignal}.
+    """
+
+    def setUp(self) -> None:
+        """
+        Make a reactor, and put the handlers back afterwards.
+        """
+        for number in [signal.SIGINT, signal.SIGTERM]:
+            self.addCleanup(signal.signal, number, signal.getsignal(number))
+        self.first: list[int] = []
+        signal.signal(signal.SIGTERM, lambda number, frame: self.first.append(number))
+        self.reactor: Any = MemoryReactorClock()
+        self.fromThread: list[Callable[[], None]] = []
+        self.patch(self.reactor, "callFromThread", self.fromThread.append)
+        self.calls: list[str] = []
+
+    def watch(self, name: str) -> SecondSignal:
+        """
+        Let somebody watch for a second signal.
+        """
+        watcher = SecondSignal(self.reactor, partial(self.calls.append, name))
+        watcher.start()
+        return watcher
+
+    def shutDown(self) -> None:
+        """
+        Do what a reactor does first when it is to stop.
+        """
+        for call, arguments, keywords in self.reactor.triggers["before"]["shutdown"]:
+            call(*arguments, **keywords)
+
+    def signal(self) -> list[str]:
+        """
+        Send this process a SIGTERM, and give what was called because of it.
+        """
+        self.calls.clear()
+        self.fromThread.clear()
+        signal.raise_signal(signal.SIGTERM)
+        self.assertEqual(self.calls, [])
+        for each in self.fromThread:
+            each()
+        return self.calls
+
+    def test_untilShutdown(self) -> None:
+        """
+        While the reactor runs, signals are the reactor's.
+        """
+        self.watch("a")
+        self.assertEqual(self.signal(), [])
+        self.assertEqual(self.first, [signal.SIGTERM])
+
+    def test_severalServices(self) -> None:
+        """
+        Once it shuts down, a signal reaches all who watch, from the reactor, and
+        nobody else; and the last of them puts the handler back, in whatever order
+        they stop.
+        """
+        for order in ([0, 1, 2], [2, 1, 0], [1, 2, 0], [1, 0, 2]):
+            self.reactor.triggers.clear()
+            self.first.clear()
+            watchers = [self.watch(name) for name in "abc"]
+            self.shutDown()
+            self.assertEqual(sorted(self.signal()), ["a", "b", "c"])
+            left = [0, 1, 2]
+            for index in order:
+                self.assertEqual(self.first, [])
+                watchers[index].stop()
+                left.remove(index)
+                names = sorted("abc"[each] for each in left)
+                self.assertEqual(sorted(self.signal()), names)
+            self.assertEqual(self.first, [signal.SIGTERM])
+
+    def test_anotherThread(self) -> None:
+        """
+        In an application whose reactor runs in another thread, signals stay as they
+        are.
+        """
+        watcher = self.watch("a")
+        thread = Thread(target=self.shutDown)
+        thread.start()
+        thread.join()
+        self.assertEqual(self.signal(), [])
+        watcher.stop()
+        self.assertEqual(self.first, [signal.SIGTERM])
