@@ -4,22 +4,28 @@ Tests for L{upperproto.lineblocks}.
 
 from __future__ import annotations
 
+from importlib.util import find_spec, module_from_spec
+from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 
 from hypothesis import given, strategies
 from twisted.internet.testing import StringTransport
+from twisted.protocols import basic
 from twisted.protocols.basic import LineReceiver
 from twisted.trial.unittest import SynchronousTestCase
 
-from upperproto import lineblocks as blocks
+from upperproto import lineblocks
 from upperproto.lineblocks import BlockReceiver
 
 # Some overlap themselves: of three line ends, the first two are the delimiter.
 DELIMITERS = (b"\n", b"\r\n", b"\n\n", b"aba", b"a\na\n")
 
-# What a receiver may do while it is handed a line or raw data.
-ACTIONS = ("nothing", "pause", "raw", "line", "clear", "lose", "reenter")
+# What a receiver may do while it is handed a line or raw data: one of these, take
+# another delimiter, which may be empty, or take another MAX_LENGTH.
+ACTIONS = ("nothing", "pause", "raw", "line", "clear", "lose", "reenter", "return")
+actions = strategies.sampled_from([*ACTIONS, *DELIMITERS, b"", 0, 3])
+Action = str | bytes | int
 
 # Chunks that mean something to those delimiters.
 chunks = strategies.text("ab\r\n", max_size=12).map(str.encode)
@@ -35,39 +41,43 @@ class Scripted(LineReceiver):
     MAX_LENGTH = 6
     transport: StringTransport
 
-    def __init__(self, delimiter: bytes, script: list[str]) -> None:
+    def __init__(self, delimiter: bytes, script: list[Action]) -> None:
         """
         @param delimiter: what ends a line.
         @param script: what to do at each call, for as long as it lasts.
         """
         self.delimiter = delimiter
         self._script = iter(script)
-        self.events: list[tuple[str, bytes]] = []
+        self.events: list[tuple[str, object]] = []
 
-    def lineReceived(self, line: bytes) -> None:
+    def lineReceived(self, line: bytes) -> object:
         """
         Note a line, and act.
         """
         self.events.append(("line", line))
-        self._act(b"")
+        return self._act(b"")
 
-    def rawDataReceived(self, data: bytes) -> None:
+    def rawDataReceived(self, data: bytes) -> object:
         """
         Note raw data, and act; what returns to lines gives some back.
         """
         self.events.append(("raw", data))
-        self._act(data[len(data) // 2 :])
+        return self._act(data[len(data) // 2 :])
 
-    def lineLengthExceeded(self, line: bytes) -> None:
+    def lineLengthExceeded(self, line: bytes) -> object:
         """
         Note a line that is too long, and act; what remains is given back.
         """
         self.events.append(("exceeded", line))
-        self._act(line[self.MAX_LENGTH :])
+        return self._act(line[self.MAX_LENGTH :])
 
-    def _act(self, rest: bytes) -> None:
+    def _act(self, rest: bytes) -> object:
         action = next(self._script, "line")
-        if action == "pause":
+        if isinstance(action, bytes):
+            self.delimiter = action
+        elif isinstance(action, int):
+            self.MAX_LENGTH = action
+        elif action == "pause":
             if not self.transport.disconnecting:
                 self.pauseProducing()
         elif action == "raw":
@@ -80,6 +90,9 @@ class Scripted(LineReceiver):
             self.transport.loseConnection()
         elif action == "reenter":
             self.dataReceived(b"a" + self.delimiter + b"b")
+        elif action == "return":
+            return "reason"
+        return None
 
 
 class ScriptedBlocks(Scripted, BlockReceiver):
@@ -119,7 +132,7 @@ def play(receiver: Scripted, parts: list[tuple[bytes, bool]]) -> object:
     transport = StringTransport()
     receiver.makeConnection(transport)
     for chunk, resume in parts:
-        receiver.dataReceived(chunk)
+        receiver.events.append(("returned", receiver.dataReceived(chunk)))
         if resume and receiver.paused and not transport.disconnecting:
             receiver.resumeProducing()
     return (
@@ -139,15 +152,15 @@ class LineReceiverTests(SynchronousTestCase):
     @given(
         delimiter=strategies.sampled_from(DELIMITERS),
         parts=strategies.lists(strategies.tuples(chunks, strategies.booleans())),
-        script=strategies.lists(strategies.sampled_from(ACTIONS)),
+        script=strategies.lists(actions),
     )
     def test_sameAsLineReceiver(
-        self, delimiter: bytes, parts: list[tuple[bytes, bool]], script: list[str]
+        self, delimiter: bytes, parts: list[tuple[bytes, bool]], script: list[Action]
     ) -> None:
         """
-        The same bytes in the same chunks lead to the same calls, whatever is
-        done in each: pause, change of mode, C{clearLineBuffer},
-        C{loseConnection}, more data.
+        The same bytes in the same chunks lead to the same calls and results,
+        whatever is done in each: pause, change of mode, of C{delimiter} or of
+        C{MAX_LENGTH}, C{clearLineBuffer}, C{loseConnection}, more data, a result.
         """
         expected = play(Scripted(delimiter, script), parts)
         self.assertEqual(play(ScriptedBlocks(delimiter, script), parts), expected)
@@ -158,9 +171,23 @@ class LineReceiverTests(SynchronousTestCase):
         """
         receiver = ScriptedBlocks(b"\n", [])
         play(receiver, [(b"a\nb\r\n\nc", False)])
-        self.assertEqual(
-            receiver.events, [("line", b"a"), ("line", b"b\r"), ("line", b"")]
-        )
+        lines = [event for event in receiver.events if event[0] == "line"]
+        self.assertEqual(lines, [("line", b"a"), ("line", b"b\r"), ("line", b"")])
+
+    def test_blockInParts(self) -> None:
+        """
+        An override of C{blockReceived} may hand on a block in several parts.
+        """
+
+        class Halved(ScriptedBlocks):
+            def blockReceived(self, block: bytes) -> None:
+                super().blockReceived(block[:2])
+                super().blockReceived(block[2:])
+
+        receiver = Halved(b"\n", [])
+        play(receiver, [(b"a\nb\nc", False)])
+        lines = [event for event in receiver.events if event[0] == "line"]
+        self.assertEqual(lines, [("line", b"a"), ("line", b"b")])
 
     def test_lineLengthExceededByDefault(self) -> None:
         """
@@ -169,10 +196,54 @@ class LineReceiverTests(SynchronousTestCase):
         receiver = BlockReceiver()
         transport = StringTransport()
         receiver.makeConnection(transport)
-        receiver.dataReceived(b"a" * BlockReceiver.MAX_LENGTH)
+        receiver.dataReceived(b"a" * (BlockReceiver.MAX_LENGTH + 1))
         self.assertFalse(transport.disconnecting)
         receiver.dataReceived(b"a")
         self.assertTrue(transport.disconnecting)
+
+
+def _twistedsTests() -> Any:
+    """
+    Twisted's own tests for L{LineReceiver}, with a L{BlockReceiver} in its place.
+
+    @return: a module that was imported for them alone.
+    """
+    spec = find_spec("twisted.protocols.test.test_basic")
+    assert spec is not None and spec.loader is not None
+    module: Any = module_from_spec(spec)
+    with patch.object(basic, "LineReceiver", BlockReceiver):
+        # Its test protocols are subclasses.
+        spec.loader.exec_module(module)
+        module.basic = SimpleNamespace(**vars(basic))
+    return module
+
+
+_twisteds = _twistedsTests()
+
+
+# They have no types.
+class TwistedLineReceiverTests(
+    _twisteds.LineReceiverTests  # type: ignore[misc, name-defined]
+):
+    """
+    Lines and raw data, pauses and changes of mode.
+    """
+
+
+class TwistedLineLengthExceededTests(
+    _twisteds.LineReceiverLineLengthExceededTests  # type: ignore[misc, name-defined]
+):
+    """
+    Lines that are too long.
+    """
+
+
+class TwistedProducerTests(
+    _twisteds.ProducerTests  # type: ignore[misc, name-defined]
+):
+    """
+    A receiver that pauses after each line.
+    """
 
 
 class BlockReceiverTests(SynchronousTestCase):
@@ -290,6 +361,39 @@ class BlockReceiverTests(SynchronousTestCase):
         self.assertEqual(receiver.size, 2)
         self.assertEqual(receiver.clearLineBuffer(), b"")
 
+    def test_emptyDelimiter(self) -> None:
+        """
+        An empty delimiter ends no line.
+        """
+        receiver = Blocks(b"")
+        receiver.dataReceived(b"a\n")
+        self.assertEqual(receiver.blocks, [])
+        self.assertEqual(receiver.unfinished, b"a\n")
+
+    def test_otherDelimiter(self) -> None:
+        """
+        What has been searched for one delimiter is searched again for another.
+        """
+        receiver = Blocks(b"\n")
+        receiver.dataReceived(b"a;b")
+        receiver.delimiter = b";"
+        receiver.dataReceived(b"c")
+        self.assertEqual(receiver.blocks, [b"a;"])
+        self.assertEqual(receiver.unfinished, b"bc")
+
+    def test_keepUnfinished(self) -> None:
+        """
+        What was handed on can be taken back: it comes before all that waits, and
+        is handed on with what follows.
+        """
+        receiver = Blocks(b"\n")
+        receiver.dataReceived(b"c")
+        receiver.keepUnfinished(b"a\nb")
+        self.assertEqual(receiver.blocks, [])
+        self.assertEqual(receiver.unfinished, b"a\nbc")
+        receiver.dataReceived(b"d\n")
+        self.assertEqual(receiver.blocks, [b"a\nbcd\n"])
+
     def test_fault(self) -> None:
         """
         After an exception in C{blockReceived}, the next chunk is received.
@@ -350,7 +454,7 @@ class CostTests(SynchronousTestCase):
         """
         Count what is done with the bytes that wait.
         """
-        counting = patch.object(blocks, "bytearray", Counting, create=True)
+        counting = patch.object(lineblocks, "bytearray", Counting, create=True)
         counting.start()
         self.addCleanup(counting.stop)
         Counting.searched = Counting.copied = 0
@@ -375,7 +479,7 @@ class CostTests(SynchronousTestCase):
         """
         A line that comes byte by byte is searched and copied once.
         """
-        for delimiter in (b"\n", b"\r\n"):
+        for delimiter in (b"\n", b"\r\n", b"\n\n"):
             Counting.searched = Counting.copied = 0
             self.receive(delimiter, b"a" * 100_000 + delimiter, 1)
             self.assertGreaterEqual(Counting.searched, 100_000)
@@ -403,6 +507,7 @@ class CostTests(SynchronousTestCase):
         """
 
         class Pausing(BlockReceiver):
+            delimiter = b"\n"
             count = 0
 
             def lineReceived(self, line: bytes) -> None:
