@@ -39,6 +39,7 @@ class UpperClient(BlockReceiver):
 
     transport: ITransport
 
+    delimiter = b"\n"
     # An answer is as long as its text makes it.
     MAX_LENGTH = sys.maxsize
 

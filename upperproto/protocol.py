@@ -141,7 +141,7 @@ class UpperProtocol(BlockReceiver):
         if clock is not None:
             self.lastReceived = self.lastActivity = clock.seconds()
         super().dataReceived(data)
-        if self._buffer or not self.line_mode:
+        if self.unfinished or not self.line_mode:
             flushAfter = self.factory.flushAfter
             if (
                 flushAfter is not None
@@ -164,7 +164,7 @@ class UpperProtocol(BlockReceiver):
         answer, rest = self.conversation.longLine(line)
         if answer:
             self._answer(line.removesuffix(rest), answer)
-        self._keep(rest)
+        self.keepUnfinished(rest)
         if self.conversation.state is rules.State.DISCARDING:
             self.setRawMode()
 
@@ -176,7 +176,7 @@ class UpperProtocol(BlockReceiver):
         if rest is not None:
             # As setLineMode would, if dataReceived did not count the bytes.
             self.setLineMode()
-            self._keep(rest)
+            self.keepUnfinished(rest)
 
     def readConnectionLost(self) -> None:
         """
@@ -324,7 +324,7 @@ class UpperProtocol(BlockReceiver):
                 self._answer(text.removesuffix(rest), answer)
                 self.lastActivity = clock.seconds()
             self.setLineMode()
-            self._keep(rest)
+            self.keepUnfinished(rest)
 
     @_endingOnFault
     def _whenLingered(self) -> None:

@@ -23,6 +23,7 @@ class Rot13(BlockReceiver):
     """
 
     transport: Connection
+    delimiter = b"\n"
 
     def connectionMade(self) -> None:
         """

@@ -171,6 +171,7 @@ class WorkerOutput(BlockReceiver):
 
     _log = Logger()
 
+    delimiter = b"\n"
     # What waits for its line end has come from a process of ours.
     MAX_LENGTH = sys.maxsize
 
