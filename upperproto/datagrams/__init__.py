@@ -1,0 +1,3 @@
+"""
+UDP: each datagram is one text, and its answer another.
+"""
