@@ -153,3 +153,22 @@ class IPendingConnections(Interface):
         @param peer: where it came from.
         @param why: what was missing, for the log.
         """
+
+
+class IPeerAware(Interface):
+    """
+    A protocol that can be told for whom its connection speaks: a PROXY header has
+    said so, and the transport names the proxy.
+    """
+
+    peer: IAddress | None = Attribute(
+        "The client. It is set before the connection is made; L{None}, as it is by"
+        " default: the client is who the transport says."
+    )
+
+
+class IUNIXAdoption(Interface):
+    """
+    A reactor whose C{adoptStreamPort} takes a UNIX socket as it is: it changes neither
+    its mode nor its backlog, and at the end it only closes its own copy.
+    """
