@@ -25,6 +25,7 @@ from zope.interface import implementer
 from upperproto import rules
 from upperproto.interfaces import (
     INoLogContext,
+    IPeerAware,
     ISendQueue,
     IServedConnection,
     IUpperService,
@@ -66,7 +67,9 @@ def _endingOnFault(method: Callable[..., None]) -> Callable[..., None]:
     return guarded
 
 
-@implementer(IHalfCloseableProtocol, IPushProducer, INoLogContext, IServedConnection)
+@implementer(
+    IHalfCloseableProtocol, IPushProducer, INoLogContext, IPeerAware, IServedConnection
+)
 class UpperProtocol(BlockReceiver):
     """
     Answer each line with its upper case.

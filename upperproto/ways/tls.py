@@ -36,6 +36,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from upperproto.factory import UpperFactory
+from upperproto.interfaces import IPeerAware
 from upperproto.monitoring.connectionlog import peerName
 from upperproto.protocol import UpperProtocol
 from upperproto.ways.handshake import Door, DoorFactory
@@ -88,7 +89,7 @@ class _ConnectionCreator:
         return _Connection(self._getContext(), None)
 
 
-@implementer(IHalfCloseableProtocol, ISSLTransport)
+@implementer(IHalfCloseableProtocol, IPeerAware, ISSLTransport)
 class TLSProtocol(TLSMemoryBIOProtocol):
     """
     Twisted's TLS transport, with the half-close of both sides.
@@ -97,8 +98,16 @@ class TLSProtocol(TLSMemoryBIOProtocol):
     # What the endpoints hand us.
     transport: Connection
     factory: TLSFactory
+    # The client, where a PROXY header has named it.
+    peer: IAddress | None = None
     # The client's side has ended.
     _peerEnded = False
+
+    def getPeer(self) -> Any:
+        """
+        The client, or its proxy where that has not named it.
+        """
+        return self.peer or super().getPeer()
 
     def dataReceived(self, bytes: bytes) -> None:  # noqa: A002 # Twisted's name.
         """
