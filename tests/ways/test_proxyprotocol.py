@@ -4,135 +4,32 @@ Tests for L{upperproto.ways.proxyprotocol}.
 
 from __future__ import annotations
 
-import socket
-import struct
 from ipaddress import ip_network
 from typing import Any
 
-from hypothesis import given
-from hypothesis import strategies as st
+from OpenSSL.SSL import TLS_METHOD, Context
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 from twisted.internet.interfaces import IAddress
-from twisted.internet.protocol import Factory
+from twisted.internet.protocol import Factory, Protocol
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.memory import Client, MemoryNetwork
+from tests.ways.test_proxyheader import HEADERS
 from upperproto.factory import UpperFactory
-from upperproto.ways.proxyprotocol import LOOPBACK, ProxyDoor, ProxyFactory, parseHeader
+from upperproto.ways.proxyprotocol import (
+    LOOPBACK,
+    PendingProxyHeader,
+    ProxyFactory,
+)
+from upperproto.ways.tls import TLSFactory
 
-SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
-
-
-def version2(command: int, family: int, addresses: bytes) -> bytes:
-    """
-    Make a header of version 2.
-
-    @param command: 0x20 is LOCAL, 0x21 PROXY.
-    @param family: 0x11 is TCP over IPv4, 0x21 TCP over IPv6, 0x31 a UNIX stream.
-    @param addresses: what follows the length.
-    """
-    length = struct.pack("!H", len(addresses))
-    return SIGNATURE + bytes([command, family]) + length + addresses
-
-
-IPV4 = socket.inet_aton("192.0.2.1") + socket.inet_aton("192.0.2.2")
-IPV6 = socket.inet_pton(socket.AF_INET6, "2001:db8::1") * 2
-PORTS = struct.pack("!HH", 40000, 5000)
-
-# Valid headers, with the client that each speaks of.
-HEADERS: list[tuple[bytes, IAddress | None]] = [
-    (
-        b"PROXY TCP4 192.0.2.1 192.0.2.2 40000 5000\r\n",
-        IPv4Address("TCP", "192.0.2.1", 40000),
-    ),
-    (
-        b"PROXY TCP6 2001:DB8:0::1 ::1 40000 5000\r\n",
-        IPv6Address("TCP", "2001:db8::1", 40000),
-    ),
-    (b"PROXY UNKNOWN\r\n", None),
-    (b"PROXY UNKNOWN ffff::1 ffff::2 65535 65535\r\n", None),
-    (version2(0x20, 0, b""), None),
-    (version2(0x20, 0x11, IPV4 + PORTS), None),
-    (version2(0x21, 0, b""), None),
-    (version2(0x21, 0x11, IPV4 + PORTS), IPv4Address("TCP", "192.0.2.1", 40000)),
-    (version2(0x21, 0x21, IPV6 + PORTS), IPv6Address("TCP", "2001:db8::1", 40000)),
-    (
-        # With a TLV of 300 bytes after the addresses.
-        version2(0x21, 0x11, IPV4 + PORTS + b"\xea\x01\x29" + b"x" * 297),
-        IPv4Address("TCP", "192.0.2.1", 40000),
-    ),
-    (
-        version2(0x21, 0x31, b"/client".ljust(108, b"\0") * 2),
-        UNIXAddress(b"/client"),
-    ),
-]
-
-# What is no header, or cannot become one.
-NO_HEADERS = [
-    b"hello\n",
-    b"PROXX",
-    b"PROXYTCP4",
-    b"\r\nhello",
-    SIGNATURE[:-1] + b"X",
-    b"PROXY TCP5 192.0.2.1 192.0.2.2 40000 5000\r\n",
-    b"PROXY TCP4 192.0.2.1 192.0.2.2 40000\r\n",
-    b"PROXY TCP4 192.0.2.1 192.0.2.2 port 5000\r\n",
-    b"PROXY TCP4 192.0.2.1 192.0.2.2 65536 5000\r\n",
-    b"PROXY TCP4 192.0.2.1 192.0.2.2 -1 5000\r\n",
-    b"PROXY TCP4 \x1b[31mroot 192.0.2.2 40000 5000\r\n",
-    b"PROXY TCP4 2001:db8::1 192.0.2.2 40000 5000\r\n",
-    b"PROXY TCP6 192.0.2.1 ::1 40000 5000\r\n",
-    b"PROXY TCP6 fe80::1%\x1b[31m ::1 40000 5000\r\n",
-    b"PROXY TCP4 \xff 192.0.2.2 40000 5000\r\n",
-    b"PROXY \r\n",
-    b"PROXY " + b"x" * 102,
-    version2(0x11, 0x11, IPV4 + PORTS),
-    version2(0x22, 0x11, IPV4 + PORTS),
-    version2(0x21, 0x41, IPV4 + PORTS),
-    version2(0x21, 0x13, IPV4 + PORTS),
-    version2(0x21, 0x11, IPV4),
-]
-
-
-class ParseHeaderTests(SynchronousTestCase):
-    """
-    Headers on their own.
-    """
-
-    def test_headers(self) -> None:
-        """
-        A header gives the client's address, in its only spelling, or none where
-        there is none; what follows is given back.
-        """
-        for header, client in HEADERS:
-            self.assertEqual(parseHeader(header), (client, b""), header)
-            self.assertEqual(parseHeader(header + b"PROXY\r\n"), (client, b"PROXY\r\n"))
-
-    def test_incomplete(self) -> None:
-        """
-        Any beginning of a header may become one.
-        """
-        for header, _ in HEADERS:
-            for end in range(len(header)):
-                self.assertIsNone(parseHeader(header[:end]), header[:end])
-
-    def test_noHeaders(self) -> None:
-        """
-        Whatever is no header is refused, as soon as that is certain.
-        """
-        for data in NO_HEADERS:
-            error = self.assertRaises(ValueError, parseHeader, data)
-            self.assertIn("PROXY header", str(error))
-
-    @given(st.binary(max_size=200), st.sampled_from([b"", b"PROXY ", SIGNATURE]))
-    def test_anything(self, data: bytes, start: bytes) -> None:
-        """
-        No bytes make it fail in another way.
-        """
-        try:
-            parseHeader(start + data)
-        except ValueError as error:
-            self.assertIn("PROXY header", str(error))
+# Those that can be sent byte by byte in short time.
+SHORT = [(header, client) for header, client in HEADERS if len(header) < 400]
+VERSION_1, SAME_CLIENT, OTHER_CLIENT = (
+    b"PROXY TCP4 192.0.2.1 192.0.2.2 40000 5000\r\n",
+    b"PROXY TCP4 192.0.2.1 192.0.2.2 40001 5000\r\n",
+    b"PROXY TCP6 2001:db8::1 ::1 40000 5000\r\n",
+)
 
 
 class ProxyFactoryTests(SynchronousTestCase):
@@ -160,7 +57,7 @@ class ProxyFactoryTests(SynchronousTestCase):
         A header in pieces of any size is the same header, and what follows it
         in the same piece is answered.
         """
-        for header, source in HEADERS:
+        for header, source in SHORT:
             for size in (1, 7, 15, 16, 1000):
                 client = self.connect()
                 said = header + b"hello\n"
@@ -168,10 +65,7 @@ class ProxyFactoryTests(SynchronousTestCase):
                     client.send(said[start : start + size])
                     self.network.turn()
                 [protocol] = self.service.connections
-                peer = protocol.transport.getPeer()
-                self.assertEqual(
-                    peer, source or IPv4Address("TCP", "127.0.0.1", peer.port)
-                )
+                self.assertEqual(protocol.peer, source)
                 client.finish()
                 self.network.turn()
                 self.assertEqual(client.receive(), b"HELLO\n")
@@ -184,11 +78,55 @@ class ProxyFactoryTests(SynchronousTestCase):
         written to at once, and half-closed.
         """
         client = self.connect()
-        client.send(HEADERS[0][0])
+        client.send(VERSION_1)
         self.network.turn()
         [protocol] = self.service.connections
         self.assertIs(client.transport.protocol, protocol)
         self.assertIs(protocol.transport, client.transport)
+
+    def test_others(self) -> None:
+        """
+        A protocol that cannot be told who the client is gets its connection all the
+        same, as the transport names it: nothing is put into it.
+        """
+
+        class Plain(Protocol):
+            """
+            Notes what it is given.
+            """
+
+            __slots__ = ("heard",)
+
+            def dataReceived(self, data: bytes) -> None:
+                self.heard = data
+
+        plain = Plain()
+        inner = Factory.forProtocol(lambda: plain)
+        client = self.network.connect(
+            ProxyFactory(self.service, inner, []), host="127.0.0.1"
+        )
+        client.send(VERSION_1 + b"hello")
+        self.network.turn()
+        self.assertEqual(plain.heard, b"hello")
+        assert plain.transport is not None
+        self.assertEqual(vars(plain).keys() - {"transport", "factory"}, {"connected"})
+        self.assertEqual(plain.transport.getPeer(), client.transport.getPeer())
+        self.assertEqual(client.transport.getPeer().host, "127.0.0.1")
+
+    def test_tls(self) -> None:
+        """
+        TLS under the header knows the client from its first byte on, and so does
+        whatever is in it.
+        """
+        factory = TLSFactory(self.service, self.service, lambda: Context(TLS_METHOD))
+        proxied = ProxyFactory(self.service, factory, [ip_network("127.0.0.0/8")])
+        client = self.network.connect(proxied, host="127.0.0.1")
+        client.send(VERSION_1)
+        self.network.turn()
+        tls: Any = client.transport.protocol
+        self.assertEqual(tls.getPeer(), IPv4Address("TCP", "192.0.2.1", 40000))
+        [waiting] = self.service.arriving
+        self.assertIs(waiting.transport, tls)
 
     def test_caps(self) -> None:
         """
@@ -197,7 +135,7 @@ class ProxyFactoryTests(SynchronousTestCase):
         first, again, other = self.connect(), self.connect(), self.connect()
         for client, header in zip(
             [first, again, other],
-            [HEADERS[0][0], HEADERS[7][0], HEADERS[1][0]],
+            [VERSION_1, SAME_CLIENT, OTHER_CLIENT],
             strict=True,
         ):
             client.send(header + b"hello\n")
@@ -214,11 +152,11 @@ class ProxyFactoryTests(SynchronousTestCase):
         taken for answered.
         """
         self.service.maxConnections, self.service.maxTurnedAway = 0, 1
-        self.connect().send(HEADERS[0][0])
+        self.connect().send(VERSION_1)
         self.network.turn()
         client = self.connect()
         door: Any = client.protocol
-        client.send(HEADERS[1][0] + b"hello\n")
+        client.send(OTHER_CLIENT + b"hello\n")
         self.network.turn()
         self.assertTrue(client.socket.cut)
         self.assertEqual((door.inner.bytesIn, door.inner.bytesOut), (6, 0))
@@ -247,7 +185,9 @@ class ProxyFactoryTests(SynchronousTestCase):
             UNIXAddress(None),
         ]
         for address in trusted:
-            self.assertIsInstance(factory.buildProtocol(address), ProxyDoor, address)
+            self.assertIsInstance(
+                factory.buildProtocol(address), PendingProxyHeader, address
+            )
         strangers: list[IAddress] = [
             IPv4Address("TCP", "127.0.0.1", 1),
             IPv4Address("TCP", "192.0.3.7", 1),
@@ -261,6 +201,7 @@ class ProxyFactoryTests(SynchronousTestCase):
             client = self.network.connect(
                 Factory.forProtocol(iter([protocol]).__next__)
             )
+            self.network.turn()
             self.assertTrue(client.ended, address)
             self.assertTrue(client.socket.closed, address)
 
