@@ -4,26 +4,26 @@ Tests for L{upperproto.ways.endpoints}.
 
 from __future__ import annotations
 
-import os
-import socket
 from typing import Any
 
+from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.error import CannotListenError
+from twisted.internet.interfaces import IStreamServerEndpoint
 from twisted.internet.protocol import Factory
-from twisted.internet.tcp import Port
 from twisted.internet.testing import MemoryReactorClock
+from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import implementer
 
 from upperproto.ways.endpoints import (
-    ACCEPT_AGAIN,
-    ACCEPTS,
     CannotStart,
-    InheritedUNIXPort,
-    Inheriting,
     Listener,
+    addressName,
     endpointFrom,
+    kindOf,
+    listen,
 )
 
 
@@ -46,8 +46,16 @@ class CannotStartTests(SynchronousTestCase):
 
 class EndpointFromTests(SynchronousTestCase):
     """
-    Tests for L{endpointFrom}.
+    Tests for L{endpointFrom} and L{kindOf}.
     """
+
+    def refusal(self, description: str) -> str:
+        """
+        Why a description gives no endpoint.
+        """
+        with self.assertRaises(CannotStart) as caught:
+            endpointFrom(MemoryReactorClock(), description)
+        return str(caught.exception)
 
     def test_endpoint(self) -> None:
         """
@@ -55,19 +63,111 @@ class EndpointFromTests(SynchronousTestCase):
         """
         reactor = MemoryReactorClock()
         factory = Factory()
-        endpointFrom(reactor, "tcp:5000:interface=127.0.0.1").listen(factory)
-        self.assertEqual(reactor.tcpServers, [(5000, factory, 50, "127.0.0.1")])
+        for description in ["tcp:5000:interface=127.0.0.1", r"\tcp:5000:127.0.0.1"]:
+            listen(endpointFrom(reactor, description), factory)
+            self.assertEqual(reactor.tcpServers.pop(), (5000, factory, 50, "127.0.0.1"))
 
     def test_notAnEndpoint(self) -> None:
         """
-        Whatever is wrong with a description, the error says which it is.
+        Whatever is wrong with a description, the error says which it is, and what
+        is wrong in words of this world.
         """
-        for description in ["", "foo:1", "tcp", "tcp:x", "unix:a:b:c:d:e"]:
-            with self.assertRaises(CannotStart) as caught:
-                endpointFrom(MemoryReactorClock(), description)
-            self.assertIn(f"not an endpoint: {description}", str(caught.exception))
+        for description, why in [
+            ("", "Unknown endpoint type: ''"),
+            ("foo:1", "Unknown endpoint type: 'foo'"),
+            ("tcp", "missing 1 required positional argument: 'port'"),
+            ("tcp:interface=::1", r"interface is empty (a colon within a value: \:)"),
+            ("interface=127.0.0.1", "it has to begin with its kind, such as tcp:"),
+            ("tcp:5000:nonsense=1", "got an unexpected keyword argument 'nonsense'"),
+            ("unix:a:b:c:d:e", ""),
+            ("tcp:5000\\", ""),
+        ]:
+            self.assertIn(
+                f"upper: not an endpoint: {description}: {why}",
+                self.refusal(description),
+            )
+
+    def test_port(self) -> None:
+        """
+        A port is a number from 0 to 65535, in ASCII digits.
+        """
+        for kind in ("tcp", "tcp6", "ssl"):
+            for port in ("65536", "70000", "-1", "1_0", "+7", " 5", "x", "5\uff100"):
+                for words in (port, f"port={port}"):
+                    self.assertIn(
+                        f"not a port: {port}", self.refusal(f"{kind}:{words}")
+                    )
+
+    def test_empty(self) -> None:
+        """
+        An empty value is an error: often a variable was not set. An empty interface
+        would be open to every network, an empty path listen on nobody knows what.
+        """
+        for description, what in [
+            ("tcp:5000:interface=", "interface is empty"),
+            ("tcp:5000:", "a value is empty"),
+            ("tcp:", "a value is empty"),
+            ("unix:", "a value is empty"),
+            ("unix::mode=600", "a value is empty"),
+            ("unix:address=", "address is empty"),
+            ("ssl:5000:privateKey=", "privateKey is empty"),
+            ("systemd:domain=INET:name=", "name is empty"),
+        ]:
+            self.assertIn(f"{description}: {what}", self.refusal(description))
+
+    def test_breaking(self) -> None:
+        """
+        Endpoints that would break a promise of the service are refused, however
+        they are written.
+        """
+        for description in ["stdio:", "stdio", "STDIO:", r"std\io:"]:
+            self.assertEqual(
+                self.refusal(description),
+                f"upper: {description} is a single connection, with whose end the"
+                " process would not end",
+            )
+        for description in ["haproxy:tcp:5000", "HAProxy:stdio:", r"\haproxy:tcp:0"]:
+            self.assertIn(
+                f"upper: {description} would lose answers", self.refusal(description)
+            )
+
+    def test_kind(self) -> None:
+        """
+        A kind is found as Twisted finds it.
+        """
+        for description, kind in [
+            ("tcp:5000", "tcp"),
+            (r"s\sl:5000", "ssl"),
+            ("SYSTEMD:domain=INET", "systemd"),
+            ("unix", "unix"),
+            (r"a\:b:c", "a:b"),
+            ("", ""),
+            ("\\", ""),
+        ]:
+            self.assertEqual(kindOf(description), kind)
 
 
+class AddressNameTests(SynchronousTestCase):
+    """
+    Tests for L{addressName}.
+    """
+
+    def test_names(self) -> None:
+        """
+        An address is named as people write it, in characters that any log takes.
+        """
+        for address, name in [
+            (IPv4Address("TCP", "127.0.0.1", 5000), "127.0.0.1:5000"),
+            (IPv6Address("TCP", "::1", 5000), "[::1]:5000"),
+            (UNIXAddress(b"/run/upper"), "/run/upper"),
+            (UNIXAddress(b"/run/\xc3\xb6\xff"), "/run/ö\\xff"),
+            (UNIXAddress(b"\0upper"), "@upper"),
+            (UNIXAddress(None), "UNIXAddress(None)"),
+        ]:
+            self.assertEqual(addressName(address), name)
+
+
+@implementer(IStreamServerEndpoint)
 class StubEndpoint:
     """
     An endpoint that gives what it was told to.
@@ -79,7 +179,7 @@ class StubEndpoint:
         """
         self.result = result
 
-    def listen(self, factory: object) -> Deferred[Any]:
+    def listen(self, protocolFactory: object) -> Deferred[Any]:
         """
         Give it.
         """
@@ -91,13 +191,6 @@ class ListenerTests(SynchronousTestCase):
     Tests for L{Listener}.
     """
 
-    def listener(self, endpoint: Any) -> Listener:
-        """
-        Make a listener.
-        """
-        self.reactor = MemoryReactorClock()
-        return Listener(endpoint, Factory(), self.reactor)
-
     def test_once(self) -> None:
         """
         It listens when the process has its privileges, or when it starts, but
@@ -105,34 +198,46 @@ class ListenerTests(SynchronousTestCase):
         """
         reactor = MemoryReactorClock()
         for privileged in [False, True]:
-            listener = self.listener(serverFromString(reactor, "tcp:5000"))
+            listener = Listener(serverFromString(reactor, "tcp:5000"), Factory())
             if privileged:
                 listener.privilegedStartService()
             listener.startService()
             self.assertEqual(len(reactor.tcpServers), 1)
             reactor.tcpServers.clear()
 
+    def test_log(self) -> None:
+        """
+        The log says where it listens.
+        """
+        endpoint = serverFromString(MemoryReactorClock(), r"tcp:5000:interface=\:\:1")
+        with capturedLogs() as events:
+            Listener(endpoint, Factory()).startService()
+        self.assertEqual(
+            [formatEvent(each) for each in events], ["Listening on [::1]:5000"]
+        )
+
     def test_cannot(self) -> None:
         """
-        If it cannot listen, it says why in one line.
+        If it cannot listen, it says why in one line, and there is nothing to stop.
         """
         reason = CannotListenError("127.0.0.1", 5000, OSError("Address in use"))
-        listener = self.listener(StubEndpoint(fail(reason)))
+        listener = Listener(StubEndpoint(fail(reason)), Factory())
         with self.assertRaises(CannotStart) as caught:
             listener.startService()
         self.assertEqual(
             str(caught.exception),
             "upper: Couldn't listen on 127.0.0.1:5000: Address in use.",
         )
+        listener.close()
+        self.successResultOf(listener.stopService())
 
     def test_undecided(self) -> None:
         """
         An endpoint that does not know yet whether it can listen is refused: the
         process would stay, and listen on nothing.
         """
-        listener = self.listener(StubEndpoint(Deferred()))
         with self.assertRaises(CannotStart) as caught:
-            listener.startService()
+            Listener(StubEndpoint(Deferred()), Factory()).startService()
         self.assertIn("does not know at once", str(caught.exception))
 
     def test_stop(self) -> None:
@@ -142,10 +247,13 @@ class ListenerTests(SynchronousTestCase):
         stopped: Deferred[None] = Deferred()
 
         class StubPort:
+            def getHost(self) -> IPv4Address:
+                return IPv4Address("TCP", "127.0.0.1", 1)
+
             def stopListening(self) -> Deferred[None]:
                 return stopped
 
-        listener = self.listener(StubEndpoint(succeed(StubPort())))
+        listener = Listener(StubEndpoint(succeed(StubPort())), Factory())
         listener.startService()
         waiting = listener.stopService()
         self.assertNoResult(waiting)
@@ -156,214 +264,15 @@ class ListenerTests(SynchronousTestCase):
         """
         A port may stop at once, and say nothing.
         """
-        listener = self.listener(serverFromString(MemoryReactorClock(), "tcp:5000"))
+        endpoint = serverFromString(MemoryReactorClock(), "tcp:5000")
+        listener = Listener(endpoint, Factory())
         listener.startService()
         self.successResultOf(listener.stopService())
 
-
-class StubPort(Port):
-    """
-    A port that accepts what a test says.
-
-    @ivar accepts: how many connections it accepts.
-    @ivar queue: makes its socket readable, when something is sent.
-    """
-
-    def __init__(self, reactor: Any) -> None:
+    def test_neverListened(self) -> None:
         """
-        @param reactor: what it listens on.
+        A listener that has never listened, or has stopped, stops at once.
         """
-        super().__init__(0, Factory(), reactor=reactor)
-        self.socket, self.queue = socket.socketpair()
-        self.accepts = 0
-        self.numberAccepts = 1
-        self.reading = True
-
-    def fileno(self) -> int:
-        """
-        Its socket's descriptor.
-        """
-        return self.socket.fileno()
-
-    def doRead(self) -> None:
-        """
-        Accept.
-        """
-        self.sessionno += self.accepts
-
-    def startReading(self) -> None:
-        """
-        Wait for connections.
-        """
-        self.reading = True
-
-    def stopReading(self) -> None:
-        """
-        Wait for none.
-        """
-        self.reading = False
-
-    def stopListening(self, reason: object = None) -> None:
-        """
-        Stop.
-        """
-
-
-class AcceptTests(SynchronousTestCase):
-    """
-    Tests for how a L{Listener} accepts.
-    """
-
-    def setUp(self) -> None:
-        """
-        Listen.
-        """
-        self.reactor = MemoryReactorClock()
-        self.port = StubPort(self.reactor)
-        for end in [self.port.socket, self.port.queue]:
-            self.addCleanup(end.close)
-        endpoint: Any = StubEndpoint(succeed(self.port))
-        self.listener = Listener(endpoint, Factory(), self.reactor)
-        self.listener.startService()
-
-    def fail(self) -> None:  # type: ignore[override] # Fail to accept, here.
-        """
-        Be told of a connection that cannot be accepted.
-        """
-        self.port.queue.send(b"a connection")
-        self.port.doRead()
-
-    def test_accepted(self) -> None:
-        """
-        A port that accepts goes on.
-        """
-        self.port.accepts = 1
-        self.port.queue.send(b"one more")
-        self.port.doRead()
-        self.assertTrue(self.port.reading)
-
-    def test_another(self) -> None:
-        """
-        A port that finds no connection, because it was aborted or another
-        process had it, goes on.
-        """
-        self.port.doRead()
-        self.assertTrue(self.port.reading)
-
-    def test_cannotAccept(self) -> None:
-        """
-        A port that cannot accept is left alone for a while, each time.
-        """
-        for _ in range(3):
-            self.fail()
-            self.assertFalse(self.port.reading)
-            self.reactor.advance(ACCEPT_AGAIN * 0.9)
-            self.assertFalse(self.port.reading)
-            self.reactor.advance(ACCEPT_AGAIN * 0.2)
-            self.assertTrue(self.port.reading)
-
-    def test_stopMeanwhile(self) -> None:
-        """
-        When the service stops meanwhile, nothing is left in the reactor.
-        """
-        self.fail()
-        self.successResultOf(self.listener.stopService())
-        self.assertEqual(self.reactor.getDelayedCalls(), [])
-
-    def test_fewAtATime(self) -> None:
-        """
-        However many connections wait, a bounded number is accepted in a turn.
-        """
-        self.port.numberAccepts = 1000
-        self.port.doRead()
-        self.assertEqual(self.port.numberAccepts, ACCEPTS)
-        self.port.numberAccepts = 2
-        self.port.doRead()
-        self.assertEqual(self.port.numberAccepts, 2)
-
-
-class InheritingTests(SynchronousTestCase):
-    """
-    Tests for L{Inheriting} and L{InheritedUNIXPort}.
-    """
-
-    def setUp(self) -> None:
-        """
-        Set up a reactor, and what adopts sockets in it.
-        """
-        self.reactor = MemoryReactorClock()
-        self.adopted: list[tuple[int, int, Factory]] = []
-
-        def adopt(descriptor: int, family: int, factory: Factory) -> None:
-            self.adopted.append((descriptor, family, factory))
-
-        self.patch(self.reactor, "adoptStreamPort", adopt)
-        self.factory = Factory()
-        self.factory.noisy = False
-
-    def bind(self, family: socket.AddressFamily) -> int:
-        """
-        Make a socket to inherit.
-        """
-        bound = socket.socket(family, socket.SOCK_STREAM)
-        self.addCleanup(bound.close)
-        return bound.fileno()
-
-    def test_none(self) -> None:
-        """
-        Where nothing is inherited, endpoints listen as ever.
-        """
-        inheriting = Inheriting(self.reactor)
-        inheriting.listenTCP(5000, self.factory, backlog=7, interface="::1")
-        inheriting.listenUNIX("/s", self.factory, backlog=7, mode=0o600, wantPID=True)
-        self.assertEqual(self.reactor.tcpServers, [(5000, self.factory, 7, "::1")])
-        self.assertEqual(
-            self.reactor.unixServers, [("/s", self.factory, 7, 0o600, True)]
-        )
-        self.assertIs(inheriting.callLater.__self__, self.reactor)
-
-    def test_inOrder(self) -> None:
-        """
-        Endpoints take what is inherited, one after the other, whatever they
-        would have made themselves; and it does not block.
-        """
-        first, second = self.bind(socket.AF_INET), self.bind(socket.AF_INET6)
-        inheriting = Inheriting(self.reactor, [first, second])
-        inheriting.adoptStreamPort(1000, socket.AF_INET, self.factory)
-        inheriting.listenTCP(5000, self.factory)
-        self.assertEqual(
-            self.adopted,
-            [
-                (first, socket.AF_INET, self.factory),
-                (second, socket.AF_INET6, self.factory),
-            ],
-        )
-        self.assertFalse(os.get_blocking(first))
-
-    def test_adopt(self) -> None:
-        """
-        An endpoint that knows of a socket gets this one.
-        """
-        known = self.bind(socket.AF_INET)
-        Inheriting(self.reactor).adoptStreamPort(known, socket.AF_INET, self.factory)
-        self.assertEqual(self.adopted, [(known, socket.AF_INET, self.factory)])
-
-    def test_unix(self) -> None:
-        """
-        A UNIX socket stays in the hands of whoever made it.
-        """
-        name = b"\0upper-test-of-inheriting"
-        with socket.socket(socket.AF_UNIX) as bound:
-            bound.bind(name)
-            bound.listen(7)
-            inheriting = Inheriting(self.reactor, [bound.fileno()])
-            port = inheriting.listenUNIX("/elsewhere", self.factory)
-            self.assertIsInstance(port, InheritedUNIXPort)
-            self.assertIn(port, self.reactor.readers)
-            self.assertEqual(port.getHost().name, name)
-            stopped = port.stopListening()
-            self.reactor.advance(0)
-            self.successResultOf(stopped)
-            # It still listens.
-            with socket.socket(socket.AF_UNIX) as client:
-                client.connect(name)
+        listener = Listener(StubEndpoint(Deferred()), Factory())
+        self.successResultOf(listener.stopService())
+        self.successResultOf(listener.stopService())

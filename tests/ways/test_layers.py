@@ -18,12 +18,12 @@ from tests.authority import Authority
 from upperproto.factory import UpperFactory
 from upperproto.tls.certificates import Certificates
 from upperproto.ways.endpoints import CannotStart
-from upperproto.ways.layers import Entrance
+from upperproto.ways.layers import Layers
 from upperproto.ways.proxyprotocol import ProxyFactory
 from upperproto.ways.tls import TLSFactory
 
 
-class EntranceTests(SynchronousTestCase):
+class LayersTests(SynchronousTestCase):
     """
     What a listener gets for a factory.
     """
@@ -38,13 +38,13 @@ class EntranceTests(SynchronousTestCase):
         self.addCleanup(shutil.rmtree, self.folder)
         self.certificate, self.key = Authority(self.folder).issue("localhost")
 
-    def listen(self, entrance: Entrance, description: str) -> Any:
+    def listen(self, layers: Layers, description: str) -> Any:
         """
         Listen on an endpoint.
 
         @return: the arguments of C{listenTCP}.
         """
-        entrance.listener(description, self.reactor).privilegedStartService()
+        layers.listener(description, self.reactor).privilegedStartService()
         [server] = self.reactor.tcpServers
         return server
 
@@ -53,7 +53,7 @@ class EntranceTests(SynchronousTestCase):
         By default, nothing stands before the service.
         """
         _, factory, backlog, interface = self.listen(
-            Entrance(self.service), r"tcp:5000:backlog=7:interface=\:\:"
+            Layers(self.service, self.service), r"tcp:5000:backlog=7:interface=\:\:"
         )
         self.assertIs(factory, self.service)
         self.assertEqual((backlog, interface), (7, "::"))
@@ -65,7 +65,7 @@ class EntranceTests(SynchronousTestCase):
         getContext = Certificates(self.certificate, self.key).getContext
         proxies = [ip_network("192.0.2.0/24")]
         _, factory, *_ = self.listen(
-            Entrance(self.service, getContext, proxies), "tcp:5000"
+            Layers(self.service, self.service, None, getContext, proxies), "tcp:5000"
         )
         self.assertIsInstance(factory, ProxyFactory)
         self.assertIsInstance(factory.inner, TLSFactory)
@@ -76,7 +76,7 @@ class EntranceTests(SynchronousTestCase):
         An C{ssl:} endpoint gets our TLS, with all that it says.
         """
         port, factory, backlog, interface = self.listen(
-            Entrance(self.service),
+            Layers(self.service, self.service),
             f"ssl:5000:privateKey={self.key}:certKey={self.certificate}"
             r":backlog=7:interface=\:\:",
         )
@@ -88,7 +88,7 @@ class EntranceTests(SynchronousTestCase):
         And a PROXY header before it, if there is to be one.
         """
         _, factory, *_ = self.listen(
-            Entrance(self.service, proxies=[]),
+            Layers(self.service, self.service, proxies=[]),
             f"ssl:5000:privateKey={self.key}:certKey={self.certificate}",
         )
         self.assertIsInstance(factory, ProxyFactory)
@@ -104,11 +104,11 @@ class EntranceTests(SynchronousTestCase):
         (folder / "both.pem").write_bytes(both)
         if not hasattr(endpoints, "_TLSServerEndpointParser"):
             # An old Twisted has none for servers.
-            listen = Entrance(self.service).listener
+            listen = Layers(self.service, self.service).listener
             self.assertRaises(CannotStart, listen, f"tls:{folder}:5000", self.reactor)
             return
         port, factory, backlog, interface = self.listen(
-            Entrance(self.service), f"tls:{folder}:5000:backlog=7"
+            Layers(self.service, self.service), f"tls:{folder}:5000:backlog=7"
         )
         self.assertIsInstance(factory, TLSFactory)
         self.assertEqual((port, backlog, interface), (5000, 7, "::"))
@@ -121,7 +121,7 @@ class EntranceTests(SynchronousTestCase):
         for description in ("nonsense", "tcp:5000:nonsense=1", "ssl:5000"):
             self.assertRaises(
                 CannotStart,
-                Entrance(self.service).listener,
+                Layers(self.service, self.service).listener,
                 description,
                 self.reactor,
             )

@@ -10,13 +10,9 @@ import socket
 import tempfile
 from pathlib import Path
 
-from twisted.internet import endpoints
-from twisted.internet.testing import MemoryReactorClock
-from twisted.python.systemd import ListenFDs
 from twisted.trial.unittest import SynchronousTestCase
 
-from upperproto.ways.endpoints import CannotStart, endpointFrom
-from upperproto.ways.systemd import nameSockets, notify, tell
+from upperproto.ways.systemd import findSocket, notify, ready, stopping
 
 
 class NotifyTests(SynchronousTestCase):
@@ -37,7 +33,7 @@ class NotifyTests(SynchronousTestCase):
         """
         listening = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self.addCleanup(listening.close)
-        listening.settimeout(10)
+        listening.setblocking(False)
         listening.bind(address)
         return listening
 
@@ -68,75 +64,130 @@ class NotifyTests(SynchronousTestCase):
         """
         That systemd does not listen is no reason to end.
         """
-        notify("READY=1", {"NOTIFY_SOCKET": "/nonexistent"})
+        for path in ("/nonexistent", "/" + "x" * 200, "vsock:2:1"):
+            notify("READY=1", {"NOTIFY_SOCKET": path})
+
+    def test_full(self) -> None:
+        """
+        While systemd does not read, the service is not held up.
+        """
+        path = f"{self.folder}/notify"
+        systemd = self.listen(path)
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as other:
+            other.setblocking(False)
+            with self.assertRaises(BlockingIOError):
+                while True:
+                    other.sendto(b"READY=1", path)
+        notify("STOPPING=1", {"NOTIFY_SOCKET": path})
+        with self.assertRaises(BlockingIOError):
+            while True:
+                self.assertEqual(systemd.recv(1000), b"READY=1")
 
     def test_life(self) -> None:
         """
-        The service is ready when the reactor runs, and stopping when it begins
-        to shut down.
+        It is told when the service is ready, and when it is stopping.
         """
         path = f"{self.folder}/notify"
         systemd = self.listen(path)
         self.patch(os, "environ", {**os.environ, "NOTIFY_SOCKET": path})
-        reactor = MemoryReactorClock()
-        tell(reactor)
-        systemd.setblocking(False)
-        self.assertRaises(BlockingIOError, systemd.recv, 1000)
-        reactor.run()
+        ready()
         self.assertEqual(systemd.recv(1000), b"READY=1\nSTATUS=Serving")
-        [(trigger, arguments, _)] = reactor.triggers["before"]["shutdown"]
-        trigger(*arguments)
+        stopping()
         self.assertEqual(systemd.recv(1000), b"STOPPING=1\nSTATUS=Draining")
 
 
-class NameSocketsTests(SynchronousTestCase):
+class FindSocketTests(SynchronousTestCase):
     """
-    Sockets without names.
+    Tests for L{findSocket}.
     """
 
     def setUp(self) -> None:
         """
-        Let Twisted know of no sockets.
+        Have two sockets handed over.
         """
-        self.patch(endpoints._SystemdParser, "_sddaemon", ListenFDs([], ()))
         self.environment = {"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": "2"}
 
-    def parse(self, description: str) -> int:
+    def refusal(
+        self, index: str | None = None, name: str | None = None, **environment: str
+    ) -> str:
         """
-        Give the descriptor that an endpoint description stands for.
+        Why there is no socket.
         """
-        endpoint = endpointFrom(MemoryReactorClock(), description)
-        assert isinstance(endpoint, endpoints.AdoptedStreamServerEndpoint)
-        descriptor: int = endpoint.fileno
-        return descriptor
+        environment = {**self.environment, **environment}
+        error = self.assertRaises(ValueError, findSocket, index, name, environment)
+        return str(error)
 
-    def test_unnamed(self) -> None:
+    def test_index(self) -> None:
         """
-        They are found by their index, which starts at 0.
+        They are found by their index, which starts at 0, whether or not they have
+        names.
         """
-        nameSockets(self.environment)
-        self.assertEqual(self.parse("systemd:domain=INET:index=0"), 3)
-        self.assertEqual(self.parse("systemd:domain=INET:index=1"), 4)
-        self.assertRaises(CannotStart, self.parse, "systemd:domain=INET:index=2")
+        for names in ({}, {"LISTEN_FDNAMES": "a:b"}, {"LISTEN_FDNAMES": ""}):
+            environment = {**self.environment, **names}
+            self.assertEqual(findSocket("0", None, environment), 3)
+            self.assertEqual(findSocket("1", None, environment), 4)
 
-    def test_named(self) -> None:
+    def test_name(self) -> None:
         """
-        Those that have names are left to Twisted.
+        They are found by their name.
         """
-        nameSockets({**self.environment, "LISTEN_FDNAMES": "a:b"})
-        self.assertRaises(CannotStart, self.parse, "systemd:domain=INET:index=0")
+        environment = {**self.environment, "LISTEN_FDNAMES": "a:b"}
+        self.assertEqual(findSocket(None, "b", environment), 4)
+
+    def test_wrongIndex(self) -> None:
+        """
+        A wrong index gives a message that says how many there are.
+        """
+        for index in ("2", "-1", "0x1", "1_0", "\u0660", ""):
+            self.assertEqual(
+                self.refusal(index), "no index from 0 on: 2 sockets were inherited"
+            )
+        self.assertEqual(
+            self.refusal("1", LISTEN_FDS="1"),
+            "no index from 0 on: 1 socket was inherited",
+        )
+
+    def test_wrongName(self) -> None:
+        """
+        So does a wrong name, or one that several have, as all of one unit do: it
+        is not for us to choose one.
+        """
+        for names, count in [("", 0), ("b:c", 0), ("a:a", 2), ("b:c:a", 0)]:
+            self.assertEqual(
+                self.refusal(name="a", LISTEN_FDNAMES=names),
+                f"{count} sockets have this name: 2 sockets were inherited",
+            )
+
+    def test_which(self) -> None:
+        """
+        It needs an index or a name, and not both.
+        """
+        for index, name in [(None, None), ("0", "a")]:
+            self.assertEqual(
+                self.refusal(index, name), "it needs either an index or a name"
+            )
 
     def test_others(self) -> None:
         """
-        Those of another process are not ours.
+        Sockets of another process are not ours, and a number that is none is 0.
         """
-        nameSockets({**self.environment, "LISTEN_PID": str(os.getppid())})
-        self.assertRaises(CannotStart, self.parse, "systemd:domain=INET:index=0")
+        for environment in (
+            {"LISTEN_PID": str(os.getppid())},
+            {"LISTEN_FDS": ""},
+            {"LISTEN_FDS": "-1"},
+            {"LISTEN_FDS": "²"},
+        ):
+            self.assertIn("0 sockets were inherited", self.refusal("0", **environment))
 
     def test_initialEnvironment(self) -> None:
         """
-        By default, what the process was started with counts.
+        By default, what the process was started with counts, unless somebody has
+        set the variables since.
         """
         self.assertIn(b"PATH=", Path("/proc/self/environ").read_bytes())
-        nameSockets()
-        self.assertRaises(CannotStart, self.parse, "systemd:domain=INET:index=0")
+        self.assertRaises(ValueError, findSocket, "0")
+        self.patch(os, "environ", {**os.environ, **self.environment})
+        self.assertEqual(findSocket("0"), 3)
+        self.patch(os, "environ", {})
+        self.patch(Path, "read_bytes", lambda path: (_ for _ in ()).throw(OSError))
+        self.assertRaises(ValueError, findSocket, "0")

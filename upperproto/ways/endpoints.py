@@ -1,37 +1,38 @@
 """
-Listening: on an endpoint, or not at all, and without spinning.
+Listening: on an endpoint, or not at all.
 """
 
 from __future__ import annotations
 
 import os
-import select
+import re
 import socket
-from collections.abc import Iterable
 from typing import Any
 
 from twisted.application.service import Service
-from twisted.internet import tcp, unix
+from twisted.internet.abstract import FileDescriptor
+from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 from twisted.internet.defer import Deferred, maybeDeferred, succeed
 from twisted.internet.endpoints import serverFromString
+from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import (
-    IDelayedCall,
+    IAddress,
     IProtocolFactory,
-    IReactorTime,
     IStreamServerEndpoint,
 )
-from twisted.python import log
+from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from upperproto.ways import systemd
+from upperproto.ways.inherited import InheritedEndpoint
 
-# For how many seconds a port that cannot accept is left alone.
-ACCEPT_AGAIN = 0.1
+# Kinds of endpoints that break a promise of the service.
+_BREAKING = {
+    "haproxy": "would lose answers; use --proxy-protocol",
+    "stdio": "is a single connection, with whose end the process would not end",
+}
 
-# How many connections are accepted at a time. Twisted's own number grows for as
-# long as more wait, and a client that is cut off keeps its descriptor until the
-# next turn: these must fit into what L{upperproto.limits.descriptors} leaves to spare.
-ACCEPTS = 32
+# Those whose first value is a port number.
+_WITH_PORT = ("ssl", "tcp", "tcp6")
 
 
 class CannotStart(SystemExit, Exception):
@@ -44,6 +45,39 @@ class CannotStart(SystemExit, Exception):
     """
 
 
+def kindOf(description: str) -> str:
+    """
+    What kind of endpoint a description has, such as C{tcp}, in lower case.
+
+    @param description: a server endpoint, as Twisted describes it.
+    """
+    [(_, kind), *_] = _fields(description)
+    return kind.lower()
+
+
+def _fields(description: str) -> list[tuple[str | None, str]]:
+    """
+    Take a description apart, as Twisted does: fields between colons, each with its
+    name, if it has one, before an equals sign; a character after a backslash stands
+    for itself.
+    """
+    fields: list[tuple[str | None, str]] = []
+    name: str | None = None
+    value = ""
+    characters = iter(description)
+    for character in characters:
+        if character == "\\":
+            value += next(characters, "")
+        elif character == "=" and name is None:
+            name, value = value, ""
+        elif character == ":":
+            fields.append((name, value))
+            name, value = None, ""
+        else:
+            value += character
+    return [*fields, (name, value)]
+
+
 def endpointFrom(reactor: Any, description: str) -> IStreamServerEndpoint:
     """
     Make an endpoint from its description.
@@ -51,15 +85,41 @@ def endpointFrom(reactor: Any, description: str) -> IStreamServerEndpoint:
     @param reactor: what it will listen on.
     @param description: a server endpoint, as Twisted describes it.
     @return: the endpoint.
-    @raise CannotStart: if it is not one.
+    @raise CannotStart: if it is not one, or breaks a promise of the service.
     """
-    if description.startswith("systemd:"):
-        systemd.nameSockets()
+    kind = kindOf(description)
+    if kind in _BREAKING:
+        raise CannotStart(f"upper: {description} {_BREAKING[kind]}")
     try:
-        endpoint: IStreamServerEndpoint = serverFromString(reactor, description)
-        return endpoint
+        return _makeEndpoint(reactor, kind, description)
     except Exception as error:
-        raise CannotStart(f"upper: not an endpoint: {description}: {error}") from error
+        # Those of functions of Twisted begin with the function's name.
+        why = re.sub(r"^\S+\(\) ", "", str(error))
+        raise CannotStart(f"upper: not an endpoint: {description}: {why}") from error
+
+
+def _makeEndpoint(reactor: Any, kind: str, description: str) -> IStreamServerEndpoint:
+    """
+    @raise Exception: what is wrong with the description.
+    """
+    [(unwanted, _), *fields] = _fields(description)
+    if unwanted is not None:
+        raise ValueError("it has to begin with its kind, such as tcp:")
+    for name, value in fields:
+        if not value:
+            # An empty interface would be all of them: that has names of its own.
+            what = name or "a value"
+            raise ValueError(rf"{what} is empty (a colon within a value: \:)")
+    words = [value for name, value in fields if name is None]
+    named = {name: value for name, value in fields if name is not None}
+    if kind == "systemd":
+        return InheritedEndpoint(reactor, *words, **named)
+    if kind in _WITH_PORT:
+        port = named.get("port", *words[:1])
+        if port and not (port.isascii() and port.isdigit() and int(port) <= 65535):
+            raise ValueError(f"not a port: {port}")
+    endpoint: IStreamServerEndpoint = serverFromString(reactor, description)
+    return endpoint
 
 
 def listen(endpoint: IStreamServerEndpoint, factory: IProtocolFactory) -> Any:
@@ -81,105 +141,34 @@ def listen(endpoint: IStreamServerEndpoint, factory: IProtocolFactory) -> Any:
     return result
 
 
-class InheritedUNIXPort(unix.Port):
+def setConnectionOptions(listening: socket.socket) -> None:
     """
-    A UNIX socket that was bound by whoever started this process.
+    Let the connections of a listening socket send small answers at once
+    (C{TCP_NODELAY}), and find out that a peer has died (C{SO_KEEPALIVE}). On Linux,
+    those that it accepts from now on inherit both, so that it costs them nothing.
 
-    Twisted's own port takes it for its own: it makes it open to everybody, with
-    a backlog of 50, and at the end it shuts it down and removes it, although
-    others may listen on it now and later.
+    @param listening: the socket. UNIX sockets have no use for either.
     """
-
-    _shouldShutdown = False
-
-    def __init__(
-        self, descriptor: int, factory: IProtocolFactory, reactor: Any
-    ) -> None:
-        """
-        @param descriptor: the listening socket.
-        @param factory: what serves the connections.
-        @param reactor: what accepts them.
-        """
-        self.socket = socket.fromfd(descriptor, socket.AF_UNIX, socket.SOCK_STREAM)
-        # What a port of Twisted's does when it has its socket.
-        self.fileno = self.socket.fileno  # type: ignore[method-assign]
-        super().__init__(self.socket.getsockname(), factory, reactor=reactor)
-
-    def startListening(self) -> None:
-        """
-        Accept connections.
-        """
-        assert self.factory is not None
-        prefix, host = self._getLogPrefix(self.factory), self.getHost()
-        log.msg(f"{prefix} starting on {os.fsdecode(host.name)!r}")
-        self.factory.doStart()
-        self.connected = True
-        self.numberAccepts = 100
-        self.startReading()
-
-    def connectionLost(self, reason: Failure) -> None:
-        """
-        Close this process's copy of the socket.
-        """
-        tcp.Port.connectionLost(self, reason)
+    if listening.family in (socket.AF_INET, socket.AF_INET6):
+        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, True)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, True)
 
 
-class Inheriting:
+def addressName(address: IAddress) -> str:
     """
-    Stands in for the reactor where endpoints listen: they take the sockets that
-    this process has inherited, if there are any for them.
+    Name an address that is listened on as people write it.
+
+    @return: C{127.0.0.1:5000}, C{[::1]:5000}, a path, or the name of an abstract
+        UNIX socket after an at sign.
     """
-
-    def __init__(self, reactor: Any, descriptors: Iterable[int] = ()) -> None:
-        """
-        @param reactor: what it stands in for.
-        @param descriptors: listening sockets, one for each endpoint; none if
-            the endpoints are to make their own.
-        """
-        self._reactor = reactor
-        self._descriptors = iter(descriptors)
-        # It is asked for the time with each chunk.
-        self.seconds = reactor.seconds
-
-    def __getattr__(self, name: str) -> Any:
-        """
-        All else is the reactor's own.
-        """
-        return getattr(self._reactor, name)
-
-    def listenTCP(self, port: Any, factory: IProtocolFactory, **options: Any) -> Any:
-        """
-        Take the next socket, or listen as the reactor does.
-        """
-        for descriptor in self._descriptors:
-            return self._adopt(descriptor, factory)
-        return self._reactor.listenTCP(port, factory, **options)
-
-    def listenUNIX(self, path: Any, factory: IProtocolFactory, **options: Any) -> Any:
-        """
-        Take the next socket, or listen as the reactor does.
-        """
-        for descriptor in self._descriptors:
-            return self._adopt(descriptor, factory)
-        return self._reactor.listenUNIX(path, factory, **options)
-
-    def adoptStreamPort(
-        self, descriptor: int, family: int, factory: IProtocolFactory
-    ) -> Any:
-        """
-        Take the next socket, or the one that the endpoint knows of.
-        """
-        return self._adopt(next(self._descriptors, descriptor), factory)
-
-    def _adopt(self, descriptor: int, factory: IProtocolFactory) -> Any:
-        with socket.socket(fileno=os.dup(descriptor)) as inherited:
-            family = inherited.family
-            inherited.setblocking(False)
-        if family != socket.AF_UNIX:
-            return self._reactor.adoptStreamPort(descriptor, family, factory)
-        port = InheritedUNIXPort(descriptor, factory, self._reactor)
-        port.startListening()
-        return port
+    if isinstance(address, IPv4Address):
+        return f"{address.host}:{address.port}"
+    if isinstance(address, IPv6Address):
+        return f"[{address.host}]:{address.port}"
+    if isinstance(address, UNIXAddress) and address.name is not None:
+        name = address.name.decode("utf-8", "backslashreplace")
+        return f"@{name[1:]}" if name.startswith("\0") else name
+    return str(address)
 
 
 class Listener(Service):
@@ -187,28 +176,21 @@ class Listener(Service):
     Listen on an endpoint for as long as the service runs.
 
     Unlike Twisted's own service for endpoints, it ends a process that cannot
-    listen with a message instead of a traceback. And it waits a little after
-    an accept that failed for want of descriptors or memory: the connection
-    stays in the queue, so that the reactor would call again at once, and log
-    the same error, for as long as the shortage lasts.
+    listen with a message instead of a traceback.
     """
 
+    _log = Logger()
+
     def __init__(
-        self,
-        endpoint: IStreamServerEndpoint,
-        factory: IProtocolFactory,
-        clock: IReactorTime,
+        self, endpoint: IStreamServerEndpoint, factory: IProtocolFactory
     ) -> None:
         """
         @param endpoint: where to listen. It must know at once whether it can.
         @param factory: what serves the connections.
-        @param clock: what tells the time.
         """
         self._endpoint = endpoint
         self._factory = factory
-        self._clock = clock
         self._port: Any = None
-        self._again: IDelayedCall | None = None
 
     def privilegedStartService(self) -> None:
         """
@@ -218,14 +200,14 @@ class Listener(Service):
         """
         super().privilegedStartService()
         try:
-            port = listen(self._endpoint, self._factory)
+            port = self._port = listen(self._endpoint, self._factory)
         except Exception as error:
             raise CannotStart(f"upper: {error}") from error
-        self._port = port
-        if isinstance(port, tcp.Port):
-            self._doRead = port.doRead
-            # abortConnection replaces a method of a transport likewise.
-            port.doRead = self._accept  # type: ignore[method-assign]
+        if isinstance(port, FileDescriptor):
+            with socket.socket(fileno=os.dup(port.fileno())) as listening:
+                setConnectionOptions(listening)
+        # Twisted's own line has no more of the address than the port's number.
+        self._log.info("Listening on {name}", name=addressName(port.getHost()))
 
     def startService(self) -> None:
         """
@@ -239,39 +221,20 @@ class Listener(Service):
 
     def stopService(self) -> Deferred[None]:
         """
-        Refuse new connections.
+        Refuse new connections. Where it never listened, there is nothing to do.
 
         @return: fires when they are refused.
         """
         super().stopService()
-        if self._again is not None:
-            self._again.cancel()
-            self._again = None
         port, self._port = self._port, None
-        stopped: Deferred[None] | None = port.stopListening()
-        return succeed(None) if stopped is None else stopped
+        return succeed(None) if port is None else maybeDeferred(port.stopListening)
 
-    def _accept(self) -> None:
+    def close(self) -> None:
         """
-        Accept, in place of the port's own C{doRead}.
+        Refuse new connections at once: after a start that has failed, there may be
+        no reactor to wait for. The path of a UNIX socket goes, too.
         """
-        port = self._port
-        accepted = port.sessionno
-        port.numberAccepts = min(port.numberAccepts, ACCEPTS)
-        self._doRead()
-        if port.sessionno == accepted and self._readable():
+        port, self._port = self._port, None
+        if isinstance(port, FileDescriptor):
             port.stopReading()
-            self._again = self._clock.callLater(ACCEPT_AGAIN, self._acceptAgain)
-
-    def _readable(self) -> bool:
-        """
-        Whether a connection waits that could not be accepted. Otherwise it was
-        aborted, or another process was faster.
-        """
-        poll = select.poll()
-        poll.register(self._port.fileno(), select.POLLIN)
-        return bool(poll.poll(0))
-
-    def _acceptAgain(self) -> None:
-        self._again = None
-        self._port.startReading()
+            port.connectionLost(Failure(ConnectionDone()))

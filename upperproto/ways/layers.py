@@ -1,5 +1,5 @@
 """
-The entrance: what stands between a listener and the protocol.
+Layers: what a connection passes on its way from a listener to the protocol.
 """
 
 from __future__ import annotations
@@ -7,10 +7,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
+from twisted.internet.interfaces import IAddress
 from twisted.internet.protocol import Factory
 
 from upperproto.factory import UpperFactory
-from upperproto.ways.endpoints import Listener, endpointFrom
+from upperproto.ways.endpoints import Listener, endpointFrom, kindOf
+from upperproto.ways.inherited import Inheriting
 from upperproto.ways.proxyprotocol import Network, ProxyFactory
 
 if TYPE_CHECKING:
@@ -18,43 +20,52 @@ if TYPE_CHECKING:
     from OpenSSL.SSL import Context
 
 
-class Entrance:
+class Layers:
     """
-    Lead connections to a service: past a PROXY header, then through TLS.
+    Lead connections to a protocol: past a PROXY header, then through TLS.
     """
 
     def __init__(
         self,
-        service: UpperFactory,
+        pending: UpperFactory,
+        factory: Factory[Any],
+        truncated: Callable[[IAddress], object] | None = None,
         getContext: Callable[[], Context] | None = None,
         proxies: Iterable[Network] | None = None,
     ) -> None:
         """
-        @param service: what the connections come to.
+        @param pending: the connections that have not come to the protocol yet.
+        @param factory: what builds the protocols.
+        @param truncated: called with the client's address where its TCP stream ends
+            before its TLS one.
         @param getContext: gives the TLS context for each connection but those
             over UNIX sockets; no TLS by default.
         @param proxies: where every connection must come from, with a PROXY
             header; no such header by default.
         """
-        self._service = service
+        self._pending = pending
+        self._factory = factory
+        self._truncated = truncated
         self._getContext = getContext
         self._proxies = proxies
 
-    def factory(self, getContext: Callable[[], Context] | None = None) -> Factory[Any]:
+    def wrapFactory(
+        self, getContext: Callable[[], Context] | None = None
+    ) -> Factory[Any]:
         """
         Make the factory for a listener.
 
         @param getContext: gives the TLS context for each connection, in place
-            of the entrance's own.
+            of the one for all listeners.
         """
-        factory: Factory[Any] = self._service
+        factory = self._factory
         getContext = getContext or self._getContext
         if getContext is not None:
             from upperproto.ways.tls import TLSFactory
 
-            factory = TLSFactory(self._service, factory, getContext)
+            factory = TLSFactory(self._pending, factory, getContext)
         if self._proxies is not None:
-            factory = ProxyFactory(self._service, factory, self._proxies)
+            factory = ProxyFactory(self._pending, factory, self._proxies)
         return factory
 
     def listener(self, description: str, reactor: Any) -> Listener:
@@ -62,33 +73,35 @@ class Entrance:
         Make what listens on an endpoint.
 
         @param description: a server endpoint, as Twisted describes it.
-        @param reactor: what listens, and tells the time.
+        @param reactor: what listens.
         @raise CannotStart: for what is not an endpoint.
         """
-        kind = description.partition(":")[0].lower()
-        listening = _TLSReactor(reactor, self) if kind == "ssl" else reactor
-        endpoint: Any = endpointFrom(listening, description)
-        factory = self.factory()
+        kind = kindOf(description)
+        reactor = Inheriting(reactor)
+        if kind == "ssl":
+            reactor = _SSLReactor(reactor, self)
+        endpoint: Any = endpointFrom(reactor, description)
+        factory = self.wrapFactory()
         if kind == "tls":
             # Of Twisted's TLS over TCP, only TCP and the certificates.
             creator = endpoint.connectionCreator
             endpoint = endpoint.endpoint
-            factory = self.factory(lambda: creator.defaultContext)
-        return Listener(endpoint, factory, reactor)
+            factory = self.wrapFactory(lambda: creator.defaultContext)
+        return Listener(endpoint, factory)
 
 
-class _TLSReactor:
+class _SSLReactor:
     """
     Stands in for the reactor where C{ssl:} endpoints listen: with our TLS in
     place of Twisted's.
     """
 
-    def __init__(self, reactor: Any, entrance: Entrance) -> None:
+    def __init__(self, reactor: Any, layers: Layers) -> None:
         self._reactor = reactor
-        self._entrance = entrance
+        self._layers = layers
 
     def listenSSL(
         self, port: int, factory: object, contextFactory: Any, **options: Any
     ) -> Any:
-        factory = self._entrance.factory(contextFactory.getContext)
+        factory = self._layers.wrapFactory(contextFactory.getContext)
         return self._reactor.listenTCP(port, factory, **options)

@@ -13,15 +13,29 @@ import socket
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
-from twisted.internet import endpoints
-from twisted.python.systemd import ListenFDs
+# Where the sockets that are handed over begin, beside the standard streams.
+_FIRST_DESCRIPTOR = 3
+
+
+def ready() -> None:
+    """
+    Tell systemd that the service serves.
+    """
+    notify("READY=1\nSTATUS=Serving")
+
+
+def stopping() -> None:
+    """
+    Tell systemd that the service has begun to end.
+    """
+    notify("STOPPING=1\nSTATUS=Draining")
 
 
 def notify(state: str, environment: Mapping[str, str] | None = None) -> None:
     """
-    Tell systemd how the service is, if systemd wants to know and listens.
+    Tell systemd how the service is, if systemd wants to know and listens. While it
+    does not read what it has been told, the service does not wait: this is lost.
 
     @param state: assignments, one a line, such as C{READY=1}.
     @param environment: of the process; by default, as it is now.
@@ -35,45 +49,57 @@ def notify(state: str, environment: Mapping[str, str] | None = None) -> None:
     if address:
         sender = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         with sender, suppress(OSError):
-            sender.sendto(state.encode(), address)
+            sender.sendto(state.encode(), socket.MSG_DONTWAIT, address)
 
 
-def tell(reactor: Any) -> None:
+def findSocket(
+    index: str | None = None,
+    name: str | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> int:
     """
-    Tell systemd when the service is ready, and when it is stopping.
+    Find a socket that was handed over to this process. Exactly one of index and name
+    says which.
 
-    @param reactor: what serves; it is ready once it runs.
+    @param index: its place among them, from 0 on.
+    @param name: its name (C{FileDescriptorName=}). Sockets without one are found by
+        their index.
+    @param environment: what the process was started with; by default, as it was.
+    @return: its descriptor.
+    @raise ValueError: if there is no such socket, or more than one.
     """
-    reactor.callWhenRunning(notify, "READY=1\nSTATUS=Serving")
-    stopping = "STOPPING=1\nSTATUS=Draining"
-    reactor.addSystemEventTrigger("before", "shutdown", notify, stopping)
-
-
-def nameSockets(environment: Mapping[str, str] | None = None) -> None:
-    """
-    Let endpoints such as C{systemd:domain=INET:index=0} find their sockets where
-    they were handed over without names, too. systemd calls those C{unknown}.
-
-    Twisted forgets such sockets, and by the time that it knows its endpoints it
-    has taken away the environment variables that told of them; so they are read
-    from where Linux keeps them. One private name is relied on, that of the
-    attribute where Twisted remembers the sockets, which is the same in Twisted
-    24.3 and 26.10.
-
-    @param environment: what the process was started with; by default, as Linux
-        has it.
-    """
+    if (index is None) == (name is None):
+        raise ValueError("it needs either an index or a name")
     if environment is None:
         environment = _initialEnvironment()
-    count = environment.get("LISTEN_FDS", "")
-    if count.isdecimal() and not environment.get("LISTEN_FDNAMES"):
-        names = ":".join(["unknown"] * int(count))
-        endpoints._SystemdParser._sddaemon = ListenFDs.fromEnvironment(
-            {**environment, "LISTEN_FDNAMES": names}
-        )
+    number, names = 0, [""]
+    if environment.get("LISTEN_PID") == str(os.getpid()):
+        count = environment.get("LISTEN_FDS", "")
+        number = int(count) if count.isascii() and count.isdigit() else 0
+        names = environment.get("LISTEN_FDNAMES", "").split(":")
+    inherited = f"{number} {'socket was' if number == 1 else 'sockets were'} inherited"
+    if index is not None:
+        if not (index.isascii() and index.isdigit()) or int(index) >= number:
+            raise ValueError(f"no index from 0 on: {inherited}")
+        return _FIRST_DESCRIPTOR + int(index)
+    found = [each for each, other in enumerate(names[:number]) if other == name]
+    if len(found) != 1:
+        # All ListenStream= of one unit have one name.
+        raise ValueError(f"{len(found)} sockets have this name: {inherited}")
+    return _FIRST_DESCRIPTOR + found[0]
 
 
-def _initialEnvironment() -> dict[str, str]:
-    words = Path("/proc/self/environ").read_bytes().split(b"\0")
+def _initialEnvironment() -> Mapping[str, str]:
+    """
+    The environment that the process was started with. Twisted takes those variables
+    away that tell of sockets, when its endpoints are imported; so they are read from
+    where Linux keeps them.
+    """
+    if "LISTEN_PID" in os.environ:
+        return os.environ
+    try:
+        words = Path("/proc/self/environ").read_bytes().split(b"\0")
+    except OSError:
+        return {}
     pairs = (os.fsdecode(word).partition("=") for word in words)
     return {name: value for name, _, value in pairs}
