@@ -11,6 +11,7 @@ from ipaddress import ip_network
 from threading import Thread
 from typing import Any
 
+from twisted.internet.address import IPv4Address
 from twisted.internet.defer import Deferred
 from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
@@ -20,7 +21,7 @@ from upperproto import service
 from upperproto.factory import UpperFactory
 from upperproto.service import SecondSignal, UpperService
 from upperproto.ways import systemd
-from upperproto.ways.endpoints import CannotStart
+from upperproto.ways.endpoints import CannotStart, Listener
 from upperproto.ways.proxyprotocol import ProxyFactory
 
 
@@ -36,12 +37,53 @@ class Port:
         self.events = events
         self.stopped: Deferred[None] = Deferred()
 
+    def getHost(self) -> IPv4Address:
+        """
+        Some address.
+        """
+        return IPv4Address("TCP", "127.0.0.1", 1)
+
     def stopListening(self) -> Deferred[None]:
         """
         Note it.
         """
         self.events.append("refuse")
         return self.stopped
+
+
+class Signalled:
+    """
+    The part of a reactor that is asked when the process gets a signal.
+    """
+
+    def __init__(self, reactor: Any) -> None:
+        """
+        @param reactor: of which reactor in memory.
+        """
+        self.fromThread: list[Callable[[], None]] = []
+        self.triggers: list[Callable[[], None]] = []
+        reactor.callFromThread = self.fromThread.append
+        reactor.addSystemEventTrigger = self.add
+        reactor.removeSystemEventTrigger = self.triggers.remove
+
+    def add(
+        self, phase: str, event: str, call: Callable[[], None]
+    ) -> Callable[[], None]:
+        """
+        Note what is to be called at the beginning of a shutdown.
+        """
+        assert (phase, event) == ("before", "shutdown")
+        self.triggers.append(call)
+        return call
+
+    def shutDown(self) -> None:
+        """
+        Do what a reactor does first when it is to stop. Then these triggers are gone.
+        """
+        calls = [*self.triggers]
+        self.triggers.clear()
+        for call in calls:
+            call()
 
 
 class UpperServiceTests(SynchronousTestCase):
@@ -58,6 +100,8 @@ class UpperServiceTests(SynchronousTestCase):
         self.events: list[str] = []
         self.ports: list[Port] = []
         self.listening: list[tuple[Any, ...]] = []
+        self.signalled = Signalled(self.network)
+        self.patch(Listener, "close", lambda listener: self.events.append("close"))
         self.told: list[str] = []
         for each in ("ready", "stopping"):
             self.patch(systemd, each, partial(self.told.append, each))
@@ -127,7 +171,7 @@ class UpperServiceTests(SynchronousTestCase):
             with self.assertRaises(CannotStart) as caught:
                 getattr(self.make("tcp:1"), start)()
             self.assertEqual(str(caught.exception), "upper: no such luck")
-        self.assertEqual(self.network.triggers, {})
+        self.assertEqual(self.signalled.triggers, [])
 
     def test_startFailsHalfWay(self) -> None:
         """
@@ -146,7 +190,7 @@ class UpperServiceTests(SynchronousTestCase):
             self.events.clear()
             with self.assertRaises(CannotStart):
                 getattr(self.make("tcp:1", "tcp:2", "tcp:3"), start)()
-            self.assertEqual(self.events, ["refuse", "refuse"])
+            self.assertEqual(self.events, ["close"] * 3)
 
     def test_certificates(self) -> None:
         """
@@ -163,7 +207,7 @@ class UpperServiceTests(SynchronousTestCase):
         with self.assertRaises(CannotStart) as caught:
             self.make("tcp:1", certificates=Certificates()).startService()
         self.assertEqual(str(caught.exception), "upper: cannot read key.pem")
-        self.assertEqual(self.events, ["refuse"])
+        self.assertEqual(self.events, ["close"])
 
     def test_layers(self) -> None:
         """
@@ -208,13 +252,6 @@ class UpperServiceTests(SynchronousTestCase):
         self.ports[0].stopped.callback(None)
         self.assertIsNone(self.successResultOf(stopped))
 
-    def shutDown(self) -> None:
-        """
-        Do what a reactor does first when it is to stop.
-        """
-        for call, arguments, keywords in self.network.triggers["before"]["shutdown"]:
-            call(*arguments, **keywords)
-
     def test_secondSignal(self) -> None:
         """
         A second signal ends all conversations at once, and with them the stop.
@@ -222,11 +259,13 @@ class UpperServiceTests(SynchronousTestCase):
         made = self.make("tcp:1")
         made.startService()
         client = self.network.connect(self.factory)
-        self.shutDown()
+        self.signalled.shutDown()
         stopped = made.stopService()
         self.ports[0].stopped.callback(None)
         self.assertNoResult(stopped)
         signal.raise_signal(signal.SIGTERM)
+        [call] = self.signalled.fromThread
+        call()
         self.network.turn()
         self.assertTrue(client.socket.cut)
         self.assertEqual(client.protocol.closingReason, "a second signal")
@@ -256,12 +295,11 @@ class UpperServiceTests(SynchronousTestCase):
         for shutsDown in (False, True):
             made.startService()
             if shutsDown:
-                self.shutDown()
-                self.network.triggers.clear()
+                self.signalled.shutDown()
             stopped = made.stopService()
             self.ports[-1].stopped.callback(None)
             self.assertIsNone(self.successResultOf(stopped))
-            self.assertEqual(self.network.triggers.get("before", {}), {})
+            self.assertEqual(self.signalled.triggers, [])
             self.assertEqual(
                 [signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)],
                 handlers,
@@ -282,8 +320,7 @@ class SecondSignalTests(SynchronousTestCase):
         self.first: list[int] = []
         signal.signal(signal.SIGTERM, lambda number, frame: self.first.append(number))
         self.reactor: Any = MemoryReactorClock()
-        self.fromThread: list[Callable[[], None]] = []
-        self.patch(self.reactor, "callFromThread", self.fromThread.append)
+        self.signalled = Signalled(self.reactor)
         self.calls: list[str] = []
 
     def watch(self, name: str) -> SecondSignal:
@@ -294,22 +331,15 @@ class SecondSignalTests(SynchronousTestCase):
         watcher.start()
         return watcher
 
-    def shutDown(self) -> None:
-        """
-        Do what a reactor does first when it is to stop.
-        """
-        for call, arguments, keywords in self.reactor.triggers["before"]["shutdown"]:
-            call(*arguments, **keywords)
-
     def signal(self) -> list[str]:
         """
         Send this process a SIGTERM, and give what was called because of it.
         """
         self.calls.clear()
-        self.fromThread.clear()
+        self.signalled.fromThread.clear()
         signal.raise_signal(signal.SIGTERM)
         self.assertEqual(self.calls, [])
-        for each in self.fromThread:
+        for each in self.signalled.fromThread:
             each()
         return self.calls
 
@@ -328,10 +358,9 @@ class SecondSignalTests(SynchronousTestCase):
         they stop.
         """
         for order in ([0, 1, 2], [2, 1, 0], [1, 2, 0], [1, 0, 2]):
-            self.reactor.triggers.clear()
             self.first.clear()
             watchers = [self.watch(name) for name in "abc"]
-            self.shutDown()
+            self.signalled.shutDown()
             self.assertEqual(sorted(self.signal()), ["a", "b", "c"])
             left = [0, 1, 2]
             for index in order:
@@ -348,7 +377,7 @@ class SecondSignalTests(SynchronousTestCase):
         are.
         """
         watcher = self.watch("a")
-        thread = Thread(target=self.shutDown)
+        thread = Thread(target=self.signalled.shutDown)
         thread.start()
         thread.join()
         self.assertEqual(self.signal(), [])

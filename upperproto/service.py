@@ -6,11 +6,12 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from twisted.application.service import IService, MultiService
+from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred
 
 from upperproto.factory import UpperFactory
@@ -61,14 +62,15 @@ class UpperService(MultiService):
         self._secondSignal = SecondSignal(reactor, self._abort)
         self._pending = PendingConnections(reactor, maxPending, factory.refused)
         layers = Layers(
-            factory,
             self._pending,
+            factory,
             truncated=factory.truncated,
             getContext=None if certificates is None else certificates.getContext,
             proxies=proxies,
         )
-        for description in endpoints:
-            self.addService(layers.listener(description, reactor))
+        self._listeners = [layers.listener(each, reactor) for each in endpoints]
+        for listener in self._listeners:
+            self.addService(listener)
 
     def privilegedStartService(self) -> None:
         """
@@ -76,27 +78,20 @@ class UpperService(MultiService):
 
         @raise CannotStart: where the system refuses. Then nothing listens.
         """
-        try:
+        with self._everywhereOrNowhere():
             super().privilegedStartService()
-        except BaseException:
-            self._stopListening()
-            raise
 
     def startService(self) -> None:
         """
         Serve.
 
-        @raise CannotStart: where the system refuses to listen. Then nothing listens.
+        @raise CannotStart: where the system refuses to listen, or where the user who
+            serves cannot read what is read again later. Then nothing listens.
         """
-        try:
+        with self._everywhereOrNowhere():
             super().startService()
             if self._certificates is not None:
-                # The process has given up its privileges by now, and has to be able
-                # to read the files when they change.
                 self._certificates.check()
-        except BaseException:
-            self._stopListening()
-            raise
         keepMemory()
         self._secondSignal.start()
         self._reactor.callWhenRunning(self._serving)
@@ -126,9 +121,17 @@ class UpperService(MultiService):
         self._pending.refuseAll("a second signal")
         self._factory.abort("a second signal")
 
-    def _stopListening(self) -> None:
-        for listener in self:
-            IService(listener).stopService()
+    @contextmanager
+    def _everywhereOrNowhere(self) -> Iterator[None]:
+        """
+        Listen nowhere if the service cannot start.
+        """
+        try:
+            yield
+        except BaseException:
+            for listener in self._listeners:
+                listener.close()
+            raise
 
 
 class SecondSignal:
@@ -182,10 +185,16 @@ class SecondSignal:
                 self._before[number] = signal.signal(number, self._handle)
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
-        before = self._before[number]
-        if self._watching:
-            self._reactor.callFromThread(self._call)
-        if callable(before) and (_owner(before) or not self._watching):
+        watcher: SecondSignal | None = self
+        isWatched = False
+        while watcher is not None:
+            if watcher._watching:
+                isWatched = True
+                watcher._reactor.callFromThread(watcher._call)
+            before = watcher._before[number]
+            watcher = _owner(before)
+        if not isWatched and callable(before):
+            # Whoever has put a handler of his own on top of ours has called it.
             before(number, frame)
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.interfaces import IAddress
 from twisted.internet.protocol import Factory
 
-from upperproto.factory import UpperFactory
+from upperproto.interfaces import IPendingConnections
 from upperproto.ways.endpoints import Listener, endpointFrom, kindOf
 from upperproto.ways.inherited import Inheriting
 from upperproto.ways.proxyprotocol import Network, ProxyFactory
@@ -27,7 +27,7 @@ class Layers:
 
     def __init__(
         self,
-        pending: UpperFactory,
+        pending: IPendingConnections,
         factory: Factory[Any],
         truncated: Callable[[IAddress], object] | None = None,
         getContext: Callable[[], Context] | None = None,
