@@ -4,7 +4,9 @@ Tests for L{upperproto.tap}.
 
 from __future__ import annotations
 
+import os
 import sys
+from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 
@@ -14,8 +16,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from upperproto import tap
 from upperproto.factory import UpperFactory
-from upperproto.processes import supervisor as workers
-from upperproto.processes.supervisor import Workers
+from upperproto.processes import supervisor
+from upperproto.processes.supervisor import Supervisor
 from upperproto.service import UpperService
 from upperproto.tap import Options, makeService
 from upperproto.ways.endpoints import CannotStart
@@ -124,21 +126,24 @@ class OptionsTests(SynchronousTestCase):
                 parse(*words)
             self.assertIn(message, str(caught.exception))
 
-    def test_underTwistd(self) -> None:
+    def test_empty(self) -> None:
         """
-        As the options of a subcommand, a bad word ends the process with one
-        message, and a status that is not 0.
+        An empty value is an error, and not the same as none: C{--interface "$UNSET"}
+        would listen on every network.
         """
+        for option in ("interface", "listen", "tls-cert", "proxy-from"):
+            with self.assertRaises(usage.UsageError) as caught:
+                parse("--proxy-protocol", f"--{option}", "")
+            self.assertIn(f"--{option} takes ", str(caught.exception))
 
-        class Parent(usage.Options):
-            subCommands = [["upper", None, Options, "the service"]]  # noqa: RUF012 # Twisted's way.
-
-        with self.assertRaises(CannotStart) as caught:
-            Parent().parseOptions(["upper", "--port", "x"])
-        self.assertEqual(
-            caught.exception.code,
-            "upper: --port takes a whole number, 0 to 65535, not 'x' (see --help)",
-        )
+    def test_paths(self) -> None:
+        """
+        The files of TLS are those of the folder in which the service was started.
+        """
+        options = parse("--tls-cert", "a.pem", "--tls-key", "b/../c.pem")
+        self.assertEqual(options["tls-cert"], os.path.abspath("a.pem"))
+        self.assertEqual(options["tls-key"], os.path.abspath("c.pem"))
+        self.assertIsNone(options["tls-client-ca"])
 
     def test_endpoints(self) -> None:
         """
@@ -194,16 +199,16 @@ class MakeServiceTests(SynchronousTestCase):
         """
         Keep the limits of this process, and record what factory is made.
         """
-        self.fitted: list[tuple[int, bool]] = []
-        self.factories: list[UpperFactory] = []
+        self.fitted: list[tuple[int, int]] = []
+        self.settings: list[dict[str, Any]] = []
 
-        def fit(maxConnections: int, doors: bool) -> tuple[int, int]:
-            self.fitted.append((maxConnections, doors))
+        def fit(maxConnections: int, queues: int) -> tuple[int, int]:
+            self.fitted.append((maxConnections, queues))
             return 5, 4
 
         def make(**settings: Any) -> UpperFactory:
-            self.factories.append(UpperFactory(**settings))
-            return self.factories[-1]
+            self.settings.append(settings)
+            return UpperFactory(**settings)
 
         self.patch(tap, "fitDescriptors", fit)
         self.patch(tap, "UpperFactory", make)
@@ -223,17 +228,22 @@ class MakeServiceTests(SynchronousTestCase):
             self.reactor,
         )
         self.assertIsInstance(service, UpperService)
-        self.assertEqual(self.fitted, [(9, False)])
-        [factory] = self.factories
-        self.assertEqual(factory.errors, "replace")
-        self.assertEqual(factory.flushAfter, 2)
-        self.assertEqual(factory.idleTimeout, 3)
-        self.assertEqual(factory.maxConnections, 5)
-        self.assertEqual(factory.maxTurnedAway, 4)
-        self.assertEqual(factory.maxPerPeer, 8)
-        assert factory.transcript is not None
-        self.assertTrue(factory.transcript.lines)
-        self.assertIs(factory.clock, self.reactor)
+        self.assertEqual(self.fitted, [(9, 1)])
+        self.assertEqual(
+            self.settings,
+            [
+                {
+                    "errors": "replace",
+                    "flushAfter": 2,
+                    "idleTimeout": 3,
+                    "maxConnections": 5,
+                    "maxPerPeer": 8,
+                    "maxRefused": 4,
+                    "log": "lines",
+                    "clock": self.reactor,
+                }
+            ],
+        )
 
     def test_listens(self) -> None:
         """
@@ -260,8 +270,8 @@ class MakeServiceTests(SynchronousTestCase):
         Several workers are processes of their own.
         """
         service = makeService(parse("--workers", "2"), self.reactor)
-        self.assertIsInstance(service, Workers)
-        self.assertEqual(self.factories, [])
+        self.assertIsInstance(service, Supervisor)
+        self.assertEqual(self.settings, [])
 
     def test_share(self) -> None:
         """
@@ -272,7 +282,7 @@ class MakeServiceTests(SynchronousTestCase):
         def make(number: int, share: dict[str, Any], *rest: Any) -> None:
             shares.append({"number": number, **share})
 
-        self.patch(workers, "Workers", make)
+        self.patch(supervisor, "Supervisor", make)
         for words in (
             ("--max-connections", "11", "--max-per-peer", "7"),
             ("--max-connections", "1", "-l", "systemd:domain=INET:index=0", "-l", "2"),
@@ -291,7 +301,7 @@ class MakeServiceTests(SynchronousTestCase):
         from twisted.internet import reactor
 
         makeService(parse())
-        self.assertIs(self.factories[0].clock, reactor)
+        self.assertIs(self.settings[0]["clock"], reactor)
 
     def test_tls(self) -> None:
         """
@@ -309,12 +319,97 @@ class MakeServiceTests(SynchronousTestCase):
             makeService(options, self.reactor)
         self.assertIn("pip install 'upperproto[tls]'", str(caught.exception))
 
-    def test_doors(self) -> None:
+    def test_twoQueues(self) -> None:
         """
-        A service with a door needs descriptors for those who wait at it.
+        Who waits for a PROXY header needs a descriptor, too.
         """
         makeService(parse("--proxy-protocol"), self.reactor)
         makeService(
             parse("--proxy-protocol", "--proxy-from", "192.0.2.0/24"), self.reactor
         )
-        self.assertEqual(self.fitted, [(10000, True)] * 2)
+        self.assertEqual(self.fitted, [(10000, 2)] * 2)
+
+
+class UnderTwistdTests(SynchronousTestCase):
+    """
+    What the options choose where they are those of a subcommand.
+    """
+
+    def setUp(self) -> None:
+        """
+        Let nothing be installed.
+        """
+        self.installed: list[str] = []
+        self.observers: list[Any] = []
+        module = SimpleNamespace(install=lambda: self.installed.append("upper"))
+        modules = {
+            "upperproto.reactor.epoll": module,
+            "upperproto.reactor": SimpleNamespace(epoll=module),
+        }
+        patched = patch.dict(sys.modules, modules)
+        patched.start()
+        self.addCleanup(patched.stop)
+        self.patch(tap, "chooseLogObserver", self.observers.append)
+
+    def parse(self, *words: str) -> usage.Options:
+        """
+        Parse words as C{twistd} does.
+        """
+
+        class Parent(usage.Options):
+            subCommands = [["upper", None, Options, "the service"]]  # noqa: RUF012 # Twisted's way.
+
+        parent = Parent()
+        parent.parseOptions(["upper", *words])
+        return parent
+
+    def test_reactor(self) -> None:
+        """
+        Where no reactor is installed yet, ours is. One that is installed stays.
+        """
+        self.parse()
+        self.assertEqual(self.installed, [])
+        with patch.dict(sys.modules):
+            sys.modules.pop("twisted.internet.reactor", None)
+            self.parse()
+        self.assertEqual(self.installed, ["upper"])
+
+    def test_noEpoll(self) -> None:
+        """
+        Where the system has no epoll, Twisted chooses.
+        """
+        with patch.dict(sys.modules):
+            sys.modules.pop("twisted.internet.reactor", None)
+            del sys.modules["upperproto.reactor"]
+            sys.modules["upperproto.reactor.epoll"] = None  # type: ignore[assignment]
+            self.parse()
+        self.assertEqual(self.installed, [])
+
+    def test_logObserver(self) -> None:
+        """
+        A log may be chosen, too, by what C{twistd} has been told of it.
+        """
+        parent = self.parse()
+        self.assertEqual(self.observers, [parent])
+
+    def test_badWord(self) -> None:
+        """
+        A bad word ends the process with one message, and a status that is not 0;
+        nothing is chosen then.
+        """
+        with self.assertRaises(CannotStart) as caught:
+            self.parse("--port", "x")
+        self.assertEqual(
+            caught.exception.code,
+            "upper: --port takes a whole number, 0 to 65535, not 'x' (see --help)",
+        )
+        self.assertEqual(self.observers, [])
+
+    def test_alone(self) -> None:
+        """
+        Options that stand alone choose nothing.
+        """
+        with patch.dict(sys.modules):
+            sys.modules.pop("twisted.internet.reactor", None)
+            parse()
+        self.assertEqual((self.installed, self.observers), ([], []))

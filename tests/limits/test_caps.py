@@ -7,7 +7,6 @@ from __future__ import annotations
 from random import Random
 
 from twisted.internet.address import IPv6Address, UNIXAddress
-from twisted.internet.interfaces import IAddress
 from twisted.internet.testing import StringTransport
 
 from tests.memory import Client
