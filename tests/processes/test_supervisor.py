@@ -1,319 +1,427 @@
 """
-Tests for L{upperproto.processes.supervisor} and L{upperproto.processes.worker}.
+Tests for L{upperproto.processes.supervisor}. What real processes do, the functional
+tests show.
 """
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
-from typing import Any
+import threading
+from collections.abc import Callable
+from functools import partial
+from unittest.mock import patch
 
-from twisted.internet.error import (
-    CannotListenError,
-    ConnectionDone,
-    ProcessDone,
-    ProcessTerminated,
-)
-from twisted.internet.protocol import Factory, ProcessProtocol
-from twisted.internet.task import Clock
-from twisted.internet.testing import MemoryReactorClock, StringTransport
-from twisted.logger import LogEvent, capturedLogs, formatEvent
-from twisted.python.failure import Failure
+from twisted.internet.defer import Deferred
+from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
-from upperproto.monitoring import outlet
-from upperproto.processes import supervisor as workers
-from upperproto.processes import worker
-from upperproto.processes.supervisor import (
+from tests.processes.spawning import SpawningReactor
+from upperproto.processes import supervisor
+from upperproto.processes.process import (
+    HEARTBEAT,
     LEAST_DELAY,
-    PAUSE,
-    SharedSockets,
-    WorkerOutput,
-    Workers,
+    SILENT_HEARTBEATS,
+    START_HEARTBEATS,
 )
-from upperproto.processes.worker import ParentWatch
+from upperproto.processes.supervisor import GRACE, Supervisor
 from upperproto.ways import systemd
+from upperproto.ways.endpoints import CannotStart
+
+DRAIN = 10
 
 
-class SharedSocketsTests(SynchronousTestCase):
+class SupervisorTests(SynchronousTestCase):
     """
-    Tests for L{SharedSockets}. They bind ports of the loopback interface, to
-    which nobody connects: what C{SO_REUSEPORT} does, only the kernel knows.
-    """
-
-    def share(self, workers: int = 3) -> SharedSockets:
-        """
-        Stand in for a reactor.
-        """
-        shared = SharedSockets(workers, MemoryReactorClock())
-        self.addCleanup(shared.close)
-        return shared
-
-    def test_tcp(self) -> None:
-        """
-        A TCP port is bound once for each worker, by the same number.
-        """
-        for interface in ["127.0.0.1", "::1"]:
-            shared = self.share()
-            shared.listenTCP(0, Factory(), backlog=7, interface=interface)
-            [sockets] = shared.sockets
-            self.assertEqual(len(sockets), 3)
-            addresses = {each.getsockname() for each in sockets}
-            self.assertEqual(len(addresses), 1)
-            for each in sockets:
-                self.assertFalse(each.getblocking())
-                listening = each.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
-                self.assertEqual(listening, 1)
-
-    def test_taken(self) -> None:
-        """
-        A port that is taken is an error, even where another service shares it
-        among its own workers.
-        """
-        first = self.share()
-        first.listenTCP(0, Factory(), interface="127.0.0.1")
-        port = first.sockets[0][0].getsockname()[1]
-        second = self.share()
-        with self.assertRaises(CannotListenError) as caught:
-            second.listenTCP(port, Factory(), interface="127.0.0.1")
-        self.assertEqual(caught.exception.port, port)
-        self.assertEqual(second.sockets, [])
-
-    def test_tls(self) -> None:
-        """
-        TLS is the workers': its port is bound like any other.
-        """
-        shared = self.share()
-        shared.listenSSL(0, Factory(), object(), backlog=7, interface="127.0.0.1")
-        self.assertEqual(len(shared.sockets[0]), 3)
-
-    def test_inherited(self) -> None:
-        """
-        A socket that was inherited is accepted from by all workers.
-        """
-        bound = socket.socket()
-        self.addCleanup(bound.close)
-
-        class StubPort:
-            socket = bound
-
-            def stopReading(self) -> None:
-                reading.append(False)
-
-            def stopListening(self) -> None:
-                reading.append(False)
-
-        reading: list[bool] = []
-        reactor: Any = MemoryReactorClock()
-        reactor.adoptStreamPort = lambda *arguments: StubPort()
-        shared = SharedSockets(3, reactor)
-        shared.adoptStreamPort(bound.fileno(), socket.AF_INET, Factory())
-        self.assertEqual(shared.sockets, [[bound] * 3])
-        self.assertEqual(reading, [False])
-        shared.close()
-        self.assertEqual(reading, [False, False])
-        self.assertEqual(bound.fileno(), -1)
-
-    def test_noSuchInterface(self) -> None:
-        """
-        An address that is none is an error.
-        """
-        with self.assertRaises(CannotListenError):
-            self.share().listenTCP(0, Factory(), interface="no.such.host.invalid")
-
-
-class WorkersTests(SynchronousTestCase):
-    """
-    Tests for L{Workers}. What processes do, the functional tests show.
-    """
-
-    def test_start(self) -> None:
-        """
-        The sockets are bound once, when the process has its privileges or when
-        it starts, and each worker is handed its own.
-        """
-        for privileged in (True, False):
-            reactor = SpawningReactor()
-            made = Workers(2, {}, ["tcp:0:interface=127.0.0.1"], 10, reactor)
-            self.patch(workers, "onSecondSignal", lambda reactor, call: None)
-            if privileged:
-                made.privilegedStartService()
-            self.assertEqual(reactor.spawned, [])
-            made.startService()
-            [sockets] = made._shared.sockets
-            self.addCleanup(made._shared.close)
-            self.assertEqual(
-                reactor.spawned,
-                [{0: "w", 1: "r", 2: "r", 3: each.fileno()} for each in sockets],
-            )
-
-    def test_whenRunning(self) -> None:
-        """
-        Once the reactor runs, what the workers say is stamped, and standard
-        output cannot hold the parent up any more.
-        """
-        calls: list[object] = []
-        self.patch(workers, "onSecondSignal", lambda reactor, call: None)
-        self.patch(workers, "stampLines", calls.append)
-        self.patch(outlet, "unblock", calls.append)
-        self.patch(systemd, "notify", lambda text: None)
-        reactor = SpawningReactor()
-        made = Workers(2, {}, ["tcp:0:interface=127.0.0.1"], 10, reactor)
-        made.startService()
-        self.addCleanup(made._shared.close)
-        self.assertEqual(calls, [])
-        reactor.run()
-        self.assertEqual(calls, [reactor, WorkerOutput])
-
-    def test_end(self) -> None:
-        """
-        What a worker has died of is logged, before it is started again; an end in
-        good order is not.
-        """
-        self.patch(workers, "onSecondSignal", lambda reactor, call: None)
-        reactor = SpawningReactor()
-        made = Workers(4, {}, ["tcp:0:interface=127.0.0.1"], 10, reactor)
-        made.startService()
-        self.addCleanup(made._shared.close)
-        ends = [
-            ProcessTerminated(signal=signal.SIGKILL),
-            ProcessTerminated(signal=signal.SIGRTMIN + 1),
-            ProcessTerminated(3),
-            ProcessDone(0),
-        ]
-        with capturedLogs() as events:
-            for protocol, end in zip(reactor.protocols.copy(), ends, strict=True):
-                protocol.processEnded(Failure(end))
-            reactor.advance(LEAST_DELAY)
-        self.assertEqual(
-            [formatEvent(each) for each in events],
-            [
-                "worker 1 was ended by SIGKILL",
-                "worker 2 was ended by signal 35",
-                "worker 3 was ended with status 3",
-                *(f"Starting worker {each}" for each in (1, 2, 3, 4)),
-            ],
-        )
-
-
-class SpawningReactor(MemoryReactorClock):
-    """
-    A reactor that takes note of processes in place of starting them.
-    """
-
-    def __init__(self) -> None:
-        """
-        Begin with none.
-        """
-        super().__init__()
-        self.spawned: list[dict[int, str | int]] = []
-        self.protocols: list[ProcessProtocol] = []
-
-    def spawnProcess(
-        self, protocol: ProcessProtocol, *arguments: Any, childFDs: Any, **options: Any
-    ) -> StringTransport:
-        """
-        Take note of a process, and of the descriptors that it is handed.
-        """
-        self.spawned.append(childFDs)
-        self.protocols.append(protocol)
-        process = StringTransport()
-        protocol.makeConnection(process)
-        return process
-
-
-class WorkerOutputTests(SynchronousTestCase):
-    """
-    Tests for L{WorkerOutput}.
+    Tests for L{Supervisor}.
     """
 
     def setUp(self) -> None:
         """
-        Make one whose process pauses and goes on.
+        Make a reactor that does not run yet, and listen to what systemd is told.
         """
-        self.clock = Clock()
-        self.output = WorkerOutput("worker 1", self.clock)
-        self.process = StringTransport()
-        self.output.makeConnection(self.process)
+        self.reactor = SpawningReactor()
+        self.told: list[str] = []
+        self.patch(systemd, "notify", self.told.append)
+        self.secondSignal: list[Callable[[], None]] = []
 
-    def say(self, *chunks: bytes, stamped: bool) -> list[LogEvent]:
-        """
-        Say something, in a log that is stamped or not.
+        def onSecondSignal(reactor: object, call: Callable[[], None]) -> None:
+            self.secondSignal.append(call)
 
-        @return: what is logged.
-        """
-        self.patch(workers, "allStamp", lambda source: stamped)
-        with capturedLogs() as events:
-            for chunk in chunks:
-                self.output.dataReceived(chunk)
-                self.clock.advance(PAUSE)
-        return list(events)
+        self.patch(supervisor, "onSecondSignal", onSecondSignal)
 
-    def test_stamped(self) -> None:
+    def make(self, number: int = 2, *endpoints: str) -> Supervisor:
         """
-        What comes at once is logged at once, each line with the worker's name.
+        Make a service.
         """
-        one, two = self.say(b"a\nb\nc", b"\n\xff\n", stamped=True)
-        self.assertEqual(formatEvent(one), "[worker 1] a\n[worker 1] b")
-        self.assertEqual(formatEvent(two), "[worker 1] c\n[worker 1] \\xff")
+        endpoints = endpoints or ("tcp:0:interface=127.0.0.1",)
+        service = Supervisor(number, {}, list(endpoints), DRAIN, self.reactor)
+        self.addCleanup(service._shared.close)
+        return service
 
-    def test_others(self) -> None:
+    def whenAsked(self, *happens: Callable[[], object]) -> None:
         """
-        Where each event is a record, each line is one.
+        Let something happen when the reactor is asked to iterate.
         """
-        events = self.say(b"a\nb\nc", b"\n", stamped=False)
+        self.reactor.happens += happens
+
+    def serve(self, number: int) -> Callable[[], None]:
+        """
+        Let the process of this number say that it serves, when it is asked to.
+        """
+        return lambda: self.reactor.processes[number].serve()
+
+    def start(self, number: int = 2) -> Supervisor:
+        """
+        Make a service, and start it.
+        """
+        service = self.make(number)
+        self.whenAsked(*map(self.serve, range(number)))
+        service.startService()
+        return service
+
+    def begin(self) -> None:
+        """
+        Let the reactor run, and go on.
+        """
+        self.reactor.run()
+        self.reactor.running = True
+
+    def test_start(self) -> None:
+        """
+        The sockets are bound once, when the process has its privileges or when it
+        starts, and each worker is handed its own, beside its streams and that on
+        which it says that it serves.
+        """
+        for privileged in (True, False):
+            service = self.make()
+            if privileged:
+                service.privilegedStartService()
+            self.assertEqual(self.reactor.processes, [])
+            self.whenAsked(self.serve(0), self.serve(1))
+            service.startService()
+            [sockets] = service._shared.sockets
+            self.assertEqual(
+                [options["childFDs"] for _, options in self.reactor.spawned],
+                [
+                    {0: "w", 1: "r", 2: "r", 3: "r", 4: each.fileno()}
+                    for each in sockets
+                ],
+            )
+            self.reactor.processes.clear()
+            self.reactor.spawned.clear()
+
+    def test_environment(self) -> None:
+        """
+        Workers have the environment of their parent, whatever bytes are in it; but
+        systemd hears of the service from the parent alone.
+        """
+        with patch.dict(os.environ, {"NOTIFY_SOCKET": "x", "OTHER": "\udcff"}):
+            self.start()
+        for _, options in self.reactor.spawned:
+            self.assertEqual(options["env"][b"OTHER"], b"\xff")
+            self.assertNotIn(b"NOTIFY_SOCKET", options["env"])
+
+    def test_ready(self) -> None:
+        """
+        Where the reactor does not run yet, the start takes until each worker serves;
+        systemd is told, once, when the reactor runs.
+        """
+        service = self.make(3)
+        self.whenAsked(self.serve(2), lambda: None, self.serve(0), self.serve(1))
+        service.startService()
+        self.assertEqual(self.reactor.happens, [])
+        self.assertEqual(self.told, [])
+        self.begin()
+        self.assertEqual(self.told, ["READY=1\nSTATUS=Serving"])
+        self.reactor.processes[0].die()
+        self.reactor.advance(LEAST_DELAY)
+        self.reactor.processes[3].serve()
+        self.assertEqual(len(self.told), 1)
+
+    def test_readyLater(self) -> None:
+        """
+        Where the reactor runs, the start does not wait, and systemd is told when each
+        worker serves; one that cannot is started again until it can.
+        """
+        self.begin()
+        self.make().startService()
+        one, two = self.reactor.processes
+        one.serve()
+        two.end(1)
+        self.reactor.advance(LEAST_DELAY)
+        self.assertEqual(self.told, [])
+        self.reactor.processes[2].serve()
+        self.assertEqual(self.told, ["READY=1\nSTATUS=Serving"])
+
+    def failToStart(self, *happens: Callable[[], object]) -> str:
+        """
+        Start a service that cannot start, because of what happens when the reactor is
+        asked to iterate.
+
+        @return: what the person who has started it reads.
+        """
+        service = self.make()
+        self.whenAsked(*happens)
+        with self.assertRaises(CannotStart) as caught:
+            service.startService()
+        self.assertFalse(service.running)
+        self.assertEqual(service._shared.sockets, [])
+        self.assertEqual(self.reactor.getDelayedCalls(), [])
+        self.assertEqual(self.told, [])
+        return str(caught.exception)
+
+    def end(self, number: int) -> Callable[[], None]:
+        """
+        Let the process of this number end in order, when it is asked to.
+        """
+        return lambda: self.reactor.processes[number].end()
+
+    def test_cannotServe(self) -> None:
+        """
+        Where a worker ends before it serves, the others are ended, and the start
+        fails, with what the worker has said.
+        """
+
+        def cannot() -> None:
+            self.reactor.processes[1].say(b"upper: no such key\n", error=True)
+            self.reactor.processes[1].end(1)
+
+        said = self.failToStart(self.serve(0), cannot, lambda: None, self.end(0))
+        one, two = self.reactor.processes
+        self.assertEqual((one.signals, two.signals), (["TERM"], []))
         self.assertEqual(
-            [(each["tag"], each["line"], each["stream"]) for each in events],
-            [("worker 1", line, "stdout") for line in "abc"],
+            said,
+            "upper: worker 2 cannot serve: no such key (ended with status 1)",
         )
 
-    def test_long(self) -> None:
+    def test_cannotSpawn(self) -> None:
         """
-        No line is too long.
+        So it is where a worker cannot be started at all.
         """
-        chunks = [b"a" * 8191] * 10 + [b"\n"]
-        [event] = self.say(*chunks, stamped=True)
-        self.assertEqual(event["line"], "a" * 81910)
+        self.reactor.refusal = OSError("no such luck")
+        said = self.failToStart()
+        self.assertEqual(said, "upper: worker 1 cannot serve: no such luck")
 
-    def test_unfinished(self) -> None:
+    def test_tooSlow(self) -> None:
         """
-        A line that a worker has died within is logged; without one, nothing is.
+        So it is where a worker does not come to it: it is killed, and so is another
+        one that does not end.
         """
-        self.say(b"a\nb", stamped=True)
+
+        def iterate(delay: float) -> None:
+            self.reactor.advance(delay)
+            self.reactor.processes[1].serve()
+            for process in self.reactor.processes:
+                if process.signals[-1:] == ["KILL"]:
+                    process.signals.append("ended")
+                    process.die()
+
+        self.patch(self.reactor, "iterate", iterate)
+        self.assertEqual(
+            self.failToStart(),
+            "upper: worker 1 cannot serve: has not begun to serve within 30 s"
+            " (ended by SIGKILL)",
+        )
+        self.assertEqual(self.reactor.processes[1].signals, ["TERM", "KILL", "ended"])
+        waited = START_HEARTBEATS * HEARTBEAT + DRAIN + GRACE
+        self.assertAlmostEqual(self.reactor.seconds(), waited, places=0)
+
+    def test_interrupted(self) -> None:
+        """
+        A signal ends a start in order; a second one ends the conversations that have
+        begun meanwhile. Then signals mean what they meant before.
+        """
+        before = [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)]
+        for number in (signal.SIGTERM, signal.SIGINT):
+            self.reactor.processes.clear()
+            kill = partial(os.kill, os.getpid(), number)
+            said = self.failToStart(
+                self.serve(0), kill, lambda: None, kill, self.end(0), self.end(1)
+            )
+            self.assertEqual(
+                said, f"upper: {number.name} came before all workers served"
+            )
+            for process in self.reactor.processes:
+                self.assertEqual(process.signals, ["TERM", "TERM"])
+        after = [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)]
+        self.assertEqual(after, before)
+
+    def test_ignoredSignal(self) -> None:
+        """
+        A signal that the process was started to ignore is ignored.
+        """
+        before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+        self.addCleanup(signal.signal, signal.SIGINT, before)
+        kill = partial(os.kill, os.getpid(), signal.SIGINT)
+        self.whenAsked(kill, self.serve(0), self.serve(1))
+        self.make().startService()
+
+    def test_otherThread(self) -> None:
+        """
+        In a thread, which signals are no matter of, it starts as well.
+        """
+        errors: list[object] = []
+
+        def start() -> None:
+            try:
+                self.start()
+            except BaseException as error:
+                errors.append(error)
+
+        thread = threading.Thread(target=start)
+        thread.start()
+        thread.join()
+        self.assertEqual(errors, [])
+
+    def test_stopMeanwhile(self) -> None:
+        """
+        Whoever stops the service while it waits for its workers need not wait for it.
+        """
+        service = self.make()
+
+        def stop() -> None:
+            stopped.append(service.stopService())
+
+        stopped: list[Deferred[None]] = []
+        self.whenAsked(self.serve(0), stop)
+        service.startService()
+        for process in self.reactor.processes:
+            process.end()
+        self.reactor.advance(0)
+        self.successResultOf(stopped[0])
+
+    def test_refused(self) -> None:
+        """
+        An endpoint that one process refuses is refused with the same words; what was
+        bound before is not, any more.
+        """
+        with socket.socket() as taken:
+            taken.bind(("127.0.0.1", 0))
+            taken.listen()
+            port = taken.getsockname()[1]
+            for endpoint, why in {
+                f"tcp:{port}:interface=127.0.0.1": "Couldn't listen on 127.0.0.1",
+                "tcp:70000": "bind(): port must be 0-65535.",
+                "stdio:": "workers cannot share stdio:",
+            }.items():
+                service = self.make(2, "tcp:0:interface=127.0.0.1", endpoint)
+                with self.assertRaises(CannotStart) as caught:
+                    service.startService()
+                self.assertTrue(str(caught.exception).startswith(f"upper: {why}"))
+                self.assertEqual(service._shared.sockets, [])
+                self.assertFalse(service.running)
+                self.assertEqual(self.reactor.getDelayedCalls(), [])
+                self.assertEqual(self.reactor.processes, [])
+
+    def test_notAnEndpoint(self) -> None:
+        """
+        What is not an endpoint is known before anything listens.
+        """
+        with self.assertRaises(CannotStart) as caught:
+            self.make(2, "tcp:0", "foo:1")
+        self.assertIn("not an endpoint: foo:1", str(caught.exception))
+
+    def test_stop(self) -> None:
+        """
+        At the end the parent closes its copies of the sockets before it tells any
+        worker. When all have ended it has stopped, and nothing of it is left.
+        """
+        service = self.start()
+        self.begin()
+        self.told.clear()
+        [sockets] = service._shared.sockets
+        open_: list[bool] = []
+
+        def note(name: str) -> None:
+            self.assertEqual(name, "TERM")
+            open_.extend(each.fileno() != -1 for each in sockets)
+
+        one, two = self.reactor.processes
+        self.patch(one, "signalProcess", note)
+        self.patch(two, "signalProcess", note)
+        stopped = service.stopService()
+        self.assertEqual(open_, [False] * 4)
+        self.assertEqual(self.told, ["STOPPING=1\nSTATUS=Draining"])
+        self.reactor.advance(1)
+        one.end()
+        self.assertNoResult(stopped)
+        two.end()
+        self.successResultOf(stopped)
+        self.assertEqual(self.reactor.getDelayedCalls(), [])
+        self.assertEqual(self.reactor.getReaders(), [])
+        self.assertEqual(len(self.reactor.processes), 2)
+
+    def test_stopWithoutStart(self) -> None:
+        """
+        What was not started has stopped.
+        """
+        self.successResultOf(self.make().stopService())
+        self.assertEqual(self.told, [])
+
+    def test_again(self) -> None:
+        """
+        A service that has stopped can be started again.
+        """
+        service = self.start()
+        stopped = service.stopService()
+        for process in self.reactor.processes:
+            process.end()
+        self.reactor.advance(0)
+        self.successResultOf(stopped)
+        self.whenAsked(self.serve(2), self.serve(3))
+        service.startService()
+        self.assertEqual(len(service._shared.sockets), 1)
+
+    def test_kill(self) -> None:
+        """
+        A worker has its drain time, and then some more, until it is killed.
+        """
+        service = self.start()
+        stopped = service.stopService()
+        one, two = self.reactor.processes
+        one.end()
+        self.reactor.advance(DRAIN + GRACE - 0.1)
+        self.assertEqual(two.signals, ["TERM"])
+        self.reactor.advance(0.1)
+        self.assertEqual(two.signals, ["TERM", "KILL"])
+        self.assertNoResult(stopped)
+        two.die()
+        self.successResultOf(stopped)
+
+    def test_secondSignal(self) -> None:
+        """
+        A second signal is passed on.
+        """
+        service = self.start()
+        [call] = self.secondSignal
+        service.stopService()
+        self.reactor.processes[0].end()
+        call()
+        self.assertEqual(
+            [each.signals for each in self.reactor.processes],
+            [["TERM"], ["TERM", "TERM"]],
+        )
+
+    def test_silent(self) -> None:
+        """
+        A worker that is silent for too long is replaced, and no other.
+        """
+        self.start()
+        one, two = self.reactor.processes
+        for _ in range(SILENT_HEARTBEATS):
+            two.serve()
+            self.reactor.advance(HEARTBEAT)
+        self.assertEqual((one.signals, two.signals), (["KILL"], []))
         with capturedLogs() as events:
-            self.output.ended()
-            self.output.ended()
-        self.assertEqual([formatEvent(each) for each in events], ["[worker 1] b"])
-
-    def test_pause(self) -> None:
-        """
-        What follows closely waits to be logged together, but not where as much has
-        come as is read at a time.
-        """
-        self.output.dataReceived(b"a" * 8191 + b"\n")
-        self.assertEqual(self.process.producerState, "producing")
-        self.output.dataReceived(b"a\n")
-        self.assertEqual(self.process.producerState, "paused")
-        self.clock.advance(PAUSE)
-        self.assertEqual(self.process.producerState, "producing")
-        self.assertEqual(self.clock.getDelayedCalls(), [])
-
-
-class ParentWatchTests(SynchronousTestCase):
-    """
-    Tests for L{ParentWatch}.
-    """
-
-    def test_end(self) -> None:
-        """
-        Only the end of what the parent may say is its end.
-        """
-        watch = ParentWatch(MemoryReactorClock())
-        said = [b"x", b""]
-
-        class System:
-            read = staticmethod(lambda descriptor, size: said.pop(0))
-
-        self.patch(worker, "os", System)
-        self.assertIsNone(watch.doRead())
-        self.assertIsInstance(watch.doRead(), ConnectionDone)
+            one.die()
+            self.reactor.advance(0)
+        self.assertEqual(
+            [formatEvent(each) for each in events],
+            ["worker 1 was ended by SIGKILL", "Starting worker 1"],
+        )
+        self.assertEqual(
+            self.reactor.spawned[2][1]["childFDs"],
+            self.reactor.spawned[0][1]["childFDs"],
+        )

@@ -1,271 +1,50 @@
 """
-The same service in several processes, which share the load of its ports.
-
-The parent binds every socket and accepts nothing. Each TCP port is bound once
-for each worker (C{SO_REUSEPORT}, socket(7)), so that the kernel shares the
-connections out; other sockets are bound once and accepted from by all. The
-sockets outlive the workers: while one is started again, its connections wait.
+The same service in several processes: the parent, which binds the sockets, starts
+the workers and keeps them running.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import signal
-import socket
-import sys
-from collections.abc import Callable
-from contextlib import suppress
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from types import FrameType
 from typing import Any
 
 from twisted.application.service import Service
-from twisted.internet.abstract import isIPv6Address
-from twisted.internet.defer import Deferred
-from twisted.internet.error import (
-    CannotListenError,
-    ProcessExitedAlready,
-    ProcessTerminated,
-)
-from twisted.internet.interfaces import IReactorTime
-from twisted.internet.protocol import Factory
-from twisted.internet.task import deferLater
+from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.process import reapAllProcesses
+from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
-from twisted.python.failure import Failure
-from twisted.runner.procmon import ProcessMonitor
-from zope.interface import implementer
 
-from upperproto.lineblocks import BlockReceiver
-from upperproto.monitoring import outlet
-from upperproto.monitoring.stamp import allStamp, stampLines
-from upperproto.signals import onSecondSignal
+from upperproto.processes.process import (
+    CONTROL,
+    FIRST_SOCKET,
+    HEARTBEAT,
+    STDERR,
+    STDOUT,
+    Worker,
+    workerCommand,
+)
+from upperproto.processes.sockets import CannotShare, SharedSockets, Workers
+from upperproto.service import SecondSignal
 from upperproto.ways import systemd
-from upperproto.ways.endpoints import CannotStart, Inheriting, endpointFrom, listen
-
-# Where a worker finds its sockets, beside its standard streams.
-FIRST_DESCRIPTOR = 3
-
-# A worker that dies within a second of its start is started again after a time
-# that doubles between these bounds, in seconds; any other, at once.
-LEAST_DELAY = 0.1
-MOST_DELAY = 5.0
+from upperproto.ways.endpoints import CannotStart, endpointFrom, listen
+from upperproto.ways.inherited import Inheriting
 
 # How many seconds after its drain time a worker may take to end.
 GRACE = 2.0
 
-# After what a worker has said, what it says in so many seconds is logged together: to
-# log one line takes as long as a short connection does. Twisted reads so many bytes
-# of a process at a time; when there are as many, there is more.
-PAUSE = 0.01
-MOST_READ = 8192
 
-
-class SharedSockets:
-    """
-    Stands in for the reactor where endpoints listen: binds what they would, for
-    each worker.
-
-    @ivar sockets: for each endpoint, the socket of each worker.
-    """
-
-    def __init__(self, workers: int, reactor: Any) -> None:
-        """
-        @param workers: how many there are.
-        @param reactor: what binds the sockets that are bound only once.
-        """
-        self.sockets: list[list[socket.socket]] = []
-        self._workers = workers
-        self._reactor = reactor
-        self._ports: list[Any] = []
-
-    def listenTCP(
-        self, port: int, factory: Factory, backlog: int = 50, interface: str = ""
-    ) -> SharedSockets:
-        """
-        Bind a TCP port once for each worker.
-        """
-        family = socket.AF_INET6 if isIPv6Address(interface) else socket.AF_INET
-        shared: list[socket.socket] = []
-        try:
-            for _ in range(self._workers):
-                shared.append(_bind(family, interface, port, first=not shared))
-                port = shared[0].getsockname()[1]
-            for each in shared:
-                each.listen(backlog)
-        except OSError as error:
-            raise CannotListenError(interface, port, error) from error
-        self.sockets.append(shared)
-        return self
-
-    def listenSSL(
-        self, port: int, factory: Factory, contextFactory: object, **options: Any
-    ) -> SharedSockets:
-        """
-        Bind a TCP port once for each worker; TLS is theirs.
-        """
-        return self.listenTCP(port, factory, **options)
-
-    def listenUNIX(self, *arguments: Any, **options: Any) -> SharedSockets:
-        """
-        Bind a UNIX socket once.
-        """
-        return self._shareOne(self._reactor.listenUNIX(*arguments, **options))
-
-    def adoptStreamPort(self, *arguments: Any) -> SharedSockets:
-        """
-        Take a socket that was inherited.
-        """
-        return self._shareOne(self._reactor.adoptStreamPort(*arguments))
-
-    def _shareOne(self, port: Any) -> SharedSockets:
-        port.stopReading()
-        self._ports.append(port)
-        self.sockets.append([port.socket] * self._workers)
-        return self
-
-    def close(self) -> None:
-        """
-        Close this process's copies.
-        """
-        for port in self._ports:
-            port.stopListening()
-        for each in {each for shared in self.sockets for each in shared}:
-            each.close()
-
-
-def _bind(
-    family: socket.AddressFamily, interface: str, port: int, first: bool
-) -> socket.socket:
-    """
-    Bind one of the sockets that share a port.
-    """
-    bound = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        bound.setblocking(False)
-        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        # Another service of the same user could have bound the port with
-        # SO_REUSEPORT: the first of ours must not share it.
-        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, not first)
-        [(*_, address), *_] = socket.getaddrinfo(
-            interface or None, port, family, socket.SOCK_STREAM, 0, socket.AI_PASSIVE
-        )
-        bound.bind(address)
-        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, True)
-    except BaseException:
-        bound.close()
-        raise
-    return bound
-
-
-class _Nobody(Factory):
-    """
-    Serves nobody: the parent does not accept.
-    """
-
-    noisy = False
-
-
-class WorkerOutput(BlockReceiver):
-    """
-    Log what a worker says on its standard output.
-    """
-
-    _log = Logger()
-
-    delimiter = b"\n"
-    # What waits for its line end has come from a process of ours.
-    MAX_LENGTH = sys.maxsize
-
-    def __init__(self, name: str, clock: IReactorTime) -> None:
-        """
-        @param name: the worker's.
-        @param clock: what tells the time.
-        """
-        self._name = name
-        self._clock = clock
-
-    def dataReceived(self, data: bytes) -> None:
-        """
-        Log what is whole. Then let more come together, unless there is more already.
-        """
-        super().dataReceived(data)
-        if 0 < len(data) < MOST_READ:
-            self.pauseProducing()
-            self._clock.callLater(PAUSE, self.resumeProducing)
-
-    def blockReceived(self, block: bytes) -> None:
-        """
-        Log some lines: all at once where that makes no difference to the log,
-        because under load there are many.
-        """
-        text = block[:-1].decode("utf-8", "backslashreplace")
-        if allStamp(WorkerOutput):
-            self._logLine(text.replace("\n", f"\n[{self._name}] "))
-        else:
-            for line in text.split("\n"):
-                self._logLine(line)
-
-    def ended(self) -> None:
-        """
-        Log a line that a worker has died within.
-        """
-        rest = self.clearLineBuffer()
-        if rest:
-            self.blockReceived(rest + b"\n")
-
-    def _logLine(self, line: str) -> None:
-        self._log.info("[{tag}] {line}", tag=self._name, line=line, stream="stdout")
-
-
-@implementer(IReactorTime)
-class _Spawner:
-    """
-    Stands in for the reactor where workers are started: hands each its sockets, and
-    logs what it says and what it dies of.
-    """
-
-    _log = Logger()
-
-    def __init__(self, reactor: Any, descriptors: Callable[[str], list[int]]) -> None:
-        self._reactor = reactor
-        self._descriptors = descriptors
-        self.seconds = reactor.seconds
-        self.callLater = reactor.callLater
-        self.getDelayedCalls = reactor.getDelayedCalls
-
-    def spawnProcess(self, protocol: Any, *arguments: Any, **options: Any) -> Any:
-        self._log.info("Starting {name}", name=protocol.name)
-        descriptors = enumerate(self._descriptors(protocol.name), FIRST_DESCRIPTOR)
-        output = WorkerOutput(protocol.name, self)
-        protocol.outReceived = output.dataReceived
-        protocol.outConnectionLost = output.ended
-        startAgain = protocol.processEnded
-
-        def ended(reason: Failure) -> None:
-            self._logEnd(protocol.name, reason.value)
-            startAgain(reason)
-
-        protocol.processEnded = ended
-        childFDs = {0: "w", 1: "r", 2: "r", **dict(descriptors)}
-        process = self._reactor.spawnProcess(
-            protocol, *arguments, childFDs=childFDs, **options
-        )
-        output.makeConnection(process)
-        return process
-
-    def _logEnd(self, name: str, end: BaseException | None) -> None:
-        if isinstance(end, ProcessTerminated):
-            how = f"with status {end.exitCode}"
-            if end.signal is not None:
-                # Of the real-time signals only two have a name.
-                names = {each.value: each.name for each in signal.Signals}
-                how = f"by {names.get(end.signal, f'signal {end.signal}')}"
-            self._log.warn("{name} was ended {how}", name=name, how=how)
-
-
-class Workers(Service):
+class Supervisor(Service):
     """
     Run the service in several processes, and keep them running.
     """
+
+    _log = Logger()
 
     def __init__(
         self,
@@ -282,32 +61,30 @@ class Workers(Service):
         @param drain: how many seconds a worker's conversations may go on when
             it is told to stop.
         @param reactor: what binds the sockets and starts the processes.
-        @raise CannotStart: for an endpoint that is none, or cannot be shared.
+        @raise CannotStart: for an endpoint that is none.
         """
         self._reactor = reactor
+        self._killAfter = drain + GRACE
         self._shared = SharedSockets(number, Inheriting(reactor))
         self._endpoints = [
             (description, endpointFrom(self._shared, description))
             for description in endpoints
         ]
-        spawner: Any = _Spawner(reactor, self._descriptorsOf)
-        monitor: Any = ProcessMonitor(spawner)
-        monitor.minRestartDelay = LEAST_DELAY
-        monitor.maxRestartDelay = MOST_DELAY
-        monitor.killTime = drain + GRACE
-        self._monitor: ProcessMonitor = monitor
-        # systemd hears of the service from its main process alone.
-        environment = {**os.environ}
-        environment.pop("NOTIFY_SOCKET", None)
-        self._names = [f"worker {each + 1}" for each in range(number)]
-        for name in self._names:
-            command = [
-                sys.executable,
-                "-m",
-                "upperproto.processes.worker",
-                json.dumps(options),
-            ]
-            self._monitor.addProcess(name, command, env=environment)
+        # Before twistd changes the working directory.
+        self._command = workerCommand(reactor, options)
+        self._workers = [
+            Worker(
+                f"worker {each + 1}",
+                partial(self._spawn, each),
+                reactor,
+                self._noteServing,
+            )
+            for each in range(number)
+        ]
+        self._watching = LoopingCall(self._watch)
+        self._watching.clock = reactor
+        self._secondSignal = SecondSignal(reactor, self._terminate)
+        self._told = False
 
     def privilegedStartService(self) -> None:
         """
@@ -316,32 +93,33 @@ class Workers(Service):
         @raise CannotStart: where the system refuses.
         """
         super().privilegedStartService()
-        for number, (description, endpoint) in enumerate(self._endpoints):
+        for description, endpoint in self._endpoints:
             try:
-                listen(endpoint, _Nobody())
-            except (CannotListenError, OSError) as error:
-                raise CannotStart(f"upper: {error}") from error
-            except Exception:
-                # It wants more of a reactor than sockets, as the next lines say.
-                pass
-            if len(self._shared.sockets) == number:
-                raise CannotStart(f"upper: workers cannot share {description}")
+                listen(endpoint, Workers())
+            except Exception as error:
+                why = str(error)
+                if isinstance(error, CannotShare):
+                    why = f"workers cannot share {description}"
+                self._finish(self._shared.close())
+                raise CannotStart(f"upper: {why}") from error
 
     def startService(self) -> None:
         """
-        Start the workers.
+        Start the workers. If the reactor does not run yet, wait until all of them
+        serve; otherwise go on, and start again whichever cannot.
 
-        @raise CannotStart: where the system refuses to listen.
+        @raise CannotStart: where the system refuses to listen, or a worker ends
+            before it serves.
         """
-        super().startService()
         if not self._shared.sockets:
             self.privilegedStartService()
-        self._monitor.startService()
-        systemd.tell(self._reactor)
-        onSecondSignal(self._reactor, self._signalAgain)
-        # Under twist, the log has not begun before.
-        self._reactor.callWhenRunning(outlet.unblock, self._reactor)
-        self._reactor.callWhenRunning(stampLines, WorkerOutput)
+        super().startService()
+        self._secondSignal.start()
+        self._watching.start(HEARTBEAT, now=False)
+        for worker in self._workers:
+            worker.start()
+        if not self._reactor.running:
+            self._waitUntilServing()
 
     def stopService(self) -> Deferred[None]:
         """
@@ -353,17 +131,114 @@ class Workers(Service):
         return Deferred.fromCoroutine(self._stop())
 
     async def _stop(self) -> None:
-        self._shared.close()
-        self._monitor.stopService()
-        while self._monitor.protocols:
-            await deferLater(self._reactor, 0.05)
+        if self._told:
+            self._told = False
+            systemd.stopping()
+        if self._watching.running:
+            self._watching.stop()
+        stopping: list[Deferred[Any]] = [self._shared.close()]
+        stopping += [worker.stop(self._killAfter) for worker in self._workers]
+        await gatherResults(stopping)
+        self._secondSignal.stop()
 
-    def _descriptorsOf(self, name: str) -> list[int]:
-        index = self._names.index(name)
-        return [shared[index].fileno() for shared in self._shared.sockets]
+    def _spawn(self, index: int, worker: Worker) -> None:
+        sockets = [shared[index].fileno() for shared in self._shared.sockets]
+        # systemd hears of the service from its main process alone.
+        environment = {**os.environb}
+        environment.pop(b"NOTIFY_SOCKET", None)
+        descriptors = {0: "w", STDOUT: "r", STDERR: "r", CONTROL: "r"}
+        self._reactor.spawnProcess(
+            worker,
+            self._command[0],
+            self._command,
+            env=environment,
+            childFDs={**descriptors, **dict(enumerate(sockets, FIRST_SOCKET))},
+        )
 
-    def _signalAgain(self) -> None:
-        for protocol in list(self._monitor.protocols.values()):
-            assert protocol.transport is not None
-            with suppress(ProcessExitedAlready):
-                protocol.transport.signalProcess("TERM")
+    def _noteServing(self) -> None:
+        if not self._told and all(worker.serving for worker in self._workers):
+            self._told = True
+            self._reactor.callWhenRunning(self._tell)
+
+    def _tell(self) -> None:
+        """
+        Tell systemd, and the log, that all serve.
+        """
+        self._log.info("All workers serve")
+        systemd.ready()
+
+    def _watch(self) -> None:
+        # A reactor that is not in the main thread hears of no SIGCHLD.
+        reapAllProcesses()
+        for worker in self._workers:
+            worker.watch()
+
+    def _terminate(self) -> None:
+        for worker in self._workers:
+            worker.terminate()
+
+    def _waitUntilServing(self) -> None:
+        """
+        Wait until all workers serve.
+
+        @raise CannotStart: if one of them has ended, or a signal says that all must.
+        """
+        failures: list[str] = []
+
+        def interrupt(name: str) -> None:
+            if failures:
+                self._terminate()
+            failures.append(f"{name} came before all workers served")
+
+        def isOver() -> bool:
+            failures.extend(
+                f"{worker.name} cannot serve: {worker.failure}"
+                for worker in self._workers
+                if worker.failure
+            )
+            serving = all(worker.serving for worker in self._workers)
+            return bool(failures) or serving or not self.running
+
+        with _signals(self._reactor, interrupt):
+            self._iterateUntil(isOver)
+            if failures:
+                self._finish(self.stopService())
+                raise CannotStart(f"upper: {failures[0]}")
+
+    def _finish(self, result: Deferred[Any]) -> None:
+        """
+        Wait for a result, if nobody else does because the reactor does not run yet.
+        """
+        if not self._reactor.running:
+            self._iterateUntil(lambda: result.called)
+
+    def _iterateUntil(self, isOver: Callable[[], bool]) -> None:
+        while not isOver():
+            self._reactor.iterate(0.05)
+            # Nor does it hear of SIGCHLD.
+            reapAllProcesses()
+
+
+@contextmanager
+def _signals(reactor: Any, call: Callable[[str], None]) -> Iterator[None]:
+    """
+    Take SIGINT and SIGTERM as the reactor does when it runs: without this, they end
+    a process that only starts, and leave its PID file and its UNIX sockets behind.
+
+    @param reactor: a reactor that does not run yet.
+    @param call: what to call with the name of the signal, in an iteration.
+    """
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        reactor.callFromThread(call, signal.Signals(number).name)
+
+    before: dict[signal.Signals, Any] = {}
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGINT, signal.SIGTERM):
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                before[number] = signal.signal(number, handle)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,6 +1,5 @@
 """
-One of several processes that serve together: C{python -m
-upperproto.processes.worker}, as
+The program of a worker: one of several processes that serve together, as
 L{upperproto.processes.supervisor} starts it. It is of no use to anybody else.
 """
 
@@ -10,19 +9,18 @@ import json
 import os
 import sys
 from contextlib import suppress
+from importlib import import_module
 from typing import Any
 
 from twisted.internet.abstract import FileDescriptor
 from twisted.internet.error import ConnectionDone, ReactorNotRunning
+from twisted.internet.task import LoopingCall
 from twisted.logger import FileLogObserver, LogEvent, eventAsText, globalLogBeginner
 from twisted.python.failure import Failure
 
-from upperproto.monitoring.connectionlog import Transcript
-from upperproto.monitoring.stamp import stamp
-from upperproto.processes.supervisor import FIRST_DESCRIPTOR
-from upperproto.reactor.epoll import shorten
+from upperproto.processes.process import CONTROL, FIRST_SOCKET, HEARTBEAT, STDOUT
 from upperproto.tap import Options, makeService
-from upperproto.ways.endpoints import Inheriting
+from upperproto.ways.inherited import Inheriting
 
 
 def formatPlainly(event: LogEvent) -> str:
@@ -63,33 +61,46 @@ class ParentWatch(FileDescriptor):
             self.reactor.stop()
 
 
+def sayAlive() -> None:
+    """
+    Tell the parent that this process serves, and lives. A parent that has ended, or
+    does not read, need not know.
+    """
+    with suppress(OSError):
+        os.write(CONTROL, b".")
+
+
 def run() -> None:
     """
     Serve until told to stop.
     """
+    reactorModule, words = sys.argv[1:]
+    installing: Any = import_module(reactorModule)
+    installing.install()
     from twisted.internet import reactor
 
+    main: Any = reactor
     # What the terminal sends to a group of processes is for the parent, which
     # passes it on.
     os.setpgrp()
-    output: Any = sys.__stdout__
+    os.set_blocking(CONTROL, False)
+    output = open(  # noqa: SIM115 # until the end of the process
+        STDOUT, "w", encoding="utf-8", errors="backslashreplace", closefd=False
+    )
     observer = FileLogObserver(output, formatPlainly)
-    # The service cannot: it knows only what stands in for the reactor.
-    turn = shorten(reactor)
-    stamp(observer, Transcript, None if turn is None else turn.atEnd)
     globalLogBeginner.beginLoggingTo([observer], redirectStandardIO=False)
-    words, *_ = sys.argv[1:]
     options = Options()
     options.update(json.loads(words))
-    descriptors = range(FIRST_DESCRIPTOR, FIRST_DESCRIPTOR + len(options.endpoints()))
-    service: Any = makeService(options, Inheriting(reactor, descriptors))
-    main: Any = reactor
-    # Not before SIGTERM finds its handler.
-    main.callWhenRunning(service.startService)
+    sockets = range(FIRST_SOCKET, FIRST_SOCKET + len(options.endpoints()))
+    service: Any = makeService(options, Inheriting(main, sockets))
+    service.privilegedStartService()
+    service.startService()
+    # The ports have their own copies; as long as there is another one, the kernel
+    # takes connections that nobody will accept when this process drains.
+    for descriptor in sockets:
+        os.close(descriptor)
     main.addSystemEventTrigger("before", "shutdown", service.stopService)
     ParentWatch(main).startReading()
+    # SIGTERM has its handler then. It goes on while this process drains.
+    main.callWhenRunning(LoopingCall(sayAlive).start, HEARTBEAT)
     main.run()
-
-
-if __name__ == "__main__":
-    run()
