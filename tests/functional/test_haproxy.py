@@ -76,7 +76,9 @@ class HAProxyTests(SynchronousTestCase):
                 "/run/haproxy/admin.sock": f"{self.folder}/admin.sock",
                 "bind :5000": f"bind fd@{self.listener.fileno()}",
                 "192.0.2.11:5000": f"127.0.0.1:{one.port}",
-                "192.0.2.12:5000": f"127.0.0.1:{two.port}",
+                # With all that such a header can have besides, and a checksum.
+                "192.0.2.12:5000": f"127.0.0.1:{two.port}"
+                " proxy-v2-options ssl,cert-cn,authority,unique-id,crc32c",
             },
         )
 
@@ -138,6 +140,17 @@ class HAProxyTests(SynchronousTestCase):
             ),
             "the client's address in a log",
         )
+
+    def test_checks(self) -> None:
+        """
+        To the log, the health checks are conversations that went well.
+        """
+        for server in self.servers:
+            line = r"closed by the client; 8 bytes in, 8 bytes out, 0 undelivered"
+            server.waitFor(rf"({line}\n[\s\S]*){{2}}")
+            log = server.stop()
+            self.assertNotIn("cut off", log)
+            self.assertNotIn("refused", log)
 
     def test_restart(self) -> None:
         """
