@@ -1,5 +1,6 @@
 """
-A test of one's own, without a network: run it with C{trial test_embed.py}.
+A test of one's own, without a network. Run it with C{trial ./test_embed.py} or with
+C{pytest test_embed.py}.
 """
 
 from twisted.internet.task import Clock
