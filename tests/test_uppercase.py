@@ -8,10 +8,12 @@ import re
 from codecs import getincrementaldecoder
 from itertools import product
 
+import stringzilla
 from hypothesis import given, strategies
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests import sample
+from upperproto import uppercase
 from upperproto.uppercase import splitComplete, upper
 
 # Every code point that UTF-8 can encode: all but the surrogates.
@@ -45,6 +47,29 @@ class UpperTests(SynchronousTestCase):
                 if upper(character.encode(), errors) != character.upper().encode()
             ]
             self.assertEqual(wrong, [])
+
+    def test_fast(self) -> None:
+        """
+        Long ASCII text becomes the same with the extra C{fast} and without it, and
+        what is not ASCII goes no other way.
+        """
+        self.assertIsNotNone(uppercase.translate, "stringzilla is not installed")
+        calls: list[int] = []
+
+        def translate(data: bytes, table: bytes) -> bytes:
+            calls.append(len(data))
+            return stringzilla.translate(data, table)  # type: ignore[no-any-return]
+
+        self.patch(uppercase, "translate", translate)
+        ascii = bytes(range(128))
+        for size in [0, 1, 511, 512, 513, 4095, 65536, 1_000_003]:
+            text = (ascii * (size // 128 + 1))[:size]
+            self.assertTrue(upper(text) == text.decode().upper().encode(), size)
+            for other in ["ß".encode() + text, text + "ß".encode()]:
+                self.assertTrue(upper(other) == other.decode().upper().encode(), size)
+        self.assertEqual(calls, [512, 513, 4095, 65536, 1_000_003])
+        self.patch(uppercase, "translate", None)
+        self.assertEqual(upper(ascii * 8), (ascii * 8).decode().upper().encode())
 
     def test_noContext(self) -> None:
         """

@@ -1,2 +1,4 @@
 from typing import Any
+
+
 def chooseLogObserver(parent: Any) -> None: ...
