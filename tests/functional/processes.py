@@ -104,6 +104,15 @@ def allowDescriptors(needed: int) -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
 
 
+def restoreSignals() -> None:
+    """
+    In a new process, let the signals that users send do what they do by default:
+    a shell ignores SIGINT in what it runs in the background, nohup(1) SIGHUP.
+    """
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+
+
 def failToStart(*options: str) -> str:
     """
     Start a server that cannot start.
@@ -244,8 +253,7 @@ class Server:
         """
         Set what the process inherits, before it becomes the server.
         """
-        # A shell ignores it on behalf of what it runs in the background.
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        restoreSignals()
         if self._descriptors is not None:
             resource.setrlimit(resource.RLIMIT_NOFILE, self._descriptors)
 

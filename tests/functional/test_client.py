@@ -30,6 +30,7 @@ from tests.functional.processes import (
     Server,
     eventually,
     receiveAll,
+    restoreSignals,
     script,
 )
 
@@ -54,7 +55,7 @@ def start(*options: str, **more: Any) -> subprocess.Popen[bytes]:
     """
     pipe = subprocess.PIPE
     more = {"stdin": pipe, "stdout": pipe, "stderr": pipe, **more}
-    return subprocess.Popen([CLIENT, *options], **more)
+    return subprocess.Popen([CLIENT, *options], preexec_fn=restoreSignals, **more)
 
 
 def waitForFullOutput(process: subprocess.Popen[bytes]) -> None:
@@ -770,6 +771,7 @@ class Person:
             stdin=self._theirs,
             stdout=self._theirs if stdout is None else stdout,
             stderr=self._theirs,
+            preexec_fn=restoreSignals,
         )
         self._screen = b""
 
