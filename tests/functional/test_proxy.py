@@ -5,12 +5,15 @@ The PROXY protocol, where clients and options go wrong.
 from __future__ import annotations
 
 import contextlib
+import re
+import shutil
 import socket
 import time
 
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.functional.processes import Server, failToStart, receiveAll
+from tests.functional.ways import TLSWay
 from upperproto.ways.handshake import PATIENCE as LIMIT
 
 HEADER = b"PROXY TCP4 192.0.2.1 192.0.2.2 40000 5000\r\n"
@@ -45,6 +48,46 @@ class ProxyTests(SynchronousTestCase):
         self.assertEqual(log.count("refused: no PROXY header"), 2, log)
         self.assertEqual(log.count("refused: an invalid PROXY header"), 1, log)
         self.assertNotIn("Traceback", log)
+
+    def test_exact(self) -> None:
+        """
+        What is almost a header is refused, too, in whichever pieces it comes, and the
+        log says what is wrong with it.
+        """
+        with Server("--proxy-protocol") as server:
+            for said, why in [
+                (HEADER.replace(b"5000", b"5_000"), "not an address or a port"),
+                (HEADER.replace(b"5000", b"05000"), "not a port"),
+                (HEADER.replace(b"5000", b"5000 more"), "not an address or a port"),
+                (
+                    HEADER.replace(b"192.0.2.2", b"1921"),
+                    "not an address of this family",
+                ),
+                (HEADER.replace(b"\r", b""), "not an address or a port"),
+                (b"PROXY UNKNOWN " + b"x" * 93 + b"\r\n", "no CRLF within 107 bytes"),
+            ]:
+                for size in (1000, 7):
+                    with server.connect() as connection:
+                        with contextlib.suppress(ConnectionError):
+                            for start in range(0, len(said), size):
+                                connection.sendall(said[start : start + size])
+                        self.assertRefused(connection)
+                line = re.escape(f"refused: an invalid PROXY header ({why})\n")
+                server.waitFor(rf"({line}[\s\S]*){{2}}")
+            self.assertEqual(server.ask(HEADER + b"hello"), b"HELLO")
+
+    def test_tls(self) -> None:
+        """
+        Under a header, TLS that fails is logged under the client's address, too.
+        """
+        way = TLSWay()
+        self.addCleanup(shutil.rmtree, way.folder)
+        with Server(*way.options(), "--proxy-protocol") as server:
+            with server.connect() as connection:
+                connection.sendall(HEADER + b"hello\n")
+                with contextlib.suppress(ConnectionError):
+                    receiveAll(connection)
+            server.waitFor("Connection from 192.0.2.1:40000 refused: TLS handshake")
 
     def test_late(self) -> None:
         """

@@ -11,6 +11,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -166,20 +167,126 @@ class ActivationTests(SynchronousTestCase):
             self.assertEqual(ask(family, (host, port)), b"HELLO\nTHE LAST LINE")
         self.end(process)
 
-    def test_none(self) -> None:
+    def test_eachConnection(self) -> None:
         """
-        A socket that was not handed over ends the start with a message.
+        With C{Accept=yes}, systemd hands over connections, and no socket to accept
+        them from: the server says so, once, and ends.
         """
         port = freePort()
         process = self.activate(
-            *("-l", f"127.0.0.1:{port}", script("twistd"), "--nodaemon", "--pidfile="),
-            *("upper", "--listen", "systemd:domain=INET:index=1"),
+            *("--accept", "-l", f"127.0.0.1:{port}"),
+            *(script("twistd"), "--nodaemon", "--pidfile=", "upper"),
+            *("--listen", "systemd:domain=INET:index=0"),
         )
         with self.assertRaises(ConnectionError):
             ask(socket.AF_INET, ("127.0.0.1", port))
-        self.assertEqual(process.wait(PATIENCE), 1)
-        self.assertIn(
-            "upper: not an endpoint: systemd:domain=INET:index=1:", self.log()
+        message = (
+            "upper: not an endpoint: systemd:domain=INET:index=0: the socket does not"
+            " listen (with Accept=yes, systemd hands over connections)\n"
+        )
+        eventually(lambda: message in self.log(), "the message")
+        process.terminate()
+        process.wait(PATIENCE)
+        self.assertEqual(self.log().count("upper: "), 1)
+        self.assertNotIn("Traceback", self.log())
+
+
+# Hands sockets over as systemd does, and becomes the program that is to have them.
+HAND_OVER = """
+import os, sys
+
+descriptors, *command = sys.argv[1:]
+# Out of the way, and then to where they belong.
+copies = [os.dup2(int(each), 100 + int(each)) for each in descriptors.split()]
+for number, each in enumerate(copies, 3):
+    os.dup2(each, number)
+    os.close(each)
+os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS=str(len(copies)))
+os.execv(command[0], command)
+"""
+
+
+class HandedOverTests(SynchronousTestCase):
+    """
+    Sockets that are of no use.
+    """
+
+    def start(self, listen: str, *sockets: socket.socket, names: str = "") -> str:
+        """
+        Start a server that is handed sockets, and cannot start.
+
+        @param listen: its endpoint.
+        @param names: those of the sockets.
+        @return: its message.
+        """
+        twistd = [script("twistd"), "--nodaemon", "--pidfile=", "upper"]
+        messages = set()
+        for workers in ("1", "2"):
+            descriptors = [each.fileno() for each in sockets]
+            numbers = " ".join(map(str, descriptors))
+            ended = subprocess.run(
+                [
+                    *(sys.executable, "-c", HAND_OVER, numbers, *twistd),
+                    *("--listen", listen, "--workers", workers),
+                ],
+                pass_fds=descriptors,
+                env={**os.environ, "LISTEN_FDNAMES": names},
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                timeout=PATIENCE,
+                check=False,
+            )
+            said = ended.stdout.decode()
+            self.assertEqual(ended.returncode, 1, said)
+            self.assertNotIn("Traceback", said)
+            messages.add(said.splitlines()[-1])
+        [message] = messages
+        prefix = f"upper: not an endpoint: {listen}: "
+        self.assertTrue(message.startswith(prefix), message)
+        return message.removeprefix(prefix)
+
+    def bind(self, family: int, kind: int = socket.SOCK_STREAM) -> socket.socket:
+        """
+        Make a socket.
+        """
+        bound = socket.socket(family, kind)
+        self.addCleanup(bound.close)
+        if family == socket.AF_INET:
+            bound.bind(("127.0.0.1", 0))
+        else:
+            bound.bind("")
+        return bound
+
+    def test_useless(self) -> None:
+        """
+        A datagram socket, one that does not listen, one of another family, and
+        something that is no socket end the start with a message each; so it is with
+        several processes.
+        """
+        datagram = self.bind(socket.AF_INET, socket.SOCK_DGRAM)
+        bound, unix = self.bind(socket.AF_INET), self.bind(socket.AF_UNIX)
+        unix.listen()
+        inet = "systemd:domain=INET:index=0"
+        self.assertEqual(self.start(inet, datagram), "the socket is not a stream")
+        self.assertIn("the socket does not listen", self.start(inet, bound))
+        self.assertEqual(self.start(inet, unix), "the domain of the socket is UNIX")
+
+    def test_which(self) -> None:
+        """
+        An index or a name that none or several have is told with the number of
+        sockets.
+        """
+        bound, other = self.bind(socket.AF_INET), self.bind(socket.AF_INET)
+        for each in (bound, other):
+            each.listen()
+        self.assertEqual(
+            self.start("systemd:domain=INET:index=1", bound),
+            "no index from 0 on: 1 socket was inherited",
+        )
+        self.assertEqual(
+            self.start("systemd:domain=INET:name=a", bound, other, names="a:a"),
+            "2 sockets have this name: 2 sockets were inherited",
         )
 
 
@@ -209,6 +316,29 @@ class NotifyTests(SynchronousTestCase):
                     server.process.wait(PATIENCE)
                 systemd.setblocking(False)
                 self.assertRaises(BlockingIOError, systemd.recv, 1000)
+
+    def test_full(self) -> None:
+        """
+        While systemd does not read what it is told, the server serves, and ends in
+        order.
+        """
+        folder = tempfile.mkdtemp()
+        self.addCleanup(shutil.rmtree, folder)
+        path = f"{folder}/notify"
+        with (
+            socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd,
+            socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as other,
+        ):
+            systemd.bind(path)
+            other.setblocking(False)
+            with self.assertRaises(BlockingIOError):
+                while True:
+                    other.sendto(b"WATCHDOG=1", path)
+            for workers in ("1", "2"):
+                command = ("env", f"NOTIFY_SOCKET={path}")
+                with Server("--workers", workers, command=command) as server:
+                    self.assertEqual(server.ask(b"hello\n"), b"HELLO\n")
+                    self.assertNotIn("Traceback", server.stop())
 
 
 @skipUnless(shutil.which("systemd-analyze"), "needs systemd-analyze of systemd")
