@@ -60,6 +60,9 @@ class IServedConnection(Interface):
     undeliveredBytes: int = Attribute(
         "How many of these could not be delivered; known when the connection is lost."
     )
+    invalidLines: int = Attribute(
+        "How many lines were answered with an error, because they are not UTF-8."
+    )
     lastActivity: float = Attribute(
         "When something was last known to move, either way, in seconds of the clock."
     )

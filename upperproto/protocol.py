@@ -124,6 +124,13 @@ class UpperProtocol(BlockReceiver):
         """
         return self.state is not State.OPEN
 
+    @property
+    def invalidLines(self) -> int:
+        """
+        How many lines were not UTF-8, and were answered with an error.
+        """
+        return self.conversation.invalidLines
+
     def connectionMade(self) -> None:
         """
         Begin, if the service has a place.
