@@ -98,6 +98,32 @@ class EndpointFromTests(SynchronousTestCase):
                         f"not a port: {port}", self.refusal(f"{kind}:{words}")
                     )
 
+    def test_number(self) -> None:
+        """
+        So is it with other numbers that Twisted would take: a mode that is none would
+        be cut to one, which could be open to everybody.
+        """
+        for description, why in [
+            ("tcp:0:backlog=-1", "not a backlog: -1"),
+            ("tcp:0:127.0.0.1:0", "not a backlog: 0"),
+            ("ssl:0:backlog=99999999999", "not a backlog: 99999999999"),
+            ("unix:/s:mode=-1", "not a mode: -1"),
+            ("unix:/s:mode=7777777", "not a mode: 7777777"),
+            ("unix:/s:mode=0o600", "not a mode: 0o600"),
+            ("unix:/s:mode=4777", "not a mode: 4777"),
+            ("unix:/s:1_0", "not a mode: 1_0"),
+            ("unix:/s:mode=9", "invalid literal for int() with base 8: '9'"),
+        ]:
+            self.assertIn(f"{description}: {why}", self.refusal(description))
+
+    def test_folder(self) -> None:
+        """
+        A folder for certificates that is not there is an error: every client would
+        be refused.
+        """
+        description = "tls:/nonexistent:5000"
+        self.assertIn(f"{description}: not a folder", self.refusal(description))
+
     def test_empty(self) -> None:
         """
         An empty value is an error: often a variable was not set. An empty interface

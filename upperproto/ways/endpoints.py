@@ -31,8 +31,21 @@ _BREAKING = {
     "stdio": "is a single connection, with whose end the process would not end",
 }
 
-# Those whose first value is a port number.
-_WITH_PORT = ("ssl", "tcp", "tcp6")
+# What values without a name are, in their order.
+_NAMES = {
+    "ssl": ["port"],
+    "tcp": ["port", "interface", "backlog"],
+    "tcp6": ["port", "backlog", "interface"],
+    "tls": ["path", "port", "backlog", "interface"],
+    "unix": ["address", "mode", "backlog"],
+}
+
+# Numbers that Twisted takes at their word, each with its base, least and most.
+_NUMBERS = {
+    "port": (10, 0, 65535),
+    "backlog": (10, 1, 2**31 - 1),
+    "mode": (8, 0, 0o777),
+}
 
 
 class CannotStart(SystemExit, Exception):
@@ -114,12 +127,24 @@ def _makeEndpoint(reactor: Any, kind: str, description: str) -> IStreamServerEnd
     named = {name: value for name, value in fields if name is not None}
     if kind == "systemd":
         return InheritedEndpoint(reactor, *words, **named)
-    if kind in _WITH_PORT:
-        port = named.get("port", *words[:1])
-        if port and not (port.isascii() and port.isdigit() and int(port) <= 65535):
-            raise ValueError(f"not a port: {port}")
+    if kind in _NAMES:
+        _checkValues({**dict(zip(_NAMES[kind], words, strict=False)), **named})
     endpoint: IStreamServerEndpoint = serverFromString(reactor, description)
     return endpoint
+
+
+def _checkValues(values: dict[str, str]) -> None:
+    """
+    @raise ValueError: for a value that Twisted would take, and that is of no use.
+    """
+    for name in values.keys() & _NUMBERS.keys():
+        value, (base, least, most) = values[name], _NUMBERS[name]
+        digits = value.isascii() and value.isdigit()
+        if not (digits and least <= int(value, base) <= most):
+            raise ValueError(f"not a {name}: {value}")
+    # Where Twisted finds no certificate, it refuses each client.
+    if "path" in values and not os.path.isdir(values["path"]):
+        raise ValueError(f"not a folder: {values['path']}")
 
 
 def listen(endpoint: IStreamServerEndpoint, factory: IProtocolFactory) -> Any:
