@@ -214,6 +214,8 @@ class Server:
         try:
             self.waitFor(r"starting on (.*)")
             eventually(self._handlesSignals, "the handlers of its signals")
+            if re.search(r"--workers ([2-9]|\d\d)", " ".join(self._arguments)):
+                self.waitFor("All workers serve")
         except BaseException:
             self.__exit__(None, None, None)
             raise
