@@ -7,35 +7,89 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import resource
 import shutil
 import signal
 import socket
 import stat
+import subprocess
+import sys
 import tempfile
 import threading
+import time
+import zipfile
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
+import upperproto
+from tests.authority import Authority
 from tests.functional.processes import (
     PATIENCE,
     Server,
     eventually,
+    failToStart,
     receiveAll,
+    script,
     serveDuring,
 )
+from tests.functional.ways import Client
+
+# An application that starts and stops two workers.
+AGAIN = """
+import os, signal
+from twisted.internet import reactor, task
+from twisted.internet.defer import Deferred
+from twisted.logger import globalLogPublisher
+from upperproto.tap import Options, makeService
+
+def state():
+    handlers = [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)]
+    with open(f"/proc/self/task/{os.getpid()}/children") as children:
+        return sorted(os.listdir("/proc/self/fd")), handlers, children.read()
+
+async def main(reactor):
+    options = Options()
+    options.parseOptions(["--workers", "2", "--port", "0"])
+    service = makeService(options, reactor)
+    before = None
+    for _ in range(3):
+        serving = Deferred()
+
+        def observe(event):
+            if event["log_format"] == "All workers serve":
+                serving.callback(None)
+
+        globalLogPublisher.addObserver(observe)
+        service.startService()
+        await serving
+        globalLogPublisher.removeObserver(observe)
+        await service.stopService()
+        after = state()
+        if before is not None:
+            assert after == before, (before, after)
+            assert not reactor.getDelayedCalls(), reactor.getDelayedCalls()
+        before = after
+
+task.react(lambda reactor: Deferred.fromCoroutine(main(reactor)))
+"""
 
 
 def children(server: Server) -> list[int]:
     """
     The process ids of a server's workers.
     """
-    pid = server.process.pid
-    return [
-        int(each)
-        for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    ]
+    return childrenOf(server.process.pid)
+
+
+def childrenOf(pid: int) -> list[int]:
+    """
+    The process ids of a process's children.
+    """
+    path = Path(f"/proc/{pid}/task/{pid}/children")
+    return [int(each) for each in path.read_text().split()]
 
 
 def hasEnded(pid: int) -> bool:
@@ -49,19 +103,58 @@ def hasEnded(pid: int) -> bool:
     return state == "Z"
 
 
-class WorkersTests(SynchronousTestCase):
+def program(pid: int) -> bytes:
+    """
+    The command that a process runs.
+    """
+    return Path(f"/proc/{pid}/cmdline").read_bytes()
+
+
+class ServingTestCase(SynchronousTestCase):
     """
     C{twistd -n upper --workers 2}.
     """
 
-    def serve(self, *options: str) -> Server:
+    def folder(self) -> Path:
         """
-        Start two workers, and wait for both.
+        Make a folder. The kernel has 108 bytes for the path of a socket; a test's own
+        folder needs more.
         """
-        server = serveDuring(self, Server("--workers", "2", *options))
-        for number in [1, 2]:
-            server.waitFor(rf"\[worker {number}\] UpperFactory starting on")
-        return server
+        folder = Path(tempfile.mkdtemp())
+        self.addCleanup(shutil.rmtree, folder)
+        return folder
+
+    def copyOfPackage(self, code: str) -> str:
+        """
+        Make a zip file of this package.
+
+        @param code: what the module of a worker does first.
+        @return: the path of the file.
+        """
+        path = self.folder() / "copy.zip"
+        package = Path(upperproto.__file__).parent
+        with zipfile.ZipFile(path, "w") as copy:
+            for file in package.rglob("*.py"):
+                text = file.read_text(encoding="utf-8")
+                if file.match("processes/worker.py"):
+                    text = text.replace("import json\n", f"{code}\nimport json\n", 1)
+                copy.writestr(str(file.relative_to(package.parent)), text)
+        return str(path)
+
+    def serve(self, *options: str, **settings: Any) -> Server:
+        """
+        Start two workers.
+
+        @param options: more of them.
+        @param settings: more arguments of L{Server}.
+        """
+        return serveDuring(self, Server("--workers", "2", *options, **settings))
+
+
+class WorkersTests(ServingTestCase):
+    """
+    Several processes, while they serve.
+    """
 
     def test_shareConnections(self) -> None:
         """
@@ -92,6 +185,88 @@ class WorkersTests(SynchronousTestCase):
         self.assertNotIn(before[0], after)
         server.waitFor("worker 1 was ended by SIGKILL")
 
+    def test_hungWorker(self) -> None:
+        """
+        A worker that hangs is killed and replaced; and whoever has connected to it
+        meanwhile is served.
+        """
+        server = self.serve()
+        hung, other = children(server)
+        os.kill(hung, signal.SIGSTOP)
+        started = time.monotonic()
+        with contextlib.ExitStack() as stack:
+            clients = [stack.enter_context(server.connect()) for _ in range(20)]
+            for client in clients:
+                client.sendall(b"hello\n")
+            for client in clients:
+                self.assertEqual(client.recv(100), b"HELLO\n")
+        self.assertLess(time.monotonic() - started, PATIENCE / 2)
+        server.waitFor("worker 1 has been silent for 10 s: killing it")
+        after = children(server)
+        self.assertNotIn(hung, after)
+        self.assertIn(other, after)
+
+    def test_outOfDescriptors(self) -> None:
+        """
+        A worker that cannot be started again for want of descriptors is, as soon as
+        there are some.
+        """
+        server = self.serve()
+        pid = server.process.pid
+        dying, other = children(server)
+        limits = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (5, limits[1]))
+        os.kill(dying, signal.SIGKILL)
+        server.waitFor("worker 1 cannot be started: .* Too many open files")
+        self.assertEqual(children(server), [other])
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, limits)
+        eventually(lambda: len(children(server)) == 2, "a new worker")
+        for _ in range(20):
+            self.assertEqual(server.ask(b"hello\n"), b"HELLO\n")
+        self.assertNotIn("Traceback", server.stop())
+
+    def test_processGroup(self) -> None:
+        """
+        Ctrl-C in a terminal, which sends SIGINT to the whole group of processes, drains
+        the workers: it is for their parent, and none gets two signals of it.
+        """
+        server = self.serve(command=("setsid",))
+        with server.connect() as busy:
+            busy.sendall(b"x")
+            server.waitFor("Connection from")
+            os.killpg(server.process.pid, signal.SIGINT)
+            server.waitFor("Draining: 1 still open")
+            busy.sendall(b"y\n")
+            self.assertEqual(receiveAll(busy), b"XY\n")
+        server.process.wait(PATIENCE)
+        self.assertNotIn("a second signal", server.log())
+
+    def test_environment(self) -> None:
+        """
+        systemd hears of the service from its main process alone.
+        """
+        command = ("env", "NOTIFY_SOCKET=/none", "OTHER=1")
+        server = self.serve(command=command)
+        for pid in children(server):
+            environment = Path(f"/proc/{pid}/environ").read_bytes()
+            self.assertIn(b"OTHER=1", environment)
+            self.assertNotIn(b"NOTIFY_SOCKET", environment)
+
+    def test_reactor(self) -> None:
+        """
+        The workers run on a reactor of the kind that their parent was given.
+        """
+        for reactor, polls in [("select", False), ("epoll", True), ("asyncio", True)]:
+            runner = ("twistd", "--nodaemon", "--pidfile=", f"--reactor={reactor}")
+            server = self.serve(runner=runner)
+            for pid in children(server):
+                opened = {
+                    os.readlink(each) for each in Path(f"/proc/{pid}/fd").iterdir()
+                }
+                self.assertEqual("anon_inode:[eventpoll]" in opened, polls)
+                self.assertIn(f"{reactor}reactor".encode(), program(pid))
+            self.assertEqual(server.ask(b"hello\n"), b"HELLO\n")
+
     def test_drain(self) -> None:
         """
         SIGTERM drains each worker: a conversation that goes on is served, an
@@ -111,6 +286,26 @@ class WorkersTests(SynchronousTestCase):
             self.assertEqual(receiveAll(busy), b"XY\n")
         server.process.wait(PATIENCE)
         self.assertNotIn("Traceback", server.log())
+
+    def test_refusesWhileDraining(self) -> None:
+        """
+        While the workers drain, new connections are refused at once, and a new
+        instance of the service can have the port.
+        """
+        server = self.serve("--drain", "1000")
+        with server.connect() as connection:
+            # It does not read, and so is busy.
+            Client(connection).stuff(bytes(100_000_000))
+            os.kill(server.process.pid, signal.SIGTERM)
+            eventually(lambda: len(children(server)) == 1, "the end of the other")
+            server.waitFor("Draining: 1 still open")
+            for _ in range(20):
+                with self.assertRaises(ConnectionRefusedError):
+                    server.connect()
+            new = self.serve("--port", str(server.port))
+            for _ in range(20):
+                self.assertEqual(new.ask(b"hello\n"), b"HELLO\n")
+            self.assertEqual(len(children(server)), 1)
 
     def test_secondSignal(self) -> None:
         """
@@ -167,10 +362,7 @@ class WorkersTests(SynchronousTestCase):
         The workers share a UNIX socket, with the mode it was given; it stays
         when a worker dies, and is gone when the service has ended.
         """
-        # The kernel has 108 bytes for the path; a test's own folder needs more.
-        folder = tempfile.mkdtemp()
-        self.addCleanup(shutil.rmtree, folder)
-        short = os.path.join(folder, "socket")
+        short = str(self.folder() / "socket")
         server = self.serve("--listen", f"unix:{short}:mode=600")
         os.kill(children(server)[0], signal.SIGKILL)
         eventually(lambda: server.log().count("Starting worker") == 3, "a new worker")
@@ -189,9 +381,182 @@ class WorkersTests(SynchronousTestCase):
         """
         An endpoint that cannot be shared is one message and a status of 1.
         """
-        other = Server("--workers", "2", "--listen", "stdio:")
+        said = failToStart("--workers", "2", "--listen", "stdio:")
+        self.assertTrue(said.endswith("upper: workers cannot share stdio:"), said)
+
+
+class StartTests(ServingTestCase):
+    """
+    Several processes, until all serve.
+    """
+
+    def cannotStart(self, *words: str, **settings: Any) -> str:
+        """
+        Start a service that cannot start, wait for its end, and give its log.
+        """
+        server = Server("--workers", "2", *words, **settings)
         with self.assertRaises(AssertionError) as caught:
-            other.__enter__()
-        self.assertIn("upper: workers cannot share stdio:", str(caught.exception))
+            server.__enter__()
+        self.assertEqual(server.process.returncode, 1)
         self.assertNotIn("Traceback", str(caught.exception))
-        self.assertEqual(other.process.returncode, 1)
+        return str(caught.exception)
+
+    def test_refused(self) -> None:
+        """
+        What one process refuses, several refuse with the same words.
+        """
+        one, two = (
+            failToStart("--listen", "tcp:70000", "--workers", number) for number in "12"
+        )
+        self.assertEqual(one.partition("upper: ")[2], two.partition("upper: ")[2])
+
+    def test_cannotServe(self) -> None:
+        """
+        A service whose workers cannot serve says why, with the words of the worker,
+        and ends with status 1: here they cannot read what only the parent can.
+        """
+        folder = self.folder()
+        certificate, key = Authority(folder).issue("server", server="localhost")
+        path = "/proc/self/fd/9"
+        said = self.cannotStart(
+            *("--tls-cert", certificate, "--tls-key", path),
+            command=("sh", "-c", f'exec 9<"{key}"; exec "$@"', "sh"),
+        )
+        self.assertRegex(said, rf"upper: worker \d cannot serve: .*{path}.*status 1")
+
+    def test_cannotServeAsDaemon(self) -> None:
+        """
+        So it is where the service becomes a daemon: then the command waits until it
+        serves, or gives its status, and leaves no PID file.
+        """
+        folder = self.folder()
+        copy = self.copyOfPackage("raise SystemExit('no such luck')")
+        ended = subprocess.run(
+            [
+                *("env", f"PYTHONPATH={copy}", script("twistd")),
+                *("upper", "--workers", "2", "--port", "0"),
+            ],
+            cwd=folder,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            timeout=PATIENCE,
+            check=False,
+        )
+        self.assertEqual(ended.returncode, 1)
+        self.assertRegex(
+            ended.stdout.decode(), r"upper: worker \d cannot serve: no such luck"
+        )
+        self.assertFalse((folder / "twistd.pid").exists())
+        self.assertNotIn("Traceback", (folder / "twistd.log").read_text())
+
+    def test_sameCode(self) -> None:
+        """
+        A worker runs the code of its parent, be it that of another installation or of
+        a zip file that stands first on C{sys.path}.
+        """
+        copy = self.copyOfPackage("print('This is a copy', flush=True)")
+        server = self.serve(command=("env", f"PYTHONPATH={copy}"))
+        self.assertIn("[worker 1] This is a copy", server.log())
+        self.assertEqual(server.ask(b"hello\n"), b"HELLO\n")
+
+    def test_workingDirectory(self) -> None:
+        """
+        Nothing is imported from the working directory.
+        """
+        folder = self.folder()
+        for name in ("json", "upperproto", "sitecustomize", "os"):
+            (folder / f"{name}.py").write_text("raise SystemExit('a stranger')")
+        server = self.serve(
+            runner=("twistd", "--nodaemon", "--pidfile=", "--rundir", str(folder))
+        )
+        self.assertEqual(server.ask(b"hello\n"), b"HELLO\n")
+        for pid in children(server):
+            self.assertEqual(os.readlink(f"/proc/{pid}/cwd"), str(folder))
+
+    def startSlowly(self, go: Path, *command: str) -> subprocess.Popen[bytes]:
+        """
+        Start a service whose workers do not serve before a file is there.
+        """
+        wait = (
+            f"import os, time\nwhile not os.path.exists({str(go)!r}): time.sleep(0.05)"
+        )
+        copy = self.copyOfPackage(wait)
+        process = subprocess.Popen(
+            [
+                *(
+                    "env",
+                    f"PYTHONPATH={copy}",
+                    *command,
+                    script("twistd"),
+                    "--nodaemon",
+                ),
+                *("upper", "--workers", "2", "--listen", "unix:socket"),
+            ],
+            cwd=go.parent,
+            stdin=subprocess.DEVNULL,
+            stdout=(go.parent / "log").open("wb"),
+            stderr=subprocess.STDOUT,
+        )
+        self.addCleanup(process.wait, PATIENCE)
+        self.addCleanup(process.kill)
+        return process
+
+    def test_ready(self) -> None:
+        """
+        systemd is told that the service is ready when each worker serves, and not
+        before.
+        """
+        folder = self.folder()
+        go = folder / "go"
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+            systemd.bind(str(folder / "notify"))
+            systemd.setblocking(False)
+            process = self.startSlowly(go, "env", f"NOTIFY_SOCKET={folder}/notify")
+            eventually(lambda: len(childrenOf(process.pid)) == 2, "two processes")
+            log = folder / "log"
+            eventually(lambda: log.read_text().count("Starting worker") == 2, "both")
+            with self.assertRaises(BlockingIOError):
+                systemd.recv(100)
+            go.touch()
+            systemd.settimeout(PATIENCE)
+            self.assertEqual(systemd.recv(100), b"READY=1\nSTATUS=Serving")
+        with socket.socket(socket.AF_UNIX) as client:
+            client.settimeout(PATIENCE)
+            client.connect(str(folder / "socket"))
+            client.sendall(b"hello\n")
+            self.assertEqual(client.recv(100), b"HELLO\n")
+
+    def test_interrupted(self) -> None:
+        """
+        A signal that comes before all serve ends the start in order: nothing is left
+        of it.
+        """
+        folder = self.folder()
+        process = self.startSlowly(folder / "go")
+        log = folder / "log"
+        eventually(lambda: log.read_text().count("Starting worker") == 2, "both")
+        workers = childrenOf(process.pid)
+        self.assertTrue((folder / "socket").exists())
+        process.send_signal(signal.SIGTERM)
+        self.assertEqual(process.wait(PATIENCE), 1)
+        self.assertIn("upper: SIGTERM came before all workers served", log.read_text())
+        self.assertEqual({each.name for each in folder.iterdir()}, {"log"})
+        for pid in workers:
+            self.assertTrue(hasEnded(pid))
+
+    def test_again(self) -> None:
+        """
+        Nothing is left behind where a service starts and stops, again and again, in an
+        application that goes on.
+        """
+        ended = subprocess.run(
+            [sys.executable, "-c", AGAIN],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            timeout=PATIENCE,
+            check=False,
+        )
+        self.assertEqual(ended.stdout.decode(), "")
+        self.assertEqual(ended.returncode, 0)

@@ -9,7 +9,7 @@ import signal
 from collections.abc import Callable
 from typing import Any
 
-from twisted.internet import tcp
+from twisted.internet import tcp, unix
 from twisted.internet.error import (
     ProcessDone,
     ProcessExitedAlready,
@@ -143,6 +143,21 @@ class SpawningReactor(MemoryReactorClock):
         Bind a port.
         """
         bound = tcp.Port(port, factory, backlog, interface, reactor=self)
+        bound.startListening()
+        return bound
+
+    def listenUNIX(
+        self,
+        address: Any,
+        factory: Any,
+        backlog: int = 50,
+        mode: int = 0o666,
+        wantPID: int = 0,
+    ) -> unix.Port:
+        """
+        Bind a UNIX socket.
+        """
+        bound = unix.Port(address, factory, backlog, mode, self, wantPID)
         bound.startListening()
         return bound
 

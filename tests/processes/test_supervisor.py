@@ -15,6 +15,7 @@ from unittest.mock import patch
 
 from twisted.internet.defer import Deferred
 from twisted.logger import capturedLogs, formatEvent
+from twisted.python.usage import UsageError
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.processes.spawning import SpawningReactor
@@ -26,6 +27,7 @@ from upperproto.processes.process import (
     START_HEARTBEATS,
 )
 from upperproto.processes.supervisor import GRACE, Supervisor
+from upperproto.tap import Options, makeService
 from upperproto.ways import systemd
 from upperproto.ways.endpoints import CannotStart
 
@@ -314,6 +316,47 @@ class SupervisorTests(SynchronousTestCase):
                 self.assertFalse(service.running)
                 self.assertEqual(self.reactor.getDelayedCalls(), [])
                 self.assertEqual(self.reactor.processes, [])
+
+    def test_refusedLater(self) -> None:
+        """
+        Where the reactor runs, what is refused is known at once, too.
+        """
+        self.begin()
+        service = self.make(2, "tcp:70000")
+        with self.assertRaises(CannotStart):
+            service.startService()
+        self.assertFalse(service.running)
+
+    def test_sameRefusals(self) -> None:
+        """
+        Whatever one process refuses, several refuse with the same words.
+        """
+        endpoints = [
+            *("tcp:70000", "tcp:-1", "tcp:x", "tcp", "tcp:", "tcp:0:foo=1"),
+            *("tcp:0:interface=192.0.2.1", "tcp:0:interface=x y"),
+            *("tcp:0:backlog=x", "tcp:0:backlog=99999999999"),
+            *("tcp6:x", "tcp6:0:interface=::2", "tcp6:0:interface=::1%lo"),
+            *(
+                "unix:/none/socket",
+                "unix:socket:mode=9",
+                "ssl:0",
+                "ssl:0:privateKey=/none",
+                "systemd:",
+            ),
+            *("systemd:domain=INET", "systemd:domain=INET:index=0", "", "foo:1"),
+            *("systemd:domain=INET:name=x", "haproxy:tcp:0", "fd:0"),
+        ]
+        for endpoint in endpoints:
+            said = []
+            for number in "12":
+                options = Options()
+                words = ["--listen", endpoint, "--workers", number]
+                with self.assertRaises((CannotStart, UsageError)) as caught:
+                    options.parseOptions(words)
+                    makeService(options, self.reactor).privilegedStartService()
+                said.append(str(caught.exception))
+            self.assertEqual(said[0], said[1], endpoint)
+            self.assertTrue(said[0])
 
     def test_notAnEndpoint(self) -> None:
         """

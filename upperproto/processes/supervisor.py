@@ -116,10 +116,10 @@ class Supervisor(Service):
         super().startService()
         self._secondSignal.start()
         self._watching.start(HEARTBEAT, now=False)
-        for worker in self._workers:
-            worker.start()
-        if not self._reactor.running:
-            self._waitUntilServing()
+        if self._reactor.running:
+            self._startWorkers()
+        else:
+            self._startAndWait()
 
     def stopService(self) -> Deferred[None]:
         """
@@ -177,9 +177,13 @@ class Supervisor(Service):
         for worker in self._workers:
             worker.terminate()
 
-    def _waitUntilServing(self) -> None:
+    def _startWorkers(self) -> None:
+        for worker in self._workers:
+            worker.start()
+
+    def _startAndWait(self) -> None:
         """
-        Wait until all workers serve.
+        Start the workers, and wait until all serve.
 
         @raise CannotStart: if one of them has ended, or a signal says that all must.
         """
@@ -200,6 +204,7 @@ class Supervisor(Service):
             return bool(failures) or serving or not self.running
 
         with _signals(self._reactor, interrupt):
+            self._startWorkers()
             self._iterateUntil(isOver)
             if failures:
                 self._finish(self.stopService())
