@@ -141,6 +141,9 @@ class SecondSignal:
     The reactor's own handlers would stop it a second time, and it logs a traceback of
     C{ReactorNotRunning} then. Several services of one process may each watch: a
     signal is passed on to all that do, and the last to leave puts the handlers back.
+
+    @ivar isWatching: whether a signal makes the call.
+    @ivar before: the handlers that stood before this one's.
     """
 
     def __init__(self, reactor: Any, call: Callable[[], None]) -> None:
@@ -148,17 +151,17 @@ class SecondSignal:
         @param reactor: what calls.
         @param call: what to call, from the reactor.
         """
-        self._reactor = reactor
-        self._call = call
-        self._watching = False
+        self.reactor = reactor
+        self.call = call
+        self.isWatching = False
         self._trigger: Any = None
-        self._before: dict[int, Any] = {}
+        self.before: dict[int, Any] = {}
 
     def start(self) -> None:
         """
         Watch as soon as the reactor begins to shut down.
         """
-        self._trigger = self._reactor.addSystemEventTrigger(
+        self._trigger = self.reactor.addSystemEventTrigger(
             "before", "shutdown", self._watch
         )
 
@@ -167,12 +170,12 @@ class SecondSignal:
         Watch no longer, and put the handlers back.
         """
         if self._trigger is not None:
-            self._reactor.removeSystemEventTrigger(self._trigger)
+            self.reactor.removeSystemEventTrigger(self._trigger)
             self._trigger = None
-        self._watching = False
-        for number in self._before:
-            while (owner := _owner(signal.getsignal(number))) and not owner._watching:
-                signal.signal(number, owner._before[number])
+        self.isWatching = False
+        for number in self.before:
+            while (owner := _owner(signal.getsignal(number))) and not owner.isWatching:
+                signal.signal(number, owner.before[number])
 
     def _watch(self) -> None:
         # A trigger that has been fired cannot be removed.
@@ -180,18 +183,18 @@ class SecondSignal:
         # Python lets only the main thread set handlers. A reactor in another one has
         # none, either.
         if threading.current_thread() is threading.main_thread():
-            self._watching = True
+            self.isWatching = True
             for number in (signal.SIGINT, signal.SIGTERM):
-                self._before[number] = signal.signal(number, self._handle)
+                self.before[number] = signal.signal(number, self._handle)
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         watcher: SecondSignal | None = self
         isWatched = False
         while watcher is not None:
-            if watcher._watching:
+            if watcher.isWatching:
                 isWatched = True
-                watcher._reactor.callFromThread(watcher._call)
-            before = watcher._before[number]
+                watcher.reactor.callFromThread(watcher.call)
+            before = watcher.before[number]
             watcher = _owner(before)
         if not isWatched and callable(before):
             # Whoever has put a handler of his own on top of ours has called it.

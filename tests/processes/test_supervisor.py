@@ -11,6 +11,7 @@ import socket
 import threading
 from collections.abc import Callable
 from functools import partial
+from types import SimpleNamespace
 from unittest.mock import patch
 
 from twisted.internet.defer import Deferred
@@ -48,10 +49,13 @@ class SupervisorTests(SynchronousTestCase):
         self.patch(systemd, "notify", self.told.append)
         self.secondSignal: list[Callable[[], None]] = []
 
-        def onSecondSignal(reactor: object, call: Callable[[], None]) -> None:
-            self.secondSignal.append(call)
+        def watch(reactor: object, call: Callable[[], None]) -> SimpleNamespace:
+            return SimpleNamespace(
+                start=partial(self.secondSignal.append, call),
+                stop=partial(self.secondSignal.remove, call),
+            )
 
-        self.patch(supervisor, "onSecondSignal", onSecondSignal)
+        self.patch(supervisor, "SecondSignal", watch)
 
     def make(self, number: int = 2, *endpoints: str) -> Supervisor:
         """

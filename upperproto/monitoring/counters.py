@@ -9,8 +9,6 @@ from collections.abc import Collection, Iterable
 from datetime import datetime, timezone
 from typing import Any
 
-from twisted.internet.interfaces import IAddress
-
 from upperproto.interfaces import IServedConnection
 
 # Why connections end or are refused, by the beginnings of the reasons that the log

@@ -1,4 +1,7 @@
+"""Choose a log observer."""
+
 from typing import Any
 
 
-def chooseLogObserver(parent: Any) -> None: ...
+def chooseLogObserver(parent: Any) -> None:
+    """Choose none yet."""
