@@ -230,15 +230,14 @@ class WorkersTests(ServingTestCase):
         Ctrl-C in a terminal, which sends SIGINT to the whole group of processes, drains
         the workers: it is for their parent, and none gets two signals of it.
         """
-        server = self.serve(command=("setsid",))
-        with server.connect() as busy:
-            busy.sendall(b"x")
-            server.waitFor("Connection from")
+        server = self.serve("--drain", "1000", command=("setsid",))
+        for pid in children(server):
+            self.assertEqual(os.getpgid(pid), pid)
+        with server.connect() as connection:
+            # It does not read, and so is busy.
+            Client(connection).stuff(bytes(100_000_000))
             os.killpg(server.process.pid, signal.SIGINT)
-            server.waitFor("Draining: 1 still open")
-            busy.sendall(b"y\n")
-            self.assertEqual(receiveAll(busy), b"XY\n")
-        server.process.wait(PATIENCE)
+            server.waitFor("(?s)(Draining: 1 still open.*){2}")
         self.assertNotIn("a second signal", server.log())
 
     def test_environment(self) -> None:
@@ -462,13 +461,15 @@ class StartTests(ServingTestCase):
 
     def test_workingDirectory(self) -> None:
         """
-        Nothing is imported from the working directory.
+        Nothing is imported from the working directory, not even where the parent was
+        started in another one, which it could take for a place of modules.
         """
         folder = self.folder()
         for name in ("json", "upperproto", "sitecustomize", "os"):
             (folder / f"{name}.py").write_text("raise SystemExit('a stranger')")
         server = self.serve(
-            runner=("twistd", "--nodaemon", "--pidfile=", "--rundir", str(folder))
+            command=("env", "PYTHONPATH=."),
+            runner=("twistd", "--nodaemon", "--pidfile=", "--rundir", str(folder)),
         )
         self.assertEqual(server.ask(b"hello\n"), b"HELLO\n")
         for pid in children(server):
