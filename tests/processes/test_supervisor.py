@@ -315,6 +315,7 @@ class SupervisorTests(SynchronousTestCase):
                 self.assertTrue(str(caught.exception).startswith(why))
                 self.assertEqual(service._shared.sockets, [])
                 self.assertFalse(service.running)
+                self.reactor.advance(0)
                 self.assertEqual(self.reactor.getDelayedCalls(), [])
                 self.assertEqual(self.reactor.processes, [])
                 self.begin()
