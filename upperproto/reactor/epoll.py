@@ -1,154 +1,232 @@
 """
-The turn: what the reactor does between two looks at the clock, without what this
-service has no use for.
+A reactor on epoll(7) that makes fewer system calls for each answer.
 
-Twisted runs each event in a logging context of its own, so that what is written
-with C{twisted.python.log} meanwhile names the connection. That takes a fifth of
-the time of a short round trip, and C{twisted.logger}, which is used here, does
-without. And what is to be done when all events of a turn have been handled costs
-a timer and another look for events.
+A short answer on one of Twisted's reactors takes SEVEN; here it takes three: to wait
+for the request, to read it, and to send the answer
+(see L{upperproto.reactor.transports}).
+What all requests of an iteration are answered is sent together, at its end: a client
+that waits sleeps, and to wake it is most of what a short send costs. Sends that follow
+each other closely find the next client, or the next core, awake already.
 
-To sleep and to be woken takes longer than a short answer does, above all in a
-virtual machine. So while one event follows the other closely, the next is looked for
-again and again, for L{CLOSELY} seconds at most, before the process sleeps. That is
-what KVM does with its guests (halt polling). A client that asks again as soon as it
-has been answered gets twice as many answers, for no more processor time each.
+And the time of the reactor is monotonic: timeouts mean what they say when the system's
+clock is set.
 
-This module relies on these parts of C{EPollReactor}, unchanged from Twisted 24.3
-to 26.10:
+These private parts of C{EPollReactor} are used, unchanged from Twisted 24.3 to 26.10;
+the tests of L{tests.reactor.test_epoll} would notice their end:
 
-  - C{doIteration} is looked up for each turn;
   - C{_poller} tells of events, C{_selectables} has who they are for, and C{_reads}
     which descriptors are read;
-  - C{_doReadOrWrite} handles any event, and C{_disconnectSelectable} what
-    C{doRead} gives to end a connection.
-
-Every other reactor keeps its own turn.
+  - C{_doReadOrWrite} handles any event, and C{_disconnectSelectable} what C{doRead}
+    and C{doWrite} give to end a connection.
 """
 
 from __future__ import annotations
 
-import select
-from collections.abc import Callable
-from time import monotonic
+import socket
+from collections import deque
+from select import EPOLLIN, EPOLLOUT
+from time import monotonic, time
 from typing import Any
 
+from twisted.internet.epollreactor import EPollReactor
+from twisted.internet.error import UnsupportedAddressFamily
+from twisted.internet.interfaces import IProtocolFactory
+from twisted.internet.main import installReactor
 from twisted.python import log
+from zope.interface import implementer
 
-# An event that comes within so many seconds of the last one follows it closely.
-CLOSELY = 0.0001
+from upperproto.interfaces import INoLogContext, IUNIXAdoption
+from upperproto.reactor.ports import InheritedUNIXPort, TCPPort, UNIXPort
+from upperproto.reactor.transports import TCPServer
+
+# Looked up once, not twice for each request.
+_contextless = INoLogContext.providedBy
 
 
-def shorten(reactor: Any) -> Turn | None:
+@implementer(IUNIXAdoption)
+class UpperReactor(EPollReactor):
     """
-    Let a reactor take shorter turns from now on, if it is one that can.
-
-    @param reactor: any reactor, or what stands in for one that does already.
-    @return: its turn; nothing if it keeps its own.
-    """
-    turn = getattr(reactor, "doIteration", None)
-    if isinstance(turn, Turn):
-        return turn
-    if not hasattr(select, "epoll"):
-        return None
-    from twisted.internet.epollreactor import EPollReactor
-
-    if not isinstance(reactor, EPollReactor):
-        return None
-    turn = reactor.doIteration = Turn(reactor)  # type: ignore[method-assign]
-    return turn
-
-
-class Turn:
-    """
-    Wait for events, and handle them.
+    Wait for events, handle them, and send what was written meanwhile.
     """
 
-    def __init__(self, reactor: Any) -> None:
+    def __init__(self) -> None:
         """
-        @param reactor: an C{EPollReactor}.
+        Begin with no connection.
         """
-        self._reactor = reactor
-        self._soon: list[Any] = []
-        self._ending: list[Callable[[], object]] = []
-        # Whether the last event came alone, and was not waited for for long.
-        self._closely = False
+        self._wallClockAtZero = time() - monotonic()
+        # The events of this iteration.
+        self._events: list[tuple[int, int]] = []
+        # What is to be sent from at its end.
+        self._writing: deque[TCPServer] = deque()
+        super().__init__()
 
-    def atEnd(self, call: Callable[[], object]) -> None:
+    def seconds(self) -> float:
         """
-        Do something at the end of this turn, before anything is waited for.
+        Get the time, in seconds since 1970 as they were counted when the reactor was
+        made. It is not moved when the system's clock is set.
+        """
+        return self._wallClockAtZero + monotonic()
 
-        @param call: what.
+    def listenTCP(
+        self,
+        port: Any,
+        factory: IProtocolFactory,
+        backlog: int = 50,
+        interface: str = "",
+    ) -> TCPPort:
         """
-        self._ending.append(call)
+        Listen on a TCP port: see C{IReactorTCP}.
+        """
+        listening = TCPPort(port, factory, backlog, interface, self)
+        listening.startListening()
+        return listening
 
-    def readSoon(self, transport: Any) -> None:
+    def listenUNIX(
+        self,
+        address: Any,
+        factory: IProtocolFactory,
+        backlog: int = 50,
+        mode: int = 0o666,
+        wantPID: int = 0,
+    ) -> UNIXPort:
         """
-        Read a new connection in this turn, after all events: a client that speaks
-        first has often done so by then, and need not wait for the next.
+        Listen on a UNIX socket: see C{IReactorUNIX}.
+        """
+        listening = UNIXPort(address, factory, backlog, mode, self, wantPID)
+        listening.startListening()
+        return listening
 
-        @param transport: what reads it.
+    def adoptStreamPort(
+        self, fileDescriptor: int, addressFamily: int, factory: IProtocolFactory
+    ) -> TCPPort:
         """
-        self._soon.append(transport)
+        Listen on a socket that listens already: see C{IReactorSocket}.
+        """
+        listening: TCPPort
+        if addressFamily == socket.AF_UNIX:
+            listening = InheritedUNIXPort(fileDescriptor, factory, self)
+        elif addressFamily in (socket.AF_INET, socket.AF_INET6):
+            # The only way to make a port of a socket (24.3 to 26.10).
+            listening = TCPPort._fromListeningDescriptor(
+                self, fileDescriptor, addressFamily, factory
+            )
+        else:
+            raise UnsupportedAddressFamily(addressFamily)
+        listening.startListening()
+        return listening
 
-    def __call__(self, timeout: float | None) -> None:
+    def readAfterEvents(self, transport: TCPServer) -> None:
         """
-        Take a turn.
+        Read a new connection in this iteration, after its events, if it is still read
+        by then.
+        """
+        self._events.append((transport.fileno(), EPOLLIN))
 
-        @param timeout: for how many seconds to wait for an event at most; by
-            default, for ever.
+    def writeAfterEvents(self, transport: TCPServer) -> None:
         """
-        # Timers have been called since the last turn.
-        self._end()
-        reactor = self._reactor
-        selectables, readable = reactor._selectables, reactor._POLL_IN
-        for descriptor, event in self._wait(timeout):
+        Call C{doWrite} after the events of this iteration, or before the next waits for
+        any, if the transport is still C{queued} by then.
+        """
+        self._writing.append(transport)
+
+    def doPoll(self, timeout: float | None) -> None:
+        """
+        Wait for events, and handle them.
+
+        @param timeout: for how many seconds to wait at most; by default, for ever.
+        """
+        if self._writing:
+            # What timers have written.
+            self._write()
+            # Whoever heard of it may have set another one, or have stopped the reactor.
+            timeout = 0
+        selectables, reads = self._selectables, self._reads
+        self._events = self._poller.poll(
+            -1 if timeout is None else timeout, len(selectables)
+        )
+        # Those that readAfterEvents appends meanwhile are handled, too.
+        for descriptor, event in self._events:
             selectable = selectables.get(descriptor)
             if selectable is None:
                 # An earlier event has closed it.
                 continue
-            if event == readable:
-                self._read(selectable)
-            else:
+            if event == EPOLLIN:
+                if descriptor not in reads:
+                    # An earlier event has paused it.
+                    continue
+                protocol = getattr(selectable, "protocol", None)
+                if protocol is not None and _contextless(protocol):
+                    try:
+                        why = selectable.doRead()
+                    except BaseException as error:
+                        log.callWithLogger(selectable, log.err)
+                        why = error
+                    if why:
+                        self._disconnect(selectable, why, True)
+                    continue
+            log.callWithLogger(
+                selectable, self._doReadOrWrite, selectable, descriptor, event
+            )
+        if self._writing:
+            self._write()
+
+    doIteration = doPoll
+
+    def getWriters(self) -> list[Any]:
+        """
+        Get all that wait to send.
+        """
+        return [*super().getWriters(), *self._queued()]
+
+    def removeAll(self) -> list[Any]:
+        """
+        Read from nobody and send to nobody any more.
+
+        @return: all who were read from or sent to.
+        """
+        queued = self._queued()
+        self._writing.clear()
+        return list({*super().removeAll(), *queued})
+
+    def _queued(self) -> list[TCPServer]:
+        return [transport for transport in self._writing if transport.queued]
+
+    def _write(self) -> None:
+        """
+        Send from all that are queued. Those that write again meanwhile have to wait for
+        the next iteration.
+        """
+        for _ in range(len(self._writing)):
+            transport = self._writing.popleft()
+            if not transport.queued:
+                # It was closed.
+                continue
+            if not _contextless(transport.protocol):
                 log.callWithLogger(
-                    selectable, reactor._doReadOrWrite, selectable, descriptor, event
+                    transport,
+                    self._doReadOrWrite,
+                    transport,
+                    transport.fileno(),
+                    EPOLLOUT,
                 )
-        if self._soon:
-            soon, self._soon = self._soon, []
-            for transport in soon:
-                if transport.fileno() in reactor._reads:
-                    self._read(transport)
-        self._end()
+                continue
+            try:
+                why = transport.doWrite()
+            except BaseException as error:
+                log.callWithLogger(transport, log.err)
+                why = error
+            if why:
+                self._disconnect(transport, why, False)
 
-    def _read(self, selectable: Any) -> None:
-        try:
-            why = selectable.doRead()
-        except BaseException as error:
-            log.callWithLogger(selectable, log.err)
-            why = error
-        if why:
-            self._reactor._disconnectSelectable(selectable, why, True)
+    def _disconnect(self, selectable: Any, why: Any, isRead: bool) -> None:
+        # In its context, which keeps a fault of its protocol from all others.
+        log.callWithLogger(
+            selectable, self._disconnectSelectable, selectable, why, isRead
+        )
 
-    def _wait(self, timeout: float | None) -> list[tuple[int, int]]:
-        """
-        Wait for events.
 
-        @param timeout: as L{__call__} has it.
-        """
-        poll, most = self._reactor._poller.poll, len(self._reactor._selectables)
-        events: list[tuple[int, int]] = []
-        began = monotonic()
-        if self._closely:
-            until = began + (CLOSELY if timeout is None else min(CLOSELY, timeout))
-            while not events and monotonic() < until:
-                events = poll(0, most)
-        if not events:
-            events = poll(-1 if timeout is None else timeout, most)
-        # Several at a time show that there is enough to do, and answers that are
-        # sent together are cheaper.
-        self._closely = len(events) == 1 and monotonic() - began < CLOSELY
-        return events
-
-    def _end(self) -> None:
-        while self._ending:
-            self._ending.pop()()
+def install() -> None:
+    """
+    Make this the reactor of the process.
+    """
+    installReactor(UpperReactor())

@@ -1,112 +1,233 @@
 """
-Writing and closing at once, and knowing what has not been sent yet.
+The transports that L{upperproto.reactor.epoll.UpperReactor} makes of connections to
+its ports.
 
-C{transport.write} never sends: it waits for the reactor's next turn, which costs
-two calls of C{epoll_ctl} and a turn for each answer. When nothing waits in the
-transport already, the socket can be asked at once, and it almost always takes
-all. At 100 connections that made 1.6 times as many round trips.
+They differ from Twisted's in when they send, and in how much they read. All else, such
+as order, half-close and producers, is Twisted's own.
 
-This module relies on these parts of C{Connection}, the transport of TCP and UNIX
-sockets, unchanged from Twisted 24.3 to 26.10:
+Twisted waits for a socket to become writable before it sends, which costs two calls
+of C{epoll_ctl} and one more of C{epoll_wait} for each answer, although the socket
+almost always is. Here a transport is sent from at the end of the iteration of the
+reactor, and only a socket that did not take all is waited for.
 
-  - C{socket} is a socket that does not block, while it is C{connected};
-  - what C{write} has been given waits in C{_tempDataBuffer} (its length is
-    C{_tempDataLen}), later in C{dataBuffer} from C{offset} on;
-  - C{connectionLost} is what the reactor calls at the end of both streams;
-  - C{TLS} is true after C{startTLS}: then what is written must not go to the
-    socket as it is.
+These private parts of Twisted are used, unchanged from 24.3 to 26.10; the tests of
+L{tests.reactor.test_transports} would notice their end:
 
-The socket is asked, and not C{writeSomeData}, which cuts what it is given to
-C{SEND_LIMIT} bytes: at 100 connections that makes 1.07 times as many round trips.
-Every other transport, TLS and fakes among them, gets a plain C{write}.
+  - C{write} keeps data in C{_tempDataBuffer} (its length is C{_tempDataLen}) until
+    C{doWrite} joins it, and in C{dataBuffer} from C{offset} on after that;
+  - C{_writeDisconnecting} and C{_writeDisconnected}: the sending side is about to end,
+    or has ended;
+  - C{_maybePauseProducer} is called with each write, and asks C{_isSendBufferFull};
+  - C{_dataReceived} is given what was read;
+  - a UNIX transport sends by its C{_writeSomeDataBase}.
 """
 
 from __future__ import annotations
 
-import fcntl
-import struct
-import termios
-from contextlib import suppress
+from errno import ENOBUFS, EWOULDBLOCK
+from time import perf_counter
 from typing import Any
 
-from twisted.internet.abstract import FileDescriptor
-from twisted.internet.interfaces import ITransport
-from twisted.internet.protocol import connectionDone
-from twisted.internet.tcp import Connection
-from twisted.protocols.policies import ProtocolWrapper
+from twisted.internet import tcp, unix
+from twisted.internet.main import CONNECTION_LOST
+from zope.interface import implementer
+
+from upperproto.interfaces import ISendQueue
+from upperproto.reactor.sendqueue import FileDescriptorSendQueue
+
+# How many bytes may wait before a producer is paused: Twisted's own number, where it
+# is that of a read, too.
+FULL = 65536
+
+# How many bytes are sent within an iteration, at most, before its end. A producer that
+# writes until it is paused would keep all others waiting, if its peer is fast.
+MOST_AT_ONCE = 1048576
+
+# How many bytes are read at a time. Streams of ASCII are 1.2 times as fast with 256 KiB
+# as with 128. But one read must not keep all other connections waiting, and text that
+# costs its protocol much takes up to a hundred times as long. So what comes next is
+# taken to cost what came last, and a read is to take no more than so many seconds.
+SMALLEST_READ = 4096
+LARGEST_READ = 262144
+GROWTH = 4
+READ_TIME = 0.0025
 
 
-def write(transport: ITransport, data: bytes) -> None:
+@implementer(ISendQueue)
+class TCPServer(tcp.Server):
     """
-    Write, at once if that is possible.
+    A connection to a TCP port.
 
-    A connection that turns out to be lost is left for the reactor to find.
-
-    @param transport: where to.
-    @param data: what.
+    @ivar queued: whether the reactor is going to call L{doWrite} at the end of its
+        iteration.
+    @ivar bufferSize: how many bytes are read at a time. It follows the time that the
+        protocol takes for them.
     """
-    if (
-        isinstance(transport, Connection)
-        and transport.connected
-        and not transport.dataBuffer
-        and not transport._tempDataBuffer
-        and not transport.TLS
-    ):
+
+    # An UpperReactor.
+    reactor: Any
+
+    queued = False
+    bufferSize = SMALLEST_READ
+
+    # Whether the reactor waits until the socket can take more.
+    _blocked = False
+    # How many bytes were sent since the last doWrite.
+    _sentAtOnce = 0
+
+    def __init__(self, *arguments: Any, **keywords: Any) -> None:
+        """
+        Be read in the iteration that has accepted the connection: a client that speaks
+        first has often done so by then.
+        """
+        super().__init__(*arguments, **keywords)
+        self.reactor.readAfterEvents(self)
+
+    def startWriting(self) -> None:
+        """
+        Send at the end of the iteration, if nothing is sent before.
+        """
+        if not (self.queued or self._blocked) and self.connected:
+            self.queued = True
+            self.reactor.writeAfterEvents(self)
+
+    def stopWriting(self) -> None:
+        """
+        Send nothing.
+        """
+        self.queued = False
+        if self._blocked:
+            self._blocked = False
+            self.reactor.removeWriter(self)
+
+    def write(self, data: bytes) -> None:
+        """
+        Send some bytes at the end of the iteration.
+
+        This does what the method of Twisted's does, in one call instead of six: they
+        take 3 % of the time of a short round trip.
+        """
+        if self.TLS or not isinstance(data, bytes):
+            super().write(data)
+        elif data and self.connected and not self._writeDisconnected:
+            self._tempDataBuffer.append(data)
+            self._tempDataLen += len(data)
+            if self._blocked or self._tempDataLen > FULL:
+                self._maybePauseProducer()
+            if not self.queued:
+                self.startWriting()
+
+    def doWrite(self) -> Any:
+        """
+        Send what waits. The short way for when nothing else is to be done takes 12 %
+        less time of a short round trip.
+
+        @return: an exception where the connection is to end.
+        """
+        self.queued = False
+        self._sentAtOnce = 0
+        if not self.dataBuffer:
+            why = self._send()
+            if why or self.dataBuffer:
+                return why
+            pulled = self.producer is not None and not self.streamingProducer
+            if not (
+                pulled
+                or self.producerPaused
+                or self.disconnecting
+                or self._writeDisconnecting
+            ):
+                return None
+        return super().doWrite()
+
+    def writeSomeData(self, data: bytes) -> Any:
+        """
+        Send, without the limit of 128 KiB that only Windows needs.
+
+        @return: how many bytes were sent, or an exception where the connection is lost.
+        """
+        if not data:
+            return 0
         try:
-            sent = transport.socket.send(data)
-        except OSError:
-            # There is no room, or nobody to send to.
-            sent = 0
-        if sent == len(data):
-            return
-        data = data[sent:]
-    transport.write(data)
+            return self.socket.send(data)
+        except OSError as error:
+            return 0 if error.errno in (EWOULDBLOCK, ENOBUFS) else CONNECTION_LOST
+
+    def unsentBytes(self) -> int:
+        """
+        How many bytes the kernel has not taken yet.
+        """
+        return FileDescriptorSendQueue(self).unsentBytes()
+
+    def unacknowledgedBytes(self) -> int:
+        """
+        How many bytes the peer's system has not acknowledged yet.
+        """
+        return FileDescriptorSendQueue(self).unacknowledgedBytes()
+
+    def _send(self) -> Any:
+        """
+        Send all that was written, while nothing is blocked, and wait for the socket if
+        it does not take all.
+
+        @return: an exception where the connection is lost; then all waits as before.
+        """
+        data = b"".join(self._tempDataBuffer)
+        sent = self.writeSomeData(data)
+        if not isinstance(sent, int):
+            return sent
+        self._tempDataBuffer.clear()
+        self._tempDataLen = 0
+        if sent < len(data):
+            self.dataBuffer, self.offset = data, sent
+            self._blocked = True
+            self.reactor.addWriter(self)
+        return None
+
+    def _maybePauseProducer(self) -> None:
+        """
+        Send at once where much waits, and pause the producer if that does not help.
+
+        An answer to a large read is larger than what may wait, and to pause and to
+        resume its producer for it would cost two calls of C{epoll_ctl}.
+        """
+        if (
+            not self._blocked
+            and self._sentAtOnce < MOST_AT_ONCE
+            and self._isSendBufferFull()
+        ):
+            self._sentAtOnce += self._tempDataLen
+            # doWrite will meet the same exception.
+            self._send()
+        super()._maybePauseProducer()
+
+    def _isSendBufferFull(self) -> bool:
+        return self.unsentBytes() > FULL
+
+    def _dataReceived(self, data: bytes | None) -> Any:
+        size = len(data or b"")
+        if size < SMALLEST_READ:
+            return super()._dataReceived(data)
+        began = perf_counter()
+        why = super()._dataReceived(data)
+        affordable = int(size * READ_TIME / max(perf_counter() - began, 1e-6))
+        if affordable < size:
+            self.bufferSize = max(SMALLEST_READ, affordable)
+        elif size == self.bufferSize:
+            self.bufferSize = min(LARGEST_READ, GROWTH * size, affordable)
+        return why
 
 
-def close(transport: Any) -> None:
+class UNIXServer(unix.Server, TCPServer):
     """
-    Close a connection whose other side has ended: at once, if nothing waits to
-    be sent, and after that otherwise.
-
-    C{loseConnection} spends a turn of the reactor and four system calls on it.
-
-    @param transport: what to close.
+    A connection to a UNIX port. It can be sent descriptors of files, too.
     """
-    plain = isinstance(transport, Connection) and not transport.TLS
-    if plain and not unsent(transport):
-        transport.connectionLost(connectionDone)
-    else:
-        transport.loseConnection()
 
+    _writeSomeDataBase = TCPServer
 
-def unsent(transport: Any) -> int:
-    """
-    How many bytes wait in a transport for the kernel to take them.
-
-    @param transport: any transport. A wrapper's (a TLS connection's) own
-        buffers are not counted, but those below it are.
-    @return: bytes; 0 where that cannot be known.
-    """
-    while isinstance(transport, ProtocolWrapper):
-        transport = transport.transport
-    if not isinstance(transport, FileDescriptor):
-        return 0
-    return len(transport.dataBuffer) - transport.offset + transport._tempDataLen
-
-
-def unacknowledged(transport: Any) -> int:
-    """
-    How many bytes the peer's system has not acknowledged yet: those that are
-    L{unsent}, and those that wait in the kernel (C{SIOCOUTQ} of tcp(7)).
-
-    @param transport: any transport.
-    @return: bytes; those in the kernel only where it tells.
-    """
-    while isinstance(transport, ProtocolWrapper):
-        transport = transport.transport
-    waiting = unsent(transport)
-    if isinstance(transport, FileDescriptor) and transport.connected:
-        with suppress(OSError):
-            queued = fcntl.ioctl(transport.fileno(), termios.TIOCOUTQ, b"\0" * 4)
-            waiting += struct.unpack("i", queued)[0]
-    return waiting
+    def __init__(self, *arguments: Any, **keywords: Any) -> None:
+        """
+        Be read in the iteration that has accepted the connection.
+        """
+        super().__init__(*arguments, **keywords)
+        self.reactor.readAfterEvents(self)

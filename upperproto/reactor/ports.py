@@ -1,0 +1,135 @@
+"""
+The ports that L{upperproto.reactor.epoll.UpperReactor} listens on.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import socket
+from typing import Any
+
+from twisted.internet import tcp, unix
+from twisted.internet.interfaces import IDelayedCall, IProtocolFactory
+from twisted.python import log
+from twisted.python.failure import Failure
+
+from upperproto.reactor.transports import TCPServer, UNIXServer
+
+# For how many seconds a port that cannot accept is left alone.
+ACCEPT_AGAIN = 0.1
+
+# How many connections are accepted in one iteration. Twisted's own number grows for as
+# long as more wait, and a client that is cut off keeps its descriptor until the next
+# iteration: these must fit into what L{upperproto.limits.descriptors} leaves to spare.
+ACCEPTS = 32
+
+
+class TCPPort(tcp.Port):
+    """
+    A TCP port that accepts a bounded number of connections in one iteration.
+
+    It waits a little after an accept that failed for want of descriptors or memory:
+    the connection stays in the queue, so that the reactor would call again at once, and
+    the same error would be logged, for as long as the shortage lasts.
+    """
+
+    transport = TCPServer
+
+    # An UpperReactor.
+    reactor: Any
+
+    _again: IDelayedCall | None = None
+
+    def doRead(self) -> None:
+        """
+        Accept the connections that wait.
+        """
+        made = self.sessionno
+        self.numberAccepts = min(self.numberAccepts, ACCEPTS)
+        super().doRead()
+        # It is 1 after at most one connection; after one that the factory did not want,
+        # too, but only if no other waited.
+        if self.numberAccepts == 1 and self.sessionno == made and self._readable():
+            self.stopReading()
+            self._again = self.reactor.callLater(ACCEPT_AGAIN, self._acceptAgain)
+
+    def loseConnection(self, *arguments: Any) -> Any:
+        """
+        Refuse new connections.
+
+        @return: fires when they are refused.
+        """
+        if self._again is not None:
+            self._again.cancel()
+            self._again = None
+        return super().loseConnection(*arguments)
+
+    stopListening = loseConnection
+
+    def _readable(self) -> bool:
+        """
+        Whether a connection waits that could not be accepted. Otherwise it was
+        aborted, or another process was faster.
+        """
+        poll = select.poll()
+        poll.register(self.fileno(), select.POLLIN)
+        return bool(poll.poll(0))
+
+    def _acceptAgain(self) -> None:
+        self._again = None
+        self.startReading()
+
+
+class UNIXPort(unix.Port, TCPPort):
+    """
+    A UNIX port that accepts as a L{TCPPort} does.
+    """
+
+    transport = UNIXServer
+
+
+class InheritedUNIXPort(UNIXPort):
+    """
+    A UNIX socket that was bound by whoever started this process.
+
+    Twisted's own port takes it for its own: it makes it open to everybody, with
+    a backlog of 50, and at the end it shuts it down and removes it, although
+    others may listen on it now and later.
+
+    C{_shouldShutdown} is what keeps a TCP port of Twisted's from doing so (seen in 24.3
+    to 26.10); L{tests.reactor.test_ports} would notice its end.
+    """
+
+    _shouldShutdown = False
+
+    def __init__(
+        self, descriptor: int, factory: IProtocolFactory, reactor: Any
+    ) -> None:
+        """
+        @param descriptor: the listening socket.
+        @param factory: what serves the connections.
+        @param reactor: what accepts them.
+        """
+        self.socket = socket.fromfd(descriptor, socket.AF_UNIX, socket.SOCK_STREAM)
+        super().__init__(self.socket.getsockname(), factory, reactor=reactor)
+
+    def startListening(self) -> None:
+        """
+        Accept connections.
+        """
+        assert self.factory is not None
+        prefix, host = self._getLogPrefix(self.factory), self.getHost()
+        log.msg(f"{prefix} starting on {os.fsdecode(host.name)!r}")
+        self.factory.doStart()
+        # What a port of Twisted's does when it has its socket.
+        self.fileno = self.socket.fileno  # type: ignore[method-assign]
+        self.connected = True
+        self.numberAccepts = ACCEPTS
+        self.startReading()
+
+    def connectionLost(self, reason: Failure) -> None:
+        """
+        Close this process's copy of the socket.
+        """
+        tcp.Port.connectionLost(self, reason)
