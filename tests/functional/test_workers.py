@@ -377,13 +377,6 @@ class WorkersTests(ServingTestCase):
         server.stop()
         self.assertFalse(os.path.exists(short))
 
-    def test_notShared(self) -> None:
-        """
-        An endpoint that cannot be shared is one message and a status of 1.
-        """
-        said = failToStart("--workers", "2", "--listen", "stdio:")
-        self.assertTrue(said.endswith("upper: workers cannot share stdio:"), said)
-
 
 class StartTests(ServingTestCase):
     """

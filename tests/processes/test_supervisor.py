@@ -15,6 +15,7 @@ from types import SimpleNamespace
 from unittest.mock import patch
 
 from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorFDSet
 from twisted.logger import capturedLogs, formatEvent
 from twisted.python.usage import UsageError
 from twisted.trial.unittest import SynchronousTestCase
@@ -307,7 +308,8 @@ class SupervisorTests(SynchronousTestCase):
             taken.bind(("127.0.0.1", 0))
             taken.listen()
             endpoint = f"tcp:{taken.getsockname()[1]}:interface=127.0.0.1"
-            for _ in range(2):
+            for begin in (lambda: None, self.begin):
+                begin()
                 service = self.make(2, "tcp:0:interface=127.0.0.1", endpoint)
                 with self.assertRaises(CannotStart) as caught:
                     service.startService()
@@ -318,15 +320,24 @@ class SupervisorTests(SynchronousTestCase):
                 self.reactor.advance(0)
                 self.assertEqual(self.reactor.getDelayedCalls(), [])
                 self.assertEqual(self.reactor.processes, [])
-                self.begin()
 
-    def test_cannotShare(self) -> None:
+    def test_notShared(self) -> None:
         """
-        An endpoint that several processes cannot share is refused.
+        An endpoint that wants more than sockets cannot be shared.
         """
-        for endpoint in ("stdio:", "fd:0"):
-            with self.assertRaises(CannotStart):
-                self.make(2, endpoint).startService()
+
+        class Elsewhere:
+            def __init__(self, reactor: IReactorFDSet, description: str) -> None:
+                self.reactor = reactor
+
+            def listen(self, factory: object) -> None:
+                self.reactor.getReaders()
+
+        self.patch(supervisor, "endpointFrom", Elsewhere)
+        with self.assertRaises(CannotStart) as caught:
+            self.make(2, "elsewhere:").startService()
+        said = str(caught.exception)
+        self.assertEqual(said, "upper: workers cannot share elsewhere:")
 
     def test_sameRefusals(self) -> None:
         """
@@ -345,7 +356,8 @@ class SupervisorTests(SynchronousTestCase):
                 "systemd:",
             ),
             *("systemd:domain=INET", "systemd:domain=INET:index=0", "", "foo:1"),
-            *("systemd:domain=INET:name=x", "haproxy:tcp:0", "fd:0"),
+            *("systemd:domain=INET:name=x", "haproxy:tcp:0", "stdio:", "fd:0", "unix:"),
+            *("tcp6:70000", "tcp:0:interface="),
         ]
         for endpoint in endpoints:
             said = []
@@ -387,12 +399,14 @@ class SupervisorTests(SynchronousTestCase):
         self.patch(two, "signalProcess", note)
         stopped = service.stopService()
         self.assertEqual(open_, [False] * 4)
+        self.assertEqual(len(self.secondSignal), 1)
         self.assertEqual(self.told, ["STOPPING=1\nSTATUS=Draining"])
         self.reactor.advance(1)
         one.end()
         self.assertNoResult(stopped)
         two.end()
         self.successResultOf(stopped)
+        self.assertEqual(self.secondSignal, [])
         self.assertEqual(self.reactor.getDelayedCalls(), [])
         self.assertEqual(self.reactor.getReaders(), [])
         self.assertEqual(len(self.reactor.processes), 2)

@@ -138,8 +138,10 @@ class Supervisor(Service):
             self._watching.stop()
         stopping: list[Deferred[Any]] = [self._shared.close()]
         stopping += [worker.stop(self._killAfter) for worker in self._workers]
-        await gatherResults(stopping)
-        self._secondSignal.stop()
+        try:
+            await gatherResults(stopping)
+        finally:
+            self._secondSignal.stop()
 
     def _spawn(self, index: int, worker: Worker) -> None:
         sockets = [shared[index].fileno() for shared in self._shared.sockets]

@@ -95,10 +95,6 @@ def run() -> None:
     service: Any = makeService(options, Inheriting(main, sockets))
     service.privilegedStartService()
     service.startService()
-    # The ports have their own copies; as long as there is another one, the kernel
-    # takes connections that nobody will accept when this process drains.
-    for descriptor in sockets:
-        os.close(descriptor)
     main.addSystemEventTrigger("before", "shutdown", service.stopService)
     ParentWatch(main).startReading()
     # SIGTERM has its handler then. It goes on while this process drains.
