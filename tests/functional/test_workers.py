@@ -266,17 +266,21 @@ class WorkersTests(ServingTestCase):
 
     def test_reactor(self) -> None:
         """
-        The workers run on a reactor of the kind that their parent was given.
+        The workers run on a reactor of the kind that their parent was given, or has
+        chosen itself.
         """
-        for reactor, polls in [("select", False), ("epoll", True), ("asyncio", True)]:
-            runner = ("twistd", "--nodaemon", "--pidfile=", f"--reactor={reactor}")
-            server = self.serve(runner=runner)
+        for options, module, polls in [
+            ((), "upperproto.reactor.epoll", True),
+            (("--reactor=asyncio",), "twisted.internet.asyncioreactor", True),
+            (("--reactor=select",), "twisted.internet.selectreactor", False),
+        ]:
+            server = self.serve(runner=("twistd", *options, "--nodaemon", "--pidfile="))
             for pid in children(server):
                 opened = {
                     os.readlink(each) for each in Path(f"/proc/{pid}/fd").iterdir()
                 }
                 self.assertEqual("anon_inode:[eventpoll]" in opened, polls)
-                self.assertIn(f"{reactor}reactor".encode(), program(pid))
+                self.assertIn(module.encode(), program(pid))
             self.assertEqual(server.ask(b"hello\n"), b"HELLO\n")
 
     def test_drain(self) -> None:
