@@ -414,10 +414,10 @@ class StartTests(ServingTestCase):
         """
         folder = self.folder()
         certificate, key = Authority(folder).issue("server", server="localhost")
-        path = "/proc/self/fd/9"
+        path = "/proc/self/fd/99"
         said = self.cannotStart(
             *("--tls-cert", certificate, "--tls-key", path),
-            command=("sh", "-c", f'exec 9<"{key}"; exec "$@"', "sh"),
+            command=("bash", "-c", f'exec 99<"{key}"; exec "$@"', "bash"),
         )
         self.assertRegex(said, rf"upper: worker \d cannot serve: .*{path}.*status 1")
 
