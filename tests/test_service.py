@@ -202,7 +202,7 @@ class UpperServiceTests(SynchronousTestCase):
             getContext = None
 
             def check(self) -> None:
-                raise CannotStart("upper: cannot read key.pem")
+                raise ValueError("cannot read key.pem")
 
         with self.assertRaises(CannotStart) as caught:
             self.make("tcp:1", certificates=Certificates()).startService()

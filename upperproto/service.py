@@ -18,6 +18,7 @@ from upperproto.factory import UpperFactory
 from upperproto.limits.descriptors import keepMemory
 from upperproto.limits.pending import PendingConnections
 from upperproto.ways import systemd
+from upperproto.ways.endpoints import CannotStart
 from upperproto.ways.layers import Layers
 from upperproto.ways.proxyprotocol import Network
 
@@ -91,7 +92,10 @@ class UpperService(MultiService):
         with self._everywhereOrNowhere():
             super().startService()
             if self._certificates is not None:
-                self._certificates.check()
+                try:
+                    self._certificates.check()
+                except ValueError as error:
+                    raise CannotStart(f"upper: {error}") from error
         keepMemory()
         self._secondSignal.start()
         self._reactor.callWhenRunning(self._serving)

@@ -14,7 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.functional.processes import Server, failToStart, receiveAll
 from tests.functional.ways import TLSWay
-from upperproto.ways.handshake import PATIENCE as LIMIT
+from upperproto.ways.handshake import HANDSHAKE_TIMEOUT
 
 HEADER = b"PROXY TCP4 192.0.2.1 192.0.2.2 40000 5000\r\n"
 
@@ -97,7 +97,7 @@ class ProxyTests(SynchronousTestCase):
             began = time.monotonic()
             connection.sendall(HEADER[:-1])
             self.assertRefused(connection)
-            self.assertGreater(time.monotonic() - began, LIMIT - 1)
+            self.assertGreater(time.monotonic() - began, HANDSHAKE_TIMEOUT - 1)
             server.waitFor("refused: no PROXY header within 10 s")
 
     def test_stranger(self) -> None:

@@ -16,11 +16,12 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.authority import Authority
 from upperproto.factory import UpperFactory
+from upperproto.limits.pending import PendingConnections
 from upperproto.tls.certificates import Certificates
 from upperproto.ways.endpoints import CannotStart
 from upperproto.ways.layers import Layers
 from upperproto.ways.proxyprotocol import ProxyFactory
-from upperproto.ways.tls import TLSFactory
+from upperproto.ways.tlshandshake import TLSListenerFactory
 
 
 class LayersTests(SynchronousTestCase):
@@ -34,6 +35,7 @@ class LayersTests(SynchronousTestCase):
         """
         self.reactor = MemoryReactorClock()
         self.service = UpperFactory(clock=self.reactor)
+        self.pending = PendingConnections(self.reactor, 10, self.service.refused)
         self.folder = Path(tempfile.mkdtemp())
         self.addCleanup(shutil.rmtree, self.folder)
         self.certificate, self.key = Authority(self.folder).issue("localhost")
@@ -53,7 +55,7 @@ class LayersTests(SynchronousTestCase):
         By default, nothing stands before the service.
         """
         _, factory, backlog, interface = self.listen(
-            Layers(self.service, self.service), r"tcp:5000:backlog=7:interface=\:\:"
+            Layers(self.pending, self.service), r"tcp:5000:backlog=7:interface=\:\:"
         )
         self.assertIs(factory, self.service)
         self.assertEqual((backlog, interface), (7, "::"))
@@ -65,10 +67,13 @@ class LayersTests(SynchronousTestCase):
         getContext = Certificates(self.certificate, self.key).getContext
         proxies = [ip_network("192.0.2.0/24")]
         _, factory, *_ = self.listen(
-            Layers(self.service, self.service, None, getContext, proxies), "tcp:5000"
+            Layers(
+                self.pending, self.service, self.service.truncated, getContext, proxies
+            ),
+            "tcp:5000",
         )
         self.assertIsInstance(factory, ProxyFactory)
-        self.assertIsInstance(factory.inner, TLSFactory)
+        self.assertIsInstance(factory.inner, TLSListenerFactory)
         self.assertEqual(factory.logPrefix(), "UpperFactory (TLS) (PROXY)")
 
     def test_ssl(self) -> None:
@@ -76,11 +81,11 @@ class LayersTests(SynchronousTestCase):
         An C{ssl:} endpoint gets our TLS, with all that it says.
         """
         port, factory, backlog, interface = self.listen(
-            Layers(self.service, self.service),
+            Layers(self.pending, self.service),
             f"ssl:5000:privateKey={self.key}:certKey={self.certificate}"
             r":backlog=7:interface=\:\:",
         )
-        self.assertIsInstance(factory, TLSFactory)
+        self.assertIsInstance(factory, TLSListenerFactory)
         self.assertEqual((port, backlog, interface), (5000, 7, "::"))
 
     def test_sslBehindProxy(self) -> None:
@@ -88,11 +93,11 @@ class LayersTests(SynchronousTestCase):
         And a PROXY header before it, if there is to be one.
         """
         _, factory, *_ = self.listen(
-            Layers(self.service, self.service, proxies=[]),
+            Layers(self.pending, self.service, proxies=[]),
             f"ssl:5000:privateKey={self.key}:certKey={self.certificate}",
         )
         self.assertIsInstance(factory, ProxyFactory)
-        self.assertIsInstance(factory.inner, TLSFactory)
+        self.assertIsInstance(factory.inner, TLSListenerFactory)
 
     def test_tls(self) -> None:
         """
@@ -104,13 +109,13 @@ class LayersTests(SynchronousTestCase):
         (folder / "both.pem").write_bytes(both)
         if not hasattr(endpoints, "_TLSServerEndpointParser"):
             # An old Twisted has none for servers.
-            listen = Layers(self.service, self.service).listener
+            listen = Layers(self.pending, self.service).listener
             self.assertRaises(CannotStart, listen, f"tls:{folder}:5000", self.reactor)
             return
         port, factory, backlog, interface = self.listen(
-            Layers(self.service, self.service), f"tls:{folder}:5000:backlog=7"
+            Layers(self.pending, self.service), f"tls:{folder}:5000:backlog=7"
         )
-        self.assertIsInstance(factory, TLSFactory)
+        self.assertIsInstance(factory, TLSListenerFactory)
         self.assertEqual((port, backlog, interface), (5000, 7, "::"))
         self.assertIsNotNone(factory.buildProtocol(None))
 
@@ -121,7 +126,7 @@ class LayersTests(SynchronousTestCase):
         for description in ("nonsense", "tcp:5000:nonsense=1", "ssl:5000"):
             self.assertRaises(
                 CannotStart,
-                Layers(self.service, self.service).listener,
+                Layers(self.pending, self.service).listener,
                 description,
                 self.reactor,
             )

@@ -16,12 +16,13 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.memory import Client, MemoryNetwork
 from tests.ways.test_proxyheader import HEADERS
 from upperproto.factory import UpperFactory
+from upperproto.limits.pending import PendingConnections
 from upperproto.ways.proxyprotocol import (
     LOOPBACK,
     PendingProxyHeader,
     ProxyFactory,
 )
-from upperproto.ways.tls import TLSFactory
+from upperproto.ways.tlshandshake import TLSListenerFactory
 
 # Those that can be sent byte by byte in short time.
 SHORT = [(header, client) for header, client in HEADERS if len(header) < 400]
@@ -43,8 +44,16 @@ class ProxyFactoryTests(SynchronousTestCase):
         """
         self.network = MemoryNetwork()
         self.service = UpperFactory(clock=self.network, maxPerPeer=1)
+        self.pending = PendingConnections(self.network, 10, self.noteRefusal)
+        self.refused: list[tuple[IAddress, str]] = []
         trusted = [ip_network(each) for each in LOOPBACK]
-        self.factory = ProxyFactory(self.service, self.service, trusted)
+        self.factory = ProxyFactory(self.pending, self.service, trusted)
+
+    def noteRefusal(self, peer: IAddress, why: str) -> None:
+        """
+        Note who was not let in.
+        """
+        self.refused.append((peer, why))
 
     def connect(self) -> Client:
         """
@@ -65,7 +74,7 @@ class ProxyFactoryTests(SynchronousTestCase):
                     client.send(said[start : start + size])
                     self.network.turn()
                 [protocol] = self.service.connections
-                self.assertEqual(protocol.peer, source)
+                self.assertEqual(protocol.peer, source or client.transport.getPeer())
                 client.finish()
                 self.network.turn()
                 self.assertEqual(client.receive(), b"HELLO\n")
@@ -80,8 +89,8 @@ class ProxyFactoryTests(SynchronousTestCase):
         client = self.connect()
         client.send(VERSION_1)
         self.network.turn()
-        [protocol] = self.service.connections
-        self.assertIs(client.transport.protocol, protocol)
+        protocol: Any = client.transport.protocol
+        self.assertEqual([*self.service.connections], [protocol])
         self.assertIs(protocol.transport, client.transport)
 
     def test_others(self) -> None:
@@ -103,7 +112,7 @@ class ProxyFactoryTests(SynchronousTestCase):
         plain = Plain()
         inner = Factory.forProtocol(lambda: plain)
         client = self.network.connect(
-            ProxyFactory(self.service, inner, []), host="127.0.0.1"
+            ProxyFactory(self.pending, inner, []), host="127.0.0.1"
         )
         client.send(VERSION_1 + b"hello")
         self.network.turn()
@@ -118,15 +127,20 @@ class ProxyFactoryTests(SynchronousTestCase):
         TLS under the header knows the client from its first byte on, and so does
         whatever is in it.
         """
-        factory = TLSFactory(self.service, self.service, lambda: Context(TLS_METHOD))
-        proxied = ProxyFactory(self.service, factory, [ip_network("127.0.0.0/8")])
+        factory = TLSListenerFactory(
+            self.pending,
+            self.service,
+            lambda: Context(TLS_METHOD),
+            self.service.truncated,
+        )
+        proxied = ProxyFactory(self.pending, factory, [ip_network("127.0.0.0/8")])
         client = self.network.connect(proxied, host="127.0.0.1")
         client.send(VERSION_1)
         self.network.turn()
         tls: Any = client.transport.protocol
         self.assertEqual(tls.getPeer(), IPv4Address("TCP", "192.0.2.1", 40000))
-        [waiting] = self.service.arriving
-        self.assertIs(waiting.transport, tls)
+        self.pending.refuseAll("because")
+        self.assertEqual(self.refused, [(tls.getPeer(), "because")])
 
     def test_caps(self) -> None:
         """
@@ -151,15 +165,16 @@ class ProxyFactoryTests(SynchronousTestCase):
         What comes with the header of a client that is cut off at once is not
         taken for answered.
         """
-        self.service.maxConnections, self.service.maxTurnedAway = 0, 1
-        self.connect().send(VERSION_1)
-        self.network.turn()
-        client = self.connect()
-        door: Any = client.protocol
-        client.send(OTHER_CLIENT + b"hello\n")
-        self.network.turn()
+        service = UpperFactory(clock=self.network, maxConnections=1, maxRefused=0)
+        factory = ProxyFactory(self.pending, service, [ip_network("127.0.0.0/8")])
+        for header in (VERSION_1, OTHER_CLIENT):
+            client = self.network.connect(factory, host="127.0.0.1")
+            pending: Any = client.protocol
+            client.send(header + b"hello\n")
+            self.network.turn()
         self.assertTrue(client.socket.cut)
-        self.assertEqual((door.inner.bytesIn, door.inner.bytesOut), (6, 0))
+        inner = pending.inner
+        self.assertEqual((inner.receivedBytes, inner.answeredBytes), (6, 0))
 
     def test_noHeader(self) -> None:
         """
@@ -170,6 +185,9 @@ class ProxyFactoryTests(SynchronousTestCase):
         self.network.turn()
         self.assertTrue(client.socket.closed)
         self.assertEqual(client.receive(), b"")
+        self.assertEqual(
+            self.refused, [(client.transport.getPeer(), "no PROXY header")]
+        )
 
     def test_trust(self) -> None:
         """
@@ -177,7 +195,7 @@ class ProxyFactoryTests(SynchronousTestCase):
         calls them; and from UNIX sockets, whose mode says who may connect.
         """
         networks = [ip_network("192.0.2.0/24"), ip_network("fe80::/10")]
-        factory = ProxyFactory(self.service, self.service, networks)
+        factory = ProxyFactory(self.pending, self.service, networks)
         trusted: list[IAddress] = [
             IPv4Address("TCP", "192.0.2.7", 1),
             IPv6Address("TCP", "::ffff:192.0.2.7", 1),

@@ -73,15 +73,25 @@ class Certificates:
                 )
         return self._context
 
+    def check(self) -> None:
+        """
+        See that the files can still be read, as they have to be when they change: the
+        process may have given up its privileges since.
+
+        @raise ValueError: if one of them cannot, with a message that says why.
+        """
+        for path in self._paths():
+            _contents(path)
+
     def _look(self) -> list[tuple[int, ...]]:
         """
         What changes when one of the files does.
         """
-        return [
-            _mark(path)
-            for path in (self._certificate, self._key, self._clientCA)
-            if path is not None
-        ]
+        return [_mark(path) for path in self._paths()]
+
+    def _paths(self) -> list[Path]:
+        paths = (self._certificate, self._key, self._clientCA)
+        return [path for path in paths if path is not None]
 
     def _read(self) -> Context:
         chain = _certificatesIn(self._certificate)

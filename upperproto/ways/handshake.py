@@ -1,16 +1,17 @@
 """
-The door: where a connection waits until it has shown what is asked of it, such
-as a TLS handshake or a PROXY header.
+Pending connections: what stands in a protocol's place while the client still owes
+something, such as a TLS handshake or a PROXY header.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from twisted.internet.interfaces import (
     IAddress,
     IDelayedCall,
     IProtocol,
+    ITCPTransport,
 )
 from twisted.internet.protocol import (
     Factory,
@@ -18,49 +19,48 @@ from twisted.internet.protocol import (
     ServerFactory,
     connectionDone,
 )
-from twisted.internet.tcp import Connection
 from twisted.python.failure import Failure
+from zope.interface import implementer
 
-if TYPE_CHECKING:
-    from upperproto.factory import UpperFactory
+from upperproto.interfaces import INoLogContext, IPending, IPendingConnections
 
-# How many seconds a client may take to show what is asked of it. A PROXY header
-# comes with the connection, and a TLS handshake takes two round trips.
-PATIENCE = 10.0
+# How many seconds a client may take. A PROXY header comes with the connection, and a
+# TLS handshake takes two round trips.
+HANDSHAKE_TIMEOUT = 10.0
 
 
-class Door(Protocol):
+@implementer(IPending, INoLogContext)
+class PendingProtocol(Protocol):
     """
-    Stand for a protocol until its client may come in, then step aside: the
-    protocol gets the transport itself, with its half-close, its back-pressure
-    and its speed, and nothing remains in between.
+    Wait for what a client owes. A subclass hands the connection over to the protocol
+    then, which gets the transport itself, with its half-close, its back-pressure and
+    its speed: nothing remains in between.
 
-    @cvar asked: what the client has to show.
+    @cvar awaited: what the client owes, for the log.
+    @ivar inner: the protocol that comes then.
     """
 
-    asked: ClassVar[str]
+    awaited: ClassVar[str]
 
-    # What the endpoints, and TLS, hand us.
-    transport: Connection
+    # None while the client is not waited for, any more or yet.
+    _timer: IDelayedCall | None = None
 
-    _limit: IDelayedCall | None = None
-
-    def __init__(self, service: UpperFactory, inner: IProtocol) -> None:
+    def __init__(self, pending: IPendingConnections, inner: IProtocol) -> None:
         """
-        @param service: what counts those who wait.
-        @param inner: the protocol that the door stands for.
+        @param pending: the connections that wait.
+        @param inner: the protocol that comes then.
         """
-        self._service = service
         self.inner = inner
+        self._pending = pending
 
     def connectionMade(self) -> None:
         """
         Wait, but not for long.
         """
-        clock = self._service.getClock()
-        late = f"no {self.asked} within {PATIENCE:g} s"
-        self._limit = clock.callLater(PATIENCE, self.refuse, late)
-        self._service.arrived(self)
+        clock = self._pending.clock
+        self._deadline = clock.seconds() + HANDSHAKE_TIMEOUT
+        self._timer = clock.callLater(HANDSHAKE_TIMEOUT, self._whenLate)
+        self._pending.add(self)
 
     def refuse(self, why: str) -> None:
         """
@@ -69,8 +69,14 @@ class Door(Protocol):
         @param why: for the log.
         """
         if self.leave():
-            self._service.refused(self.transport.getPeer(), why)
-            self.transport.abortConnection()
+            transport: Any = self.transport
+            # Before the log is told: whatever becomes of that, this is done.
+            if ITCPTransport.providedBy(transport):
+                transport.abortConnection()
+            else:
+                # Standard input and output have no other way to end.
+                transport.loseConnection()
+            self._pending.refused(transport.getPeer(), why)
 
     def leave(self) -> bool:
         """
@@ -78,12 +84,12 @@ class Door(Protocol):
 
         @return: whether the client was still waiting.
         """
-        if self._limit is None:
+        if self._timer is None:
             return False
-        if self._limit.active():
-            self._limit.cancel()
-        self._limit = None
-        self._service.departed(self)
+        if self._timer.active():
+            self._timer.cancel()
+        self._timer = None
+        self._pending.remove(self)
         return True
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
@@ -91,7 +97,8 @@ class Door(Protocol):
         The client has gone before it came in.
         """
         if self.leave():
-            self._service.refused(self.transport.getPeer(), self.explain(reason))
+            assert self.transport is not None
+            self._pending.refused(self.transport.getPeer(), self.explain(reason))
 
     def explain(self, reason: Failure) -> str:
         """
@@ -99,26 +106,43 @@ class Door(Protocol):
 
         @param reason: what ended the connection.
         """
-        return f"closed before a {self.asked}"
+        return f"closed before a {self.awaited}"
+
+    def _whenLate(self, allIsRead: bool = False) -> None:
+        """
+        Refuse the client, unless what it owes is there already.
+
+        @param allIsRead: what had come by then has been read.
+        """
+        clock = self._pending.clock
+        wait = self._deadline - clock.seconds()
+        if wait > 0:
+            # The call came early: not every timer follows the clock.
+            self._timer = clock.callLater(wait, self._whenLate)
+        elif not allIsRead:
+            # The reactor makes its calls before it reads, and may have been busy.
+            self._timer = clock.callLater(0, self._whenLate, True)
+        else:
+            self.refuse(f"no {self.awaited} within {HANDSHAKE_TIMEOUT:g} s")
 
 
-class DoorFactory(ServerFactory):
+class PendingFactory(ServerFactory):
     """
-    Put a L{Door} before each protocol that another factory builds.
+    Put a L{PendingProtocol} before each protocol that another factory builds.
 
-    @ivar inner: that factory.
-    @cvar door: the class of the door.
+    @ivar pending: the connections that wait.
+    @ivar inner: the other factory.
     """
 
     noisy = False
-    door: ClassVar[type[Door]]
+    protocol: type[PendingProtocol]
 
-    def __init__(self, service: UpperFactory, inner: Factory[Any]) -> None:
+    def __init__(self, pending: IPendingConnections, inner: Factory[Any]) -> None:
         """
-        @param service: what counts those who wait at the door.
-        @param inner: what builds the protocols behind it.
+        @param pending: the connections that wait.
+        @param inner: what builds the protocols that come then.
         """
-        self.service = service
+        self.pending = pending
         self.inner = inner
 
     def doStart(self) -> None:
@@ -137,10 +161,10 @@ class DoorFactory(ServerFactory):
 
     def buildProtocol(self, addr: IAddress | None) -> Protocol | None:
         """
-        Build a door, with its protocol.
+        Build what waits, with its protocol.
         """
         inner = self.inner.buildProtocol(addr)
-        return None if inner is None else self.door(self.service, inner)
+        return None if inner is None else self.protocol(self.pending, inner)
 
     def logPrefix(self) -> str:
         """

@@ -29,7 +29,7 @@ class Layers:
         self,
         pending: IPendingConnections,
         factory: Factory[Any],
-        truncated: Callable[[IAddress], object] | None = None,
+        truncated: Callable[[IAddress], None] = lambda peer: None,
         getContext: Callable[[], Context] | None = None,
         proxies: Iterable[Network] | None = None,
     ) -> None:
@@ -61,9 +61,11 @@ class Layers:
         factory = self._factory
         getContext = getContext or self._getContext
         if getContext is not None:
-            from upperproto.ways.tls import TLSFactory
+            from upperproto.ways.tlshandshake import TLSListenerFactory
 
-            factory = TLSFactory(self._pending, factory, getContext)
+            factory = TLSListenerFactory(
+                self._pending, factory, getContext, self._truncated
+            )
         if self._proxies is not None:
             factory = ProxyFactory(self._pending, factory, self._proxies)
         return factory

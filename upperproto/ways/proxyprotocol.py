@@ -14,12 +14,12 @@ from collections.abc import Iterable
 from typing import Any, TypeAlias
 
 from twisted.internet.address import IPv4Address, IPv6Address
-from twisted.internet.interfaces import IAddress, IProtocol
+from twisted.internet.interfaces import IAddress
 from twisted.internet.protocol import Factory, Protocol
+from zope.interface import implementer
 
-from upperproto.factory import UpperFactory
-from upperproto.interfaces import IPeerAware
-from upperproto.ways.handshake import Door, DoorFactory
+from upperproto.interfaces import INoLogContext, IPeerAware, IPendingConnections
+from upperproto.ways.handshake import PendingFactory, PendingProtocol
 from upperproto.ways.proxyheader import parse
 
 Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -28,7 +28,7 @@ Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 LOOPBACK = ("127.0.0.0/8", "::1/128")
 
 
-class PendingProxyHeader(Door):
+class PendingProxyHeader(PendingProtocol):
     """
     Wait for a PROXY header.
 
@@ -36,15 +36,10 @@ class PendingProxyHeader(Door):
     protocol has only C{transport.getPeer()}, which is the proxy's.
     """
 
-    asked = "PROXY header"
+    awaited = "PROXY header"
 
-    def __init__(self, pending: UpperFactory, inner: IProtocol) -> None:
-        """
-        @param pending: those that wait.
-        @param inner: the protocol that comes after the header.
-        """
-        super().__init__(pending, inner)
-        self._received = b""
+    transport: Any
+    _received = b""
 
     def dataReceived(self, data: bytes) -> None:
         """
@@ -61,16 +56,17 @@ class PendingProxyHeader(Door):
             self._letIn(source, rest)
 
     def _letIn(self, source: IAddress | None, rest: bytes) -> None:
-        inner = self.inner
+        inner, transport = self.inner, self.transport
         if source is not None and IPeerAware.providedBy(inner):
             inner.peer = source
         # As Twisted's startTLS does: nothing remains in between.
-        self.transport.protocol = inner
-        inner.makeConnection(self.transport)
+        transport.protocol = inner
+        inner.makeConnection(transport)
         if rest:
             inner.dataReceived(rest)
 
 
+@implementer(INoLogContext)
 class _Refused(Protocol):
     """
     Closes its connection. Were there no protocol, the listener would take the
@@ -82,15 +78,18 @@ class _Refused(Protocol):
         self.transport.loseConnection()
 
 
-class ProxyFactory(DoorFactory):
+class ProxyFactory(PendingFactory):
     """
     Have a PROXY header waited for before each protocol that another factory builds.
     """
 
-    door = PendingProxyHeader
+    protocol = PendingProxyHeader
 
     def __init__(
-        self, pending: UpperFactory, inner: Factory[Any], trusted: Iterable[Network]
+        self,
+        pending: IPendingConnections,
+        inner: Factory[Any],
+        trusted: Iterable[Network],
     ) -> None:
         """
         @param pending: those that wait.
@@ -106,7 +105,7 @@ class ProxyFactory(DoorFactory):
         Build what waits for a proxy's header; close the connection of anybody else.
         """
         if isinstance(addr, (IPv4Address, IPv6Address)) and not self._trusts(addr.host):
-            self.service.refused(addr, "not a proxy of --proxy-from")
+            self.pending.refused(addr, "not a proxy of --proxy-from")
             return _Refused()
         return super().buildProtocol(addr)
 

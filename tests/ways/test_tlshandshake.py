@@ -1,168 +1,32 @@
 """
-Tests for L{upperproto.ways.tls}.
+Tests for L{upperproto.ways.tlshandshake}.
 """
 
 from __future__ import annotations
 
 import contextlib
-import shutil
 import ssl
-import tempfile
 from typing import Any
 
 from twisted.internet.address import IPv4Address, UNIXAddress
 from twisted.internet.interfaces import IHalfCloseableProtocol
-from twisted.internet.protocol import Protocol, ServerFactory
-from twisted.trial.unittest import SynchronousTestCase
+from twisted.internet.protocol import Protocol
 from zope.interface import implementer
 
 from tests.authority import Authority
-from tests.memory import MemoryNetwork
-from tests.ways.test_handshake import Refusals
-from upperproto.factory import UpperFactory
-from upperproto.protocol import LINGER, UpperProtocol
-from upperproto.tls.certificates import Certificates
-from upperproto.ways.handshake import PATIENCE
-from upperproto.ways.tls import TLSFactory, TLSProtocol
+from tests.tls.service import TLSTestCase
+from upperproto.protocol import LINGER_TIMEOUT, UpperProtocol
+from upperproto.tls.transport import TLSTransport
+from upperproto.ways.handshake import HANDSHAKE_TIMEOUT
 
 # The warning alert "close notify" as a record of its own, in the clear.
 CLOSE_NOTIFY = b"\x15\x03\x03\x00\x02\x01\x00"
 
 
-class TLSClient:
-    """
-    A TLS client that decides when its bytes are sent.
-
-    @ivar client: the end of the connection below it.
-    @ivar received: what it has received.
-    @ivar notified: whether it has received a close_notify.
-    """
-
-    def __init__(self, network: MemoryNetwork, factory: TLSFactory, context: Any):
-        """
-        @param network: where to connect.
-        @param factory: the server's.
-        @param context: the client's L{ssl.SSLContext}.
-        """
-        self.network = network
-        self.client = network.connect(factory)
-        self.received = b""
-        self.notified = False
-        self._in, self._out = ssl.MemoryBIO(), ssl.MemoryBIO()
-        self._tls = context.wrap_bio(self._in, self._out, server_hostname="localhost")
-
-    def shakeHands(self) -> None:
-        """
-        Go on until the handshake is done.
-        """
-        while True:
-            try:
-                self._tls.do_handshake()
-                break
-            except ssl.SSLWantReadError:
-                self.flush()
-                self._in.write(self.client.receive())
-        self.flush()
-
-    def say(self, data: bytes) -> None:
-        """
-        Encrypt something, and keep it.
-        """
-        self._tls.write(data)
-
-    def end(self) -> None:
-        """
-        Keep a close_notify.
-        """
-        with contextlib.suppress(ssl.SSLWantReadError):
-            self._tls.unwrap()
-
-    def flush(self) -> None:
-        """
-        Send what has been kept, in one piece, and let it be handled.
-        """
-        self.client.send(self._out.read())
-        self.network.turn()
-
-    def receive(self, size: int = 1 << 30) -> None:
-        """
-        Receive what is there.
-        """
-        self._in.write(self.client.receive(size))
-        with contextlib.suppress(ssl.SSLWantReadError):
-            while data := self._read():
-                self.received += data
-
-    def _read(self) -> bytes:
-        try:
-            data: bytes = self._tls.read(1 << 20)
-        except ssl.SSLZeroReturnError:
-            data = b""
-        self.notified = not data
-        return data
-
-
-class TLSTests(SynchronousTestCase):
+class TLSTests(TLSTestCase):
     """
     A service over TLS.
     """
-
-    version = ssl.TLSVersion.TLSv1_3
-
-    def setUp(self) -> None:
-        """
-        Make the service.
-        """
-        self.network = MemoryNetwork()
-        self.refusals = Refusals()
-        self.folder = tempfile.mkdtemp()
-        self.addCleanup(shutil.rmtree, self.folder)
-        self.authority = Authority(self.folder)
-        self.serve()
-
-    def serve(self, clientCA: str | None = None, **options: Any) -> None:
-        """
-        Make another one.
-        """
-        certificates = Certificates(*self.authority.issue("server"), clientCA)
-        self.service = UpperFactory(clock=self.network, **options)
-        self.service.transcript = self.refusals  # type: ignore[assignment] # a fake
-        self.factory = TLSFactory(self.service, self.service, certificates.getContext)
-
-    def serveBy(self, protocol: type[Protocol]) -> None:
-        """
-        Make one that serves by another protocol.
-        """
-        certificates = Certificates(*self.authority.issue("server"))
-        inner = ServerFactory.forProtocol(protocol)
-        self.factory = TLSFactory(self.service, inner, certificates.getContext)
-
-    def connect(self, *certificate: str) -> TLSClient:
-        """
-        Make a client that has not begun its handshake.
-
-        @param certificate: the files of its own certificate, if it has one.
-        """
-        context = ssl.create_default_context(cafile=self.authority.certificate)
-        context.minimum_version = context.maximum_version = self.version
-        if certificate:
-            context.load_cert_chain(*certificate)
-        return TLSClient(self.network, self.factory, context)
-
-    def converse(self, *certificate: str) -> TLSClient:
-        """
-        Make a client that has shaken hands.
-        """
-        client = self.connect(*certificate)
-        client.shakeHands()
-        return client
-
-    def protocol(self) -> UpperProtocol:
-        """
-        The one conversation's.
-        """
-        [protocol] = self.service.connections
-        return protocol
 
     def test_lastSegment(self) -> None:
         """
@@ -209,7 +73,7 @@ class TLSTests(SynchronousTestCase):
         client.receive()
         self.assertEqual(client.received, b"HELLO")
         self.assertTrue(client.notified)
-        self.assertEqual(self.refusals.cut, 1)
+        self.assertEqual(self.service.truncations, 1)
 
     def test_slowReader(self) -> None:
         """
@@ -270,7 +134,7 @@ class TLSTests(SynchronousTestCase):
         """
         client = self.converse()
         self.protocol().finish("enough")
-        self.network.wait(LINGER)
+        self.network.wait(LINGER_TIMEOUT)
         self.assertTrue(client.client.socket.closed)
 
     def test_turnedAway(self) -> None:
@@ -291,28 +155,25 @@ class TLSTests(SynchronousTestCase):
         """
         client = self.converse()
         transport = self.protocol().transport
+        transport.unregisterProducer()
         transport.loseWriteConnection()
         transport.loseWriteConnection()
         self.network.turn()
         client.receive()
         self.assertTrue(client.notified)
-        self.assertEqual(client._in.pending, 0)
+        self.assertEqual(client.incoming.pending, 0)
 
     def test_fatalAlert(self) -> None:
         """
         A client that breaks off is not taken for one that has ended.
         """
         client = self.converse()
-        closed: list[object] = []
-        self.refusals.closed = (  # type: ignore[method-assign] # listens, too
-            lambda *arguments: closed.append(arguments[-1])
-        )
         # It has received what cannot have come from the server.
-        client._in.write(b"\x17\x03\x03\x00\x20" + b"x" * 32)
-        self.assertRaises(ssl.SSLError, client._read)
+        client.incoming.write(b"\x17\x03\x03\x00\x20" + b"x" * 32)
+        self.assertRaises(ssl.SSLError, client.read)
         client.flush()
         self.assertTrue(client.client.socket.closed)
-        self.assertEqual(closed, ["cut off"])
+        self.assertEqual(self.service.ends, [("cut off", 0)])
 
     def test_subject(self) -> None:
         """
@@ -322,7 +183,6 @@ class TLSTests(SynchronousTestCase):
         self.serve(self.authority.certificate)
         self.converse(*self.authority.issue("alice"))
         self.assertEqual(self.protocol().identity, "CN=alice")
-        self.assertEqual(self.service.arriving, {})
 
     def test_noSubject(self) -> None:
         """
@@ -341,10 +201,10 @@ class TLSTests(SynchronousTestCase):
             client.shakeHands()
         self.assertTrue(client.client.socket.closed)
         self.assertEqual(
-            self.refusals.refusals,
+            self.service.refusals,
             ["TLS handshake failed: peer did not return a certificate"],
         )
-        self.assertEqual(self.refusals.conversations, 0)
+        self.assertEqual(self.service.ends, [])
 
     def test_wrongCertificate(self) -> None:
         """
@@ -360,7 +220,7 @@ class TLSTests(SynchronousTestCase):
                 client.shakeHands()
             self.assertTrue(client.client.socket.closed)
         self.assertEqual(
-            self.refusals.refusals,
+            self.service.refusals,
             ["TLS handshake failed: certificate verify failed"] * 2,
         )
 
@@ -373,7 +233,7 @@ class TLSTests(SynchronousTestCase):
         self.network.turn()
         self.assertTrue(client.socket.closed)
         self.assertEqual(
-            self.refusals.refusals, ["TLS handshake failed: wrong version number"]
+            self.service.refusals, ["TLS handshake failed: wrong version number"]
         )
 
     def test_closeNotifyFirst(self) -> None:
@@ -384,7 +244,7 @@ class TLSTests(SynchronousTestCase):
         client.send(CLOSE_NOTIFY)
         self.network.turn()
         self.assertTrue(client.socket.closed)
-        [refusal] = self.refusals.refusals
+        [refusal] = self.service.refusals
         self.assertTrue(refusal.startswith("TLS handshake failed: "), refusal)
 
     def test_closeNotifyAmid(self) -> None:
@@ -393,12 +253,12 @@ class TLSTests(SynchronousTestCase):
         """
         client = self.connect()
         with contextlib.suppress(ssl.SSLWantReadError):
-            client._tls.do_handshake()
+            client.tls.do_handshake()
         client.flush()
         client.client.send(CLOSE_NOTIFY)
         self.network.turn()
         self.assertTrue(client.client.socket.closed)
-        [refusal] = self.refusals.refusals
+        [refusal] = self.service.refusals
         self.assertTrue(refusal.startswith("TLS handshake failed: "), refusal)
 
     def test_gone(self) -> None:
@@ -411,21 +271,21 @@ class TLSTests(SynchronousTestCase):
         self.assertTrue(client.client.socket.closed)
         client = self.connect()
         with contextlib.suppress(ssl.SSLWantReadError):
-            client._tls.do_handshake()
+            client.tls.do_handshake()
         client.flush()
         client.client.finish()
         self.network.turn()
         self.assertTrue(client.client.socket.closed)
-        self.assertEqual(self.refusals.refusals, ["closed before a TLS handshake"] * 2)
+        self.assertEqual(self.service.refusals, ["closed before a TLS handshake"] * 2)
 
     def test_late(self) -> None:
         """
         A handshake that never comes is not waited for without limit.
         """
         client = self.network.connect(self.factory)
-        self.network.wait(PATIENCE)
+        self.network.wait(HANDSHAKE_TIMEOUT)
         self.assertTrue(client.socket.closed)
-        self.assertEqual(self.refusals.refusals, ["no TLS handshake within 10 s"])
+        self.assertEqual(self.service.refusals, ["no TLS handshake within 10 s"])
 
     def test_slow(self) -> None:
         """
@@ -433,9 +293,9 @@ class TLSTests(SynchronousTestCase):
         """
         client = self.connect()
         with contextlib.suppress(ssl.SSLWantReadError):
-            client._tls.do_handshake()
+            client.tls.do_handshake()
         client.flush()
-        self.network.wait(PATIENCE)
+        self.network.wait(HANDSHAKE_TIMEOUT)
         self.assertTrue(client.client.socket.closed)
 
     def test_unix(self) -> None:
@@ -445,16 +305,7 @@ class TLSTests(SynchronousTestCase):
         protocol = self.factory.buildProtocol(UNIXAddress(None))
         self.assertIsInstance(protocol, UpperProtocol)
         protocol = self.factory.buildProtocol(IPv4Address("TCP", "192.0.2.1", 1))
-        self.assertIsInstance(protocol, TLSProtocol)
-
-    def test_bufferSize(self) -> None:
-        """
-        A protocol can set how much is read at a time.
-        """
-        client = self.converse()
-        self.protocol().transport.bufferSize = 4096
-        self.assertEqual(client.client.transport.bufferSize, 4096)
-        self.assertEqual(self.protocol().transport.bufferSize, 4096)
+        self.assertIsInstance(protocol, TLSTransport)
 
     def test_otherProtocol(self) -> None:
         """
@@ -496,7 +347,7 @@ class TLSTests(SynchronousTestCase):
         client.client.finish()
         self.network.turn()
         self.assertEqual(len(ends), 1)
-        self.assertEqual(self.refusals.cut, 0)
+        self.assertEqual(self.service.truncations, 0)
         transport.write(b"and another thing")
         self.network.turn()
         client.receive()

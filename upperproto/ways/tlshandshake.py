@@ -1,0 +1,101 @@
+"""
+Listeners that speak TLS: the client's handshake comes before the protocol.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from OpenSSL import SSL
+from twisted.internet.address import UNIXAddress
+from twisted.internet.interfaces import IAddress, IHandshakeListener, IProtocol
+from twisted.internet.protocol import Factory
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from upperproto.interfaces import IPendingConnections, IServedConnection
+from upperproto.tls.connection import ServerConnectionCreator
+from upperproto.tls.factory import TLSFactory
+from upperproto.tls.transport import TLSTransport
+from upperproto.ways.handshake import PendingFactory, PendingProtocol
+
+
+@implementer(IHandshakeListener)
+class PendingTLSHandshake(PendingProtocol):
+    """
+    Wait for a TLS handshake.
+    """
+
+    awaited = "TLS handshake"
+
+    # What TLSFactory hands us.
+    transport: TLSTransport
+
+    def handshakeCompleted(self) -> None:
+        """
+        Let the client in, with the name that its certificate was verified for.
+        """
+        tls, inner = self.transport, self.inner
+        certificate = tls.getPeerCertificate()
+        if certificate is not None and IServedConnection.providedBy(inner):
+            subject = certificate.to_cryptography().subject
+            inner.identity = subject.rfc4514_string()
+        # While OpenSSL finished the handshake, it may have been given up.
+        if not tls.disconnecting and self.leave():
+            tls.switchProtocol(inner)
+
+    def explain(self, reason: Failure) -> str:
+        """
+        Say why a handshake failed, in the words of OpenSSL.
+        """
+        error = reason.value
+        if isinstance(error, SSL.Error) and error.args:
+            # Triples of library, function and reason.
+            reasons = [each[2] for each in error.args[0]]
+            return f"{self.awaited} failed: {reasons[-1]}"
+        return super().explain(reason)
+
+
+class _PendingTLSFactory(PendingFactory):
+    protocol = PendingTLSHandshake
+
+
+class TLSListenerFactory(TLSFactory):
+    """
+    Have a TLS handshake waited for before each protocol that another factory builds;
+    but not on UNIX sockets.
+    """
+
+    def __init__(
+        self,
+        pending: IPendingConnections,
+        inner: Factory[Any],
+        getContext: Callable[[], SSL.Context],
+        truncated: Callable[[IAddress], None],
+    ) -> None:
+        """
+        @param pending: the connections that wait.
+        @param inner: what builds the protocols.
+        @param getContext: gives the TLS context for each connection.
+        @param truncated: is told of each client whose stream ends without a
+            close_notify.
+        """
+        super().__init__(
+            ServerConnectionCreator(getContext),
+            False,
+            _PendingTLSFactory(pending, inner),
+            pending.clock,
+            truncated,
+        )
+        self.inner = inner
+
+    def buildProtocol(  # type: ignore[override] # A UNIX socket's is not TLS.
+        self, addr: IAddress | None
+    ) -> IProtocol | None:
+        """
+        Build a protocol under TLS; or one without, for a UNIX socket.
+        """
+        if isinstance(addr, UNIXAddress):
+            return self.inner.buildProtocol(addr)
+        return super().buildProtocol(addr)
