@@ -219,6 +219,19 @@ class WorkersTests(ServingTestCase):
         self.assertNotIn(hung, after)
         self.assertIn(other, after)
 
+    def test_stoppedParent(self) -> None:
+        """
+        While the parent stands still, and reads nothing of what the workers log, they
+        serve.
+        """
+        server = self.serve("--log", "lines")
+        server.pause()
+        data = b"hello\n" * 50_000
+        self.assertEqual(server.ask(data), data.upper())
+        server.resume()
+        self.assertEqual(server.ask(b"hello\n"), b"HELLO\n")
+        self.assertNotIn("silent", server.stop())
+
     def test_outOfDescriptors(self) -> None:
         """
         A worker that cannot be started again for want of descriptors is, as soon as

@@ -9,26 +9,17 @@ import os
 
 from twisted.internet.error import ConnectionDone
 from twisted.internet.testing import MemoryReactorClock
-from twisted.logger import Logger, capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
 from upperproto.processes import worker
 from upperproto.processes.process import CONTROL
-from upperproto.processes.worker import ParentWatch, formatPlainly, sayAlive
+from upperproto.processes.worker import ParentWatch, sayAlive
 
 
 class WorkerTests(SynchronousTestCase):
     """
     Tests for the parts of a worker's program.
     """
-
-    def test_log(self) -> None:
-        """
-        The parent adds the time and who speaks.
-        """
-        with capturedLogs() as events:
-            Logger().info("{number} connections", number=3)
-        self.assertEqual(formatPlainly(events[0]), "3 connections\n")
 
     def test_parentEnds(self) -> None:
         """

@@ -15,22 +15,13 @@ from typing import Any
 from twisted.internet.abstract import FileDescriptor
 from twisted.internet.error import ConnectionDone, ReactorNotRunning
 from twisted.internet.task import LoopingCall
-from twisted.logger import FileLogObserver, LogEvent, eventAsText, globalLogBeginner
+from twisted.logger import globalLogBeginner
 from twisted.python.failure import Failure
 
+from upperproto.monitoring.logobserver import LogObserver, formatMessage
 from upperproto.processes.process import CONTROL, FIRST_SOCKET, HEARTBEAT, STDOUT
 from upperproto.tap import Options, makeService
 from upperproto.ways.inherited import Inheriting
-
-
-def formatPlainly(event: LogEvent) -> str:
-    """
-    Format an event without the time and who speaks; the parent adds the time and
-    this worker's name.
-
-    @param event: what happened.
-    """
-    return eventAsText(event, includeTimestamp=False, includeSystem=False) + "\n"
 
 
 class ParentWatch(FileDescriptor):
@@ -84,10 +75,10 @@ def run() -> None:
     # passes it on.
     os.setpgrp()
     os.set_blocking(CONTROL, False)
-    output = open(  # noqa: SIM115 # until the end of the process
-        STDOUT, "w", encoding="utf-8", errors="backslashreplace", closefd=False
-    )
-    observer = FileLogObserver(output, formatPlainly)
+    # The parent adds the time and this worker's name. When it does not read, this
+    # process goes on.
+    observer = LogObserver(STDOUT, "utf-8", formatMessage)
+    main.addSystemEventTrigger("after", "shutdown", observer.finish)
     globalLogBeginner.beginLoggingTo([observer], redirectStandardIO=False)
     options = Options()
     options.update(json.loads(words))
