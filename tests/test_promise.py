@@ -62,7 +62,7 @@ class Recording(UpperProtocol):
         """
         Have little read at a time.
         """
-        self.transport.bufferSize = READ  # type: ignore[attr-defined] # A socket's.
+        self.transport.bufferSize = READ
         super().connectionMade()
 
     def finish(self, why: str, error: str = "", discardPartial: bool = False) -> None:

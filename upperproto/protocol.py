@@ -218,7 +218,8 @@ class UpperProtocol(BlockReceiver):
         if self.state is not State.OPEN:
             return
         self._endOurSide(reason, error, discardPartial)
-        if ITCPTransport.providedBy(self.transport):
+        halfCloses: bool = ITCPTransport.providedBy(self.transport)
+        if halfCloses:
             self.state = State.LINGERING
             self.transport.loseWriteConnection()
             self.transport.resumeProducing()

@@ -91,9 +91,10 @@ class DatagramPortTests(SynchronousTestCase):
         """
         Make a port.
         """
-        self.socket: Any = MemorySocket(host, **settings)
+        bound: Any = MemorySocket(host, **settings)
         clock: Any = MemoryReactorClock()
-        return DatagramPort(self.socket, clock)
+        self.socket = bound
+        return DatagramPort(bound, clock)
 
     def test_answers(self) -> None:
         """

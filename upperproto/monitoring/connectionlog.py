@@ -173,6 +173,3 @@ class ConnectionLog:
             bytesOut=bytesOut,
             undelivered=undelivered,
         )
-
-
-Transcript = ConnectionLog
