@@ -4,19 +4,23 @@ Tests for L{upperproto.ways.handshake}.
 
 from __future__ import annotations
 
+from typing import Any
+
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.memory import Client, MemoryNetwork
 from upperproto.factory import UpperFactory
-from upperproto.ways.handshake import PATIENCE, Door, DoorFactory
+from upperproto.limits.pending import PendingConnections
+from upperproto.protocol import UpperProtocol
+from upperproto.ways.handshake import HANDSHAKE_TIMEOUT, PendingFactory, PendingProtocol
 
 
-class PasswordDoor(Door):
+class PendingPassword(PendingProtocol):
     """
     Wait for a password.
     """
 
-    asked = "password"
+    awaited = "password"
 
     def dataReceived(self, data: bytes) -> None:
         """
@@ -25,75 +29,40 @@ class PasswordDoor(Door):
         if data != b"sesame":
             self.refuse("wrong password")
         elif self.leave():
-            self.transport.protocol = self.inner
+            assert self.transport is not None
+            self.transport.protocol = self.inner  # type: ignore[attr-defined]
             self.inner.makeConnection(self.transport)
 
 
-class PasswordFactory(DoorFactory):
+class PasswordFactory(PendingFactory):
     """
     Ask for a password.
     """
 
-    door = PasswordDoor
+    protocol = PendingPassword
 
 
-class Refusals:
-    """
-    Take the place of the transcript.
-    """
-
-    lines = False
-
-    def __init__(self) -> None:
-        """
-        Begin with none.
-        """
-        self.refusals: list[str] = []
-        self.conversations = 0
-        self.cut = 0
-
-    def refused(self, peer: str, why: str) -> None:
-        """
-        Take note of a refusal.
-        """
-        self.refusals.append(why)
-
-    def opened(self, peer: str) -> None:
-        """
-        Count a conversation.
-        """
-        self.conversations += 1
-
-    def cutShort(self, peer: str) -> None:
-        """
-        Count a client that was cut short.
-        """
-        self.cut += 1
-
-    def closed(self, *arguments: object) -> None:
-        """
-        That a conversation ends is of no interest here.
-        """
-
-
-class DoorTests(SynchronousTestCase):
+class PendingProtocolTests(SynchronousTestCase):
     """
     A service that is entered with a password.
     """
 
     def setUp(self) -> None:
         """
-        Make the service, with room for three at the door.
+        Make the service, at which three may wait.
         """
         self.network = MemoryNetwork()
-        self.service = UpperFactory(clock=self.network, maxTurnedAway=3)
-        self.refusals = Refusals()
-        self.service.transcript = self.refusals  # type: ignore[assignment] # a fake
-        self.factory = PasswordFactory(self.service, self.service)
+        clock: Any = self.network
+        self.service = UpperFactory(clock=clock)
+        self.refusals: list[str] = []
+        self.pending = PendingConnections(
+            clock, 3, lambda peer, why: self.refusals.append(why)
+        )
+        self.factory = PasswordFactory(self.pending, self.service)
 
     def connect(self) -> Client:
         """
-        Come to the door.
+        Connect a client.
         """
         client = self.network.connect(self.factory)
         self.network.turn()
@@ -101,24 +70,24 @@ class DoorTests(SynchronousTestCase):
 
     def test_comeIn(self) -> None:
         """
-        Who comes in is served by the protocol, on the transport itself; the
-        door is left to nobody, and no timer remains.
+        Who comes in is served by the protocol, on the transport itself; nothing is left
+        of the wait.
         """
         client = self.connect()
-        self.assertEqual(self.refusals.conversations, 0)
+        self.assertEqual(self.service.connections, {})
         client.send(b"sesame")
         self.network.turn()
-        self.assertEqual(self.refusals.conversations, 1)
         [protocol] = self.service.connections
+        assert isinstance(protocol, UpperProtocol)
         self.assertIs(protocol.transport, client.transport)
-        self.assertEqual(self.service.arriving, {})
+        self.pending.refuseAll("nobody is left")
         self.assertEqual(self.network.getDelayedCalls(), [])
         client.send(b"hello")
         client.finish()
         self.network.turn()
         self.assertEqual(client.receive(), b"HELLO")
         self.assertTrue(client.ended)
-        self.assertEqual(self.refusals.refusals, [])
+        self.assertEqual(self.refusals, [])
 
     def test_refused(self) -> None:
         """
@@ -128,30 +97,30 @@ class DoorTests(SynchronousTestCase):
         client.send(b"please")
         self.network.turn()
         self.assertTrue(client.socket.closed)
-        self.assertEqual(self.refusals.refusals, ["wrong password"])
-        self.assertEqual(self.refusals.conversations, 0)
-        self.assertEqual(self.service.arriving, {})
+        self.assertEqual(self.refusals, ["wrong password"])
+        self.assertEqual(self.service.connections, {})
+        self.pending.refuseAll("nobody is left")
+        self.assertEqual(self.refusals, ["wrong password"])
 
     def test_refusedOnce(self) -> None:
         """
         Who has been refused, or has gone, is not refused again.
         """
         client = self.connect()
-        door = client.protocol
-        door.refuse("one reason")
-        door.refuse("another reason")
-        self.assertEqual(self.refusals.refusals, ["one reason"])
+        client.protocol.refuse("one reason")
+        client.protocol.refuse("another reason")
+        self.assertEqual(self.refusals, ["one reason"])
 
     def test_late(self) -> None:
         """
         Who shows nothing in time is cut off.
         """
         client = self.connect()
-        self.network.wait(PATIENCE - 0.1)
+        self.network.wait(HANDSHAKE_TIMEOUT - 0.1)
         self.assertFalse(client.socket.closed)
         self.network.wait(0.1)
         self.assertTrue(client.socket.closed)
-        self.assertEqual(self.refusals.refusals, ["no password within 10 s"])
+        self.assertEqual(self.refusals, ["no password within 10 s"])
 
     def test_gone(self) -> None:
         """
@@ -161,7 +130,7 @@ class DoorTests(SynchronousTestCase):
         client.finish()
         self.network.turn()
         self.assertTrue(client.socket.closed)
-        self.assertEqual(self.refusals.refusals, ["closed before a password"])
+        self.assertEqual(self.refusals, ["closed before a password"])
         self.assertEqual(self.network.getDelayedCalls(), [])
 
     def test_crowd(self) -> None:
@@ -173,41 +142,37 @@ class DoorTests(SynchronousTestCase):
         self.assertEqual(
             [client.socket.closed for client in clients], [True, False, False, False]
         )
-        self.assertEqual(self.refusals.refusals, ["too many others wait"])
+        self.assertEqual(self.refusals, ["too many others wait"])
 
-    def test_drain(self) -> None:
+    def test_refuseAll(self) -> None:
         """
-        Who waits at the end of the service is cut off at once.
+        Who waits at the end of the service is cut off at once, whatever befalls others.
+        """
+        clients = [self.connect() for _ in range(2)]
+
+        def abortConnection() -> None:
+            raise RuntimeError("a fault")
+
+        self.patch(clients[0].transport, "abortConnection", abortConnection)
+        self.pending.refuseAll("the service is shutting down")
+        self.network.turn()
+        self.assertTrue(clients[1].socket.closed)
+        self.assertEqual(self.refusals, ["the service is shutting down"])
+        self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
+
+    def test_lateButThere(self) -> None:
+        """
+        Who has shown it while the service was busy is not late.
         """
         client = self.connect()
-        self.successResultOf(self.service.drain(10))
-        self.network.turn()
-        self.assertTrue(client.socket.closed)
-        self.assertEqual(self.refusals.refusals, ["the service is shutting down"])
+        client.send(b"sesame")
+        self.network.wait(HANDSHAKE_TIMEOUT)
+        self.assertEqual(self.refusals, [])
+        self.assertEqual(len(self.service.connections), 1)
 
-    def test_abort(self) -> None:
+    def test_noProtocol(self) -> None:
         """
-        So it is when all connections are ended.
-        """
-        client = self.connect()
-        self.service.abort("a second signal")
-        self.network.turn()
-        self.assertTrue(client.socket.closed)
-        self.assertEqual(self.refusals.refusals, ["a second signal"])
-
-    def test_silentService(self) -> None:
-        """
-        A service without a log refuses without a word.
-        """
-        self.service.transcript = None
-        client = self.connect()
-        client.send(b"please")
-        self.network.turn()
-        self.assertTrue(client.socket.closed)
-
-    def test_closedHouse(self) -> None:
-        """
-        Where the inner factory builds no protocol, there is no door.
+        Where the inner factory builds no protocol, nothing waits.
         """
         self.service.buildProtocol = (  # type: ignore[method-assign] # a fake
             lambda addr: None
@@ -216,7 +181,7 @@ class DoorTests(SynchronousTestCase):
 
     def test_startAndStop(self) -> None:
         """
-        The inner factory is started and stopped with the door's.
+        The inner factory is started and stopped with it.
         """
         self.factory.doStart()
         self.assertEqual(self.service.numPorts, 1)
