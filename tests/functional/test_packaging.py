@@ -192,8 +192,8 @@ class PackagingTests(SynchronousTestCase):
         """
         [wheel] = self.environment.folder.glob("dist/*.whl")
         modules = {
-            f"upperproto/{path.name}"
-            for path in self.environment.source.glob("upperproto/*")
+            str(path.relative_to(self.environment.source))
+            for path in self.environment.source.glob("upperproto/**/*")
             if path.suffix in {".py", ".typed"}
         }
         with zipfile.ZipFile(wheel) as archive:

@@ -123,10 +123,10 @@ class TortureTests(SynchronousTestCase):
             self.assertSurvived(server, descriptors)
             self.assertInjected(server)
 
-    def test_noRoomToAccept(self) -> None:
+    def test_cannotAccept(self) -> None:
         """
-        Where the system has no room for another connection, or has lost it, it
-        waits in the queue: every answer is exact.
+        Where the system cannot take another connection, or has lost it, it waits
+        in the queue: every answer is exact.
         """
         for error in ("ENFILE", "ENOBUFS", "ENOMEM", "ECONNABORTED", "EMFILE", "EPERM"):
             fault = f"accept4:error={error}:when=2+3"
@@ -137,15 +137,15 @@ class TortureTests(SynchronousTestCase):
                 self.assertSurvived(server, descriptors)
                 self.assertInjected(server)
 
-    def test_neverRoomToAccept(self) -> None:
+    def test_cannotAcceptForLong(self) -> None:
         """
-        While it never has room, the process sleeps and the log stays small;
-        when it has again, whoever waited is answered.
+        While it never can, the process sleeps and the log stays small; when it
+        can again, whoever waited is answered.
         """
         fault = "accept4:error=ENFILE:when=1..20"
         with Server(command=tracing(fault)) as server, server.connect() as connection:
-            connection.sendall(b"patience\n")
-            self.assertEqual(connection.recv(100), b"PATIENCE\n")
+            connection.sendall(b"hello\n")
+            self.assertEqual(connection.recv(100), b"HELLO\n")
             tries = server.trace().count("INJECTED")
             self.assertEqual(tries, 20)
             self.assertLess(server.processorTime(), 5)
@@ -157,7 +157,7 @@ class TortureTests(SynchronousTestCase):
         a client has received until then is the beginning of its answer.
         """
         text = (b"a" * 79 + b"\n") * 5000
-        # Writing is tried twice, at once and in a turn of the reactor's.
+        # Writing may be tried twice, at once and by the reactor.
         for call, when in {"recvfrom": "5+7", "sendto": "5..20"}.items():
             for error in ("ECONNRESET", "EPIPE", "ETIMEDOUT"):
                 fault = f"{call}:error={error}:when={when}"
