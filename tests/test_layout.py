@@ -36,6 +36,6 @@ class LayoutTests(SynchronousTestCase):
         for path in PACKAGE.rglob("*.py"):
             lines = path.read_text(encoding="utf-8").count("\n")
             self.assertLessEqual(lines, 300, path)
-        for folder in [PACKAGE, *PACKAGE.glob("*/")]:
+        for folder in [PACKAGE, *PACKAGE.glob("**/")]:
             modules = [path for path in folder.glob("*.py") if path.stem != "__init__"]
             self.assertLessEqual(len(modules), 12 if folder == PACKAGE else 8, folder)
