@@ -25,9 +25,10 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.memory import Client, MemoryNetwork
 from tests.plain import answerTo
+from upperproto.connection import LINGER_TIMEOUT
 from upperproto.factory import UpperFactory
 from upperproto.limits.drain import CLOSING_TIME
-from upperproto.protocol import LINGER_TIMEOUT, UpperProtocol
+from upperproto.protocol import UpperProtocol
 from upperproto.reactor import sendqueue
 
 IDLE = 30.0

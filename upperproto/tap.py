@@ -6,16 +6,16 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from ipaddress import ip_network
-from math import inf
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from twisted.application.service import IService
 from twisted.internet.endpoints import quoteStringArgument
 from twisted.python import usage
 
+from upperproto.coercions import number, oneOf, seconds
 from upperproto.factory import UpperFactory
 from upperproto.limits.descriptors import fitDescriptors
 from upperproto.monitoring.logobserver import chooseLogObserver
@@ -26,56 +26,6 @@ from upperproto.ways.proxyprotocol import LOOPBACK
 if TYPE_CHECKING:
     # Only who wants TLS needs it.
     from upperproto.tls.certificates import Certificates
-
-
-def _number(option: str, least: int, most: int = sys.maxsize) -> Callable[[str], int]:
-    """
-    Make an option's coercion to a whole number within bounds.
-    """
-
-    def coerce(word: str) -> int:
-        if word.isascii() and word.isdigit() and least <= int(word) <= most:
-            return int(word)
-        bounds = f"at least {least}" if most == sys.maxsize else f"{least} to {most}"
-        raise usage.UsageError(
-            f"--{option} takes a whole number, {bounds}, not {word!r}"
-        )
-
-    return coerce
-
-
-def _seconds(option: str, never: bool = True) -> Callable[[str], float | None]:
-    """
-    Make an option's coercion to a number of seconds, or to L{None} for C{never}.
-    """
-
-    def coerce(word: str) -> float | None:
-        if never and word == "never":
-            return None
-        try:
-            seconds = float(word)
-        except ValueError:
-            seconds = -1
-        if 0 < seconds < inf or (seconds == 0 and not never):
-            return seconds
-        alternative = " or 'never'" if never else ""
-        raise usage.UsageError(f"--{option} takes seconds{alternative}, not {word!r}")
-
-    return coerce
-
-
-def _oneOf(option: str, *words: str) -> Callable[[str], str]:
-    """
-    Make an option's coercion to one of some words.
-    """
-
-    def coerce(word: str) -> str:
-        if word in words:
-            return word
-        choice = f"{', '.join(words[:-1])} or {words[-1]}"
-        raise usage.UsageError(f"--{option} takes {choice}, not {word!r}")
-
-    return coerce
 
 
 class Options(usage.Options):
@@ -92,33 +42,33 @@ class Options(usage.Options):
 
     optParameters: ClassVar = [
         ["port", "p", 5000, "TCP port to listen on; 0: the system chooses.",
-         _number("port", 0, 65535)],
+         number("port", 0, 65535)],
         ["interface", "i", "127.0.0.1", "IPv4 or IPv6 address to listen on;"
          " 0.0.0.0 or ::, to be open to the network."],
         ["backlog", None, 1024, "Connections that may wait to be accepted.",
-         _number("backlog", 1)],
+         number("backlog", 1)],
         ["errors", None, "strict", "What becomes of invalid UTF-8: strict, answer"
          " its line with an error; replace, with U+FFFD in its place;"
          " surrogateescape, leave it as it is.",
-         _oneOf("errors", "strict", "replace", "surrogateescape")],
+         oneOf("errors", "strict", "replace", "surrogateescape")],
         ["flush-after", None, 0.05, "Answer an unfinished line when so many"
-         " seconds have brought nothing new; or 'never'.", _seconds("flush-after")],
+         " seconds have brought nothing new; or 'never'.", seconds("flush-after")],
         ["idle-timeout", None, 600, "Close a connection over which nothing has"
          " moved, either way, for so many seconds; or 'never'.",
-         _seconds("idle-timeout")],
+         seconds("idle-timeout")],
         ["max-connections", None, 10000, "Connections served at a time; one more"
-         " is told so and closed.", _number("max-connections", 1)],
+         " is told so and closed.", number("max-connections", 1)],
         ["max-per-peer", None, None, "Connections served at a time from one IPv4"
          " address, or one IPv6 network of 64 bits. [default: any number]",
-         _number("max-per-peer", 1)],
+         number("max-per-peer", 1)],
         ["workers", None, 1, "Processes that serve the same ports; each gets an"
          " equal share of --max-connections and --max-per-peer.",
-         _number("workers", 1)],
+         number("workers", 1)],
         ["log", None, "connections", "What to log: none; connections, as they open"
          " and close; lines, also what is said.",
-         _oneOf("log", "none", "connections", "lines")],
+         oneOf("log", "none", "connections", "lines")],
         ["drain", None, 10, "Seconds that busy conversations may go on after"
-         " SIGTERM or SIGINT.", _seconds("drain", never=False)],
+         " SIGTERM or SIGINT.", seconds("drain", never=False)],
         ["tls-cert", None, None, "PEM file of the certificate, and of those that"
          " lead to its root: speak TLS on all TCP listeners."],
         ["tls-key", None, None, "PEM file of its private key, unencrypted."
@@ -279,21 +229,21 @@ def makeService(options: Options, reactor: Any = None) -> IService:
         from twisted.internet import reactor
     endpoints, drain = options.endpoints(), options["drain"]
     certificates = _certificates(options)
-    number = options["workers"]
-    if number > 1:
+    workers = options["workers"]
+    if workers > 1:
         # Few need it.
         from upperproto.processes.supervisor import Supervisor
 
         share = {**options, "workers": 1}
         for cap in ["max-connections", "max-per-peer"]:
             if options[cap] is not None:
-                share[cap] = max(1, options[cap] // number)
+                share[cap] = max(1, options[cap] // workers)
         # What a worker inherits it takes as it is; systemd's is for the parent.
         share["listen"] = [
             "tcp:0" if each.startswith("systemd:") else each
             for each in options["listen"]
         ]
-        return Supervisor(number, share, endpoints, drain, reactor)
+        return Supervisor(workers, share, endpoints, drain, reactor)
     waits = certificates is not None or options["proxy-protocol"]
     maxConnections, maxRefused = fitDescriptors(
         options["max-connections"], queues=2 if waits else 1

@@ -8,7 +8,7 @@ from random import Random
 
 from tests.memory import Client
 from tests.test_factory import ClosingAtOnce, FactoryTestCase, connectTo
-from upperproto.protocol import LINGER_TIMEOUT
+from upperproto.connection import LINGER_TIMEOUT
 
 
 class IdleTests(FactoryTestCase):

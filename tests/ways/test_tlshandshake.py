@@ -15,7 +15,8 @@ from zope.interface import implementer
 
 from tests.authority import Authority
 from tests.tls.service import TLSTestCase
-from upperproto.protocol import LINGER_TIMEOUT, UpperProtocol
+from upperproto.connection import LINGER_TIMEOUT
+from upperproto.protocol import UpperProtocol
 from upperproto.tls.transport import TLSTransport
 from upperproto.ways.handshake import HANDSHAKE_TIMEOUT
 

@@ -1,0 +1,62 @@
+"""
+Coercions: functions that make a value of an option's word, or say what is wrong with
+it.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from math import inf
+
+from twisted.python import usage
+
+
+def number(option: str, least: int, most: int = sys.maxsize) -> Callable[[str], int]:
+    """
+    Make an option's coercion to a whole number within bounds.
+    """
+
+    def coerce(word: str) -> int:
+        if word.isascii() and word.isdigit() and least <= int(word) <= most:
+            return int(word)
+        bounds = f"at least {least}" if most == sys.maxsize else f"{least} to {most}"
+        raise usage.UsageError(
+            f"--{option} takes a whole number, {bounds}, not {word!r}"
+        )
+
+    return coerce
+
+
+def seconds(option: str, never: bool = True) -> Callable[[str], float | None]:
+    """
+    Make an option's coercion to a number of seconds, or to L{None} for C{never}.
+    """
+
+    def coerce(word: str) -> float | None:
+        if never and word == "never":
+            return None
+        try:
+            seconds = float(word)
+        except ValueError:
+            seconds = -1
+        if 0 < seconds < inf or (seconds == 0 and not never):
+            return seconds
+        alternative = " or 'never'" if never else ""
+        raise usage.UsageError(f"--{option} takes seconds{alternative}, not {word!r}")
+
+    return coerce
+
+
+def oneOf(option: str, *words: str) -> Callable[[str], str]:
+    """
+    Make an option's coercion to one of some words.
+    """
+
+    def coerce(word: str) -> str:
+        if word in words:
+            return word
+        choice = f"{', '.join(words[:-1])} or {words[-1]}"
+        raise usage.UsageError(f"--{option} takes {choice}, not {word!r}")
+
+    return coerce
