@@ -198,7 +198,8 @@ class PackagingTests(SynchronousTestCase):
         }
         with zipfile.ZipFile(wheel) as archive:
             names = {each for each in archive.namelist() if ".dist-info/" not in each}
-        self.assertEqual(names, {*modules, "twisted/plugins/upper_plugin.py"})
+        plugins = {f"twisted/plugins/upper_{name}.py" for name in ("faults", "plugin")}
+        self.assertEqual(names, modules | plugins)
         home = self.checkInstalled(str(wheel))
         self.assertEqual(home, self.environment.sitePackages / "upperproto")
 

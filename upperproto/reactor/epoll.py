@@ -163,6 +163,12 @@ class UpperReactor(EPollReactor):
                         why = error
                     if why:
                         self._disconnect(selectable, why, True)
+                        if isinstance(selectable, TCPServer) and (
+                            selectable.queued and selectable.disconnecting
+                        ):
+                            # Who has answered a client that has ended its side closes
+                            # now: a client that comes next finds a place.
+                            self._writeFrom(selectable)
                     continue
             log.callWithLogger(
                 selectable, self._doReadOrWrite, selectable, descriptor, event
@@ -201,22 +207,25 @@ class UpperReactor(EPollReactor):
             if not transport.queued:
                 # It was closed.
                 continue
-            if not _contextless(transport.protocol):
-                log.callWithLogger(
-                    transport,
-                    self._doReadOrWrite,
-                    transport,
-                    transport.fileno(),
-                    EPOLLOUT,
-                )
-                continue
-            try:
-                why = transport.doWrite()
-            except BaseException as error:
-                log.callWithLogger(transport, log.err)
-                why = error
-            if why:
-                self._disconnect(transport, why, False)
+            self._writeFrom(transport)
+
+    def _writeFrom(self, transport: TCPServer) -> None:
+        if not _contextless(transport.protocol):
+            log.callWithLogger(
+                transport,
+                self._doReadOrWrite,
+                transport,
+                transport.fileno(),
+                EPOLLOUT,
+            )
+            return
+        try:
+            why = transport.doWrite()
+        except BaseException as error:
+            log.callWithLogger(transport, log.err)
+            why = error
+        if why:
+            self._disconnect(transport, why, False)
 
     def _disconnect(self, selectable: Any, why: Any, isRead: bool) -> None:
         # In its context, which keeps a fault of its protocol from all others.
