@@ -4,14 +4,17 @@ Tests for L{upperproto.client}.
 
 from __future__ import annotations
 
+from functools import partial
+
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import ConnectionDone, ConnectionLost
-from twisted.internet.testing import StringTransport
+from twisted.internet.testing import StringTransport, StringTransportWithDisconnection
 from twisted.python.failure import Failure
 from twisted.test.iosim import connectedServerAndClient
 from twisted.trial.unittest import SynchronousTestCase
 
 from upperproto import UpperClient, UpperError, UpperFactory
+from upperproto.client import TooLong, WrongAnswer
 from upperproto.protocol import UpperProtocol
 
 
@@ -211,6 +214,186 @@ class UpperClientTests(SynchronousTestCase):
         self.failureResultOf(cancelled, CancelledError)
         self.client.dataReceived(b"A\nB\n")
         self.assertEqual(self.successResultOf(answered), "B")
+
+    def test_beforeConnection(self) -> None:
+        """
+        Before the connection is made, a request is refused in words; it leaves
+        nothing behind that would shift later answers.
+        """
+        client = UpperClient()
+        for call in client.whenReady, lambda: client.upper("x"):
+            error = self.assertRaises(RuntimeError, call)
+            self.assertIn("before the connection was made", str(error))
+        client.makeConnection(self.transport)
+        answered = client.upper("a")
+        client.dataReceived(b"A\n")
+        self.assertEqual(self.successResultOf(answered), "A")
+
+    def test_failedWrite(self) -> None:
+        """
+        A request that could not be sent leaves nothing behind that would shift
+        later answers.
+        """
+
+        def fail(data: bytes) -> None:
+            raise OSError
+
+        self.patch(self.transport, "write", fail)
+        self.assertRaises(OSError, self.client.upper, "x")
+        self.patch(self.transport, "write", lambda data: None)
+        answered = self.client.upper("a")
+        self.client.dataReceived(b"A\n")
+        self.assertEqual(self.successResultOf(answered), "A")
+
+    def test_wrongAnswer(self) -> None:
+        """
+        An answer to something else fails its request, and says where it differs.
+        """
+        for answer, said in [
+            ("ABX", "'X' came at character 3, not 'C'"),
+            ("abc", "'a' came at character 1, not 'A'"),
+            ("AB", "2 of 3 characters were answered"),
+            ("ABCD", "'D' came at character 4, not the end"),
+        ]:
+            failed = self.client.upper("abc")
+            self.client.dataReceived(f"{answer}\n".encode())
+            error = self.failureResultOf(failed, WrongAnswer).value
+            self.assertEqual(str(error), said)
+            self.assertEqual((error.text, error.answer), ("abc", answer))
+
+    def test_shiftedAnswers(self) -> None:
+        """
+        A line too many among the answers does not go unnoticed.
+        """
+        failed = [self.client.upper(text) for text in ("a", "b")]
+        self.client.dataReceived(b"X\nA\nB\n")
+        for each in failed:
+            self.failureResultOf(each, WrongAnswer)
+
+    def test_notices(self) -> None:
+        """
+        A notice is no answer; one that nobody knows is skipped.
+        """
+        answered = self.client.upper("a")
+        self.client.dataReceived(b"server: name=a\nfuture-kind: x\nempty:\nA\n")
+        self.assertEqual(self.successResultOf(answered), "A")
+
+    def test_noticeReceived(self) -> None:
+        """
+        A subclass can receive notices.
+        """
+        received = []
+
+        class Listener(UpperClient):
+            def noticeReceived(self, kind: str, text: str) -> None:
+                received.append((kind, text))
+
+        client = Listener()
+        client.makeConnection(self.transport)
+        client.dataReceived(b"server: name=a peer=[::1]:2\nX\n")
+        self.assertEqual(received, [("server", "name=a peer=[::1]:2")])
+
+    def test_echoOfNotice(self) -> None:
+        """
+        What comes back as it was sent is an echo, even if it looks like a notice.
+        """
+        failed = self.client.upper("note: a")
+        self.client.dataReceived(b"note: a\n")
+        self.failureResultOf(failed, WrongAnswer)
+
+    def test_exceptionOfItsOwn(self) -> None:
+        """
+        Each request that fails has an exception object of its own.
+        """
+        for said in [b"error: a\n", b""]:
+            self.client = UpperClient()
+            self.client.makeConnection(self.transport)
+            failed = [self.client.upper("a") for _ in range(3)]
+            self.client.dataReceived(said)
+            self.lose(ConnectionLost("x"))
+            failed.append(self.client.upper("a"))
+            errors = [self.failureResultOf(each).value for each in failed]
+            self.assertEqual(len(set(map(id, errors))), 4)
+            self.assertEqual(len({(type(each), str(each)) for each in errors}), 1)
+
+    def test_whenReady(self) -> None:
+        """
+        Requests are held back while too many bytes wait for their answers, and
+        let go one by one.
+        """
+        self.client.maxWaiting = 4
+        self.successResultOf(self.client.whenReady())
+        self.client.upper("abc")
+        held = [self.client.whenReady() for _ in range(2)]
+        held[0].addCallback(lambda _: self.client.upper("def"))
+        self.assertNoResult(held[1])
+        self.client.dataReceived(b"ABC\n")
+        self.assertEqual(self.transport.value(), b"abc\ndef\n")
+        self.assertNoResult(held[1])
+        self.client.dataReceived(b"DEF\n")
+        self.successResultOf(held[1])
+        self.assertEqual(self.client.waitingBytes, 0)
+
+    def test_whenReadyInOrder(self) -> None:
+        """
+        Nobody overtakes those who wait.
+        """
+        self.client.maxWaiting = 2
+        self.client.upper("a")
+        order: list[int] = []
+
+        def go(number: int, ready: None) -> None:
+            order.append(number)
+            if number == 0:
+                self.client.whenReady().addCallback(lambda _: order.append(2))
+
+        for number in range(2):
+            self.client.whenReady().addCallback(partial(go, number))
+        self.client.dataReceived(b"A\n")
+        self.assertEqual(order, [0, 1, 2])
+
+    def test_whenReadyAndGone(self) -> None:
+        """
+        Nobody waits for a connection that has gone.
+        """
+        self.client.maxWaiting = 1
+        failed = self.client.upper("a")
+        held = self.client.whenReady()
+        self.lose(ConnectionDone())
+        self.failureResultOf(failed, ConnectionDone)
+        self.successResultOf(held)
+        self.successResultOf(self.client.whenReady())
+
+    def test_endless(self) -> None:
+        """
+        A server that sends what can be no answer is given up, and takes no memory.
+        """
+        transport = StringTransportWithDisconnection()
+        client = UpperClient()
+        transport.protocol = client
+        client.makeConnection(transport)
+        failed = client.upper("a")
+        for _ in range(1000):
+            if transport.connected:
+                client.dataReceived(b"X" * 1000)
+        error = self.failureResultOf(failed, TooLong).value
+        self.assertRegex(str(error), "^1[67][0-9]{3} bytes came without a line end$")
+        self.assertLess(len(client.clearLineBuffer()), 20_000)
+
+    def test_noDelay(self) -> None:
+        """
+        TCP does not hold small requests back.
+        """
+
+        class TCPTransport(StringTransport):
+            noDelay = False
+
+            def setTcpNoDelay(self, enabled: bool) -> None:
+                self.noDelay = enabled
+
+        transport = TCPTransport()
+        UpperClient().makeConnection(transport)
+        self.assertTrue(transport.noDelay)
 
 
 class ServiceTests(SynchronousTestCase):
