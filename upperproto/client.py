@@ -179,6 +179,14 @@ class UpperClient(BlockReceiver):
         @param text: what follows.
         """
 
+    def unaskedReceived(self, line: bytes) -> None:
+        """
+        Receive a line that nobody has asked for. To be overridden; by default it is
+        dropped.
+
+        @param line: it, without its end.
+        """
+
     def blockReceived(self, block: bytes) -> None:
         """
         Hand answers to those who asked.
@@ -251,19 +259,20 @@ class UpperClient(BlockReceiver):
                 self._nextRequest().answered.errback(UpperError(text))
             return
         self._lastWord = None
-        # What nobody has asked for is dropped.
-        if self._requests:
-            request = self._nextRequest()
-            try:
-                answer = line.decode("utf-8")
-            except UnicodeDecodeError as error:
-                request.answered.errback(error)
-                return
-            index = firstDifference(request.text, answer)
-            if index is None:
-                request.answered.callback(answer)
-            else:
-                request.answered.errback(WrongAnswer(request.text, answer, index))
+        if not self._requests:
+            self.unaskedReceived(line)
+            return
+        request = self._nextRequest()
+        try:
+            answer = line.decode("utf-8")
+        except UnicodeDecodeError as error:
+            request.answered.errback(error)
+            return
+        index = firstDifference(request.text, answer)
+        if index is None:
+            request.answered.callback(answer)
+        else:
+            request.answered.errback(WrongAnswer(request.text, answer, index))
 
     def _isEcho(self, line: bytes) -> bool:
         """
