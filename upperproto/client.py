@@ -172,8 +172,8 @@ class UpperClient(BlockReceiver):
 
     def noticeReceived(self, kind: str, text: str) -> None:
         """
-        Receive a notice other than an error, such as C{server: name=a}. To be
-        overridden; by default it is skipped.
+        Receive a notice, such as C{server: name=a}, or an error that no request has
+        failed with. To be overridden; by default it is skipped.
 
         @param kind: the word before its colon.
         @param text: what follows.
@@ -251,12 +251,12 @@ class UpperClient(BlockReceiver):
         if notice is not None and not self._isEcho(line):
             kind = notice[1].decode("ascii")
             text = line[notice.end() :].decode("utf-8", "replace")
-            if kind != "error":
-                self.noticeReceived(kind, text)
-                return
-            self._lastWord = UpperError(text)
-            if self._requests:
-                self._nextRequest().answered.errback(UpperError(text))
+            if kind == "error":
+                self._lastWord = UpperError(text)
+                if self._requests:
+                    self._nextRequest().answered.errback(UpperError(text))
+                    return
+            self.noticeReceived(kind, text)
             return
         self._lastWord = None
         if not self._requests:

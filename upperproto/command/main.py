@@ -33,18 +33,35 @@ def run() -> None:
     Run C{upper-client}, and end the process.
     """
     onInterrupt(leaveAtOnce)
+    arguments = sys.argv[1:]
     try:
-        status = _run(Options(sys.argv[1:]))
+        status = _run(Options(arguments))
     except WrongUsage as error:
         _complain(f"{error} (see upper-client --help)")
-        status = WRONG_USAGE
-    except (SessionError, NoDestination, NotConnected) as error:
+        status = _wrong(arguments, str(error), WRONG_USAGE)
+    except NoDestination as error:
+        _complain(str(error))
+        probing = any(word in ("ping", "check") for word in arguments)
+        status = _wrong(arguments, str(error), WRONG_USAGE if probing else FAILED)
+    except (SessionError, NotConnected) as error:
         _complain(str(error))
         status = FAILED
     # Python could wait for a thread that reads from the terminal.
     with suppress(Exception):
         sys.stderr.flush()
     os._exit(status)
+
+
+def _wrong(arguments: list[str], said: str, status: int) -> int:
+    """
+    End before anything was tried. What monitors with plugins has a status for that.
+    """
+    if {"plugin", "--format=plugin"}.intersection(arguments):
+        from upperproto.command.formats.plugin import UNKNOWN, line
+
+        _print(line(UNKNOWN, said))
+        return UNKNOWN
+    return status
 
 
 def _run(options: Options) -> int:
@@ -56,11 +73,13 @@ def _run(options: Options) -> int:
     if "help" in options:
         from upperproto.command.help import text as explain
 
-        return _tell(explain(options.command if options.named else ""))
+        _print(explain(options.command if options.named else ""))
+        return 0
     if "version" in options:
         from importlib.metadata import version
 
-        return _tell(f"upper-client {version('upperproto')}\n")
+        _print(f"upper-client {version('upperproto')}\n")
+        return 0
     words = options.words
     text = ""
     if options.command == "ask":
@@ -78,17 +97,21 @@ def _run(options: Options) -> int:
     connector = Connector(where, reactor, None if isinf(timeout) else timeout)
     if options.command == "talk":
         return _runReactor(reactor, _talk(options, connector, reactor))
+    from upperproto.command.formats.formatter import formatter
+
+    form = options.get("format", "text")
+    printed = formatter(form, options.command, where.name, _print, _complain)
     if options.command == "ask":
         from upperproto.command.probe.ask import ask
 
-        return _runReactor(reactor, ask(options, connector, text))
+        return _runReactor(reactor, ask(text, printed, connector, reactor))
     if options.command == "ping":
         from upperproto.command.probe.ping import ping
 
-        return _runReactor(reactor, ping(options, connector, reactor))
+        return _runReactor(reactor, ping(options, printed, connector, reactor))
     from upperproto.command.check.examination import check
 
-    return _runReactor(reactor, check(options, connector, reactor))
+    return _runReactor(reactor, check(options, printed, connector, reactor))
 
 
 def _reactor(needsOpenSSL: bool) -> Any:
@@ -185,17 +208,16 @@ async def _talk(options: Options, connector: Any, reactor: Any) -> int:
     return 0
 
 
-def _tell(text: str) -> int:
+def _print(text: str) -> None:
     """
-    Write to standard output.
+    Write to standard output. Whoever reads it may have had enough.
     """
     try:
         stdio.write(text.encode())
     except BrokenPipeError:
-        pass
+        os._exit(0)
     except OSError as error:
         raise SessionError(f"cannot write standard output: {error.strerror}") from error
-    return 0
 
 
 def _complain(problem: str) -> None:

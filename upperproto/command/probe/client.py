@@ -21,6 +21,7 @@ class ProbeClient(UpperClient):
     @ivar receivedBytes: how many have come.
     @ivar beginning: the first of them.
     @ivar instance: the name that the server has given itself, or nothing.
+    @ivar error: the last error line that nobody had asked for, or nothing.
     @ivar unasked: the lines that nobody had asked for.
     @ivar reason: why the connection has gone; L{None} while it is there.
     @ivar gone: fires when it has gone.
@@ -34,6 +35,7 @@ class ProbeClient(UpperClient):
         self.receivedBytes = 0
         self.beginning = b""
         self.instance = ""
+        self.error = ""
         self.unasked: list[bytes] = []
         self.reason: BaseException | None = None
         self.gone: Deferred[None] = Deferred()
@@ -48,8 +50,10 @@ class ProbeClient(UpperClient):
 
     def noticeReceived(self, kind: str, text: str) -> None:
         """
-        Note the server's name.
+        Note the server's name, and an error that nobody had asked for.
         """
+        if kind == "error":
+            self.error = text
         if kind == "server":
             words = dict(word.partition("=")[::2] for word in text.split())
             self.instance = words.get("name", "")[:255]

@@ -171,8 +171,10 @@ class Pings:
             "elapsed_seconds": _rounded(self.elapsedSeconds),
             **{f"rtt_{each}_seconds": _rounded(found.get(each)) for each in names},
             **{
-                name.replace("_seconds", "_avg_seconds"): _rounded(sum(all) / len(all))
-                for name, all in self.parts.items()
+                name.replace("_seconds", "_avg_seconds"): _rounded(
+                    sum(times) / len(times)
+                )
+                for name, times in self.parts.items()
             },
             "instances": dict(self.instances),
             "tls": self.tls,

@@ -12,7 +12,7 @@ _LONGER = "ßŉǰΐΰևẖẗẘẙẚﬀﬁﬂﬃﬄﬅﬓﬔﬕﬖﬗ"
 _LATIN = "abcdefghijklmnopqrstuvwxyzàáâãäåæçèéêëìíîïðñòóôõöøùúûüýþāăąćĉċčďđ"
 _GREEK = "αβγδεζηθικλμνξοπρςστυφχψωάέήίόύώϊϋ"
 _CYRILLIC = "абвгдежзийклмнопрстуфхцчшщъыьэюяѐёђѓєѕіїјљњћќѝўџ"
-_ARMENIAN = "աբգդեզէըթժիլխծկհձղճմյնշոչպջռսվտրցւփքօֆ"  # noqa: RUF001
+_ARMENIAN = "աբգդեզէըթժիլխծկհձղճմյնշոչպջռսվտրցւփքօֆ"
 _SCRIPTS = (_LONGER, _LATIN, _GREEK, _CYRILLIC, _ARMENIAN)
 
 # One for each byte.

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from twisted.internet.interfaces import ISSLTransport
 from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 
 from upperproto.command import standardio as stdio
+from upperproto.command.route.connection import endWriting
 from upperproto.command.talk.completeness import AnswerTracker
 from upperproto.command.talk.progress import Progress
 from upperproto.command.talk.session import Session
@@ -72,12 +72,7 @@ class Filter(Session):
         self.transport.unregisterProducer()
         # Now the end is waited for, if nothing else is.
         self.expect(True)
-        if ISSLTransport.providedBy(self.transport):
-            # TLS knows no half-close by that name. This sends a close_notify,
-            # and what comes is received until the server's own.
-            self.transport.loseConnection()
-        else:
-            self.transport.loseWriteConnection()
+        endWriting(self.transport)
 
     def received(self, data: bytes) -> None:
         """
