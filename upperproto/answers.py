@@ -56,6 +56,7 @@ class AnswerScanner:
     Take notices out of a stream of answers, wherever it is cut.
 
     @ivar errors: how many error lines have come; they stay in the stream.
+    @ivar error: the last of them, as far as it has come.
     @ivar notices: the other notices, as far as they are whole lines, up to
         L{MOST_NOTICES}.
     @ivar isUpper: whether all else could be the answer to something: it holds no
@@ -70,6 +71,7 @@ class AnswerScanner:
         Begin at the beginning of a line.
         """
         self.errors = 0
+        self.error = b""
         self.notices: list[bytes] = []
         self.isUpper = True
         # What the line that has begun is; and its beginning, while that is open.
@@ -116,6 +118,7 @@ class AnswerScanner:
             elif found[1] == b"error":
                 self._kind = "error"
                 self.errors += 1
+                self.error = b""
             else:
                 self._kind = "notice"
         kind = self._kind
@@ -128,6 +131,8 @@ class AnswerScanner:
                     self.notices.append(self._begun.removesuffix(b"\n"))
                 self._begun = b""
             return b""
+        if kind == "error":
+            self.error = (self.error + part.removesuffix(b"\n"))[:1024]
         if kind == "answer" and part != part.upper():
             self.isUpper = False
         return part

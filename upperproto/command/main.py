@@ -97,7 +97,7 @@ def _run(options: Options) -> int:
     connector = Connector(where, reactor, None if isinf(timeout) else timeout)
     if options.command == "talk":
         return _runReactor(reactor, _talk(options, connector, reactor))
-    from upperproto.command.formats.formatter import formatter
+    from upperproto.command.formats.choice import formatter
 
     form = options.get("format", "text")
     printed = formatter(form, options.command, where.name, _print, _complain)

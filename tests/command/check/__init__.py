@@ -1,3 +1,1 @@
-"""
-Tests for L{upperproto.command.check}.
-"""
+"""Tests of L{upperproto.command.check}."""

@@ -1,3 +1,1 @@
-"""
-Tests for L{upperproto.command.formats}.
-"""
+"""Tests of L{upperproto.command.formats}."""

@@ -1,3 +1,1 @@
-"""
-Tests for L{upperproto.command.probe}.
-"""
+"""Tests of L{upperproto.command.probe}."""

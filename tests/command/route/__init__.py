@@ -1,3 +1,1 @@
-"""
-Tests for L{upperproto.command.route}.
-"""
+"""Tests of L{upperproto.command.route}."""

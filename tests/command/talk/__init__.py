@@ -1,3 +1,1 @@
-"""
-Tests for L{upperproto.command.talk}.
-"""
+"""Tests of L{upperproto.command.talk}."""

@@ -1,8 +1,10 @@
 """
-Tests for L{upperproto.command.pipe}.
+Tests for L{upperproto.command.talk.pipe}.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import ISSLTransport
@@ -11,10 +13,12 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import directlyProvides
 
-from upperproto.command.pipe import Filter
-from upperproto.command.session import HANDSHAKE, BadEnd
+from upperproto.command.errors import ASK_WITH_TLS, SessionError
+from upperproto.command.talk.pipe import Filter
 
 DONE, LOST = Failure(ConnectionDone()), Failure(ConnectionLost())
+
+NOTHING = f"and said nothing; if it speaks TLS, {ASK_WITH_TLS}"
 
 
 class HalfClosingTransport(StringTransport):
@@ -41,7 +45,7 @@ class HalfClosingTransport(StringTransport):
 
 class FilterTests(SynchronousTestCase):
     """
-    L{Filter}, and what is L{Conversation}'s in it.
+    L{Filter}, and what is L{Session}'s in it.
     """
 
     def setUp(self) -> None:
@@ -51,13 +55,13 @@ class FilterTests(SynchronousTestCase):
         self.reactor = MemoryReactorClock()
         self.output: list[bytes] = []
         self.transport = HalfClosingTransport()
-        self.filter = Filter(self.reactor, self.output.append)
+        self.filter = Filter(self.reactor, output=self.output.append)
 
     def assertEnded(self, problem: str) -> None:
         """
         Assert that the conversation has ended badly, and why.
         """
-        failure = self.failureResultOf(self.filter.done, BadEnd)
+        failure = self.failureResultOf(self.filter.done, SessionError)
         self.assertEqual(str(failure.value), problem)
         self.assertEqual(self.reactor.getReaders(), [])
         self.assertEqual(self.reactor.getDelayedCalls(), [])
@@ -98,7 +102,9 @@ class FilterTests(SynchronousTestCase):
         """
         self.filter.makeConnection(self.transport)
         self.filter.connectionLost(DONE)
-        self.assertEnded("the server closed the connection before the end of input")
+        self.assertEnded(
+            f"the server closed the connection before the end of input, {NOTHING}"
+        )
 
     def test_unanswered(self) -> None:
         """
@@ -108,7 +114,9 @@ class FilterTests(SynchronousTestCase):
         self.filter.inputReceived(b"abc\n")
         self.filter.inputEnded(DONE)
         self.filter.connectionLost(DONE)
-        self.assertEnded("the server closed the connection before its last answer")
+        self.assertEnded(
+            f"the server closed the connection before its last answer, {NOTHING}"
+        )
 
     def test_lost(self) -> None:
         """
@@ -135,7 +143,7 @@ class FilterTests(SynchronousTestCase):
         def refuse(data: bytes) -> None:
             raise BrokenPipeError(32, "Broken pipe")
 
-        self.filter = Filter(self.reactor, refuse)
+        self.filter = Filter(self.reactor, output=refuse)
         self.filter.makeConnection(self.transport)
         self.filter.dataReceived(b"ABC\n")
         self.successResultOf(self.filter.done)
@@ -151,7 +159,7 @@ class FilterTests(SynchronousTestCase):
         def refuse(data: bytes) -> None:
             raise OSError(28, "No space left on device")
 
-        self.filter = Filter(self.reactor, refuse)
+        self.filter = Filter(self.reactor, output=refuse)
         self.filter.makeConnection(self.transport)
         self.filter.dataReceived(b"ABC\n")
         self.assertEnded("cannot write standard output: No space left on device")
@@ -164,55 +172,149 @@ class FilterTests(SynchronousTestCase):
         self.filter.inputEnded(Failure(OSError(5, "Input/output error")))
         self.assertEnded("cannot read standard input: Input/output error")
 
-    def secure(self) -> None:
+    def test_secure(self) -> None:
         """
-        Connect over TLS.
+        Over TLS, the end of input is a close_notify.
         """
         directlyProvides(self.transport, ISSLTransport)
         self.filter.makeConnection(self.transport)
-
-    def test_handshake(self) -> None:
-        """
-        Over TLS, nothing is read before the handshake is complete; the end of
-        input is a close_notify.
-        """
-        self.secure()
-        self.assertEqual(self.reactor.getReaders(), [])
-        self.filter.handshakeCompleted()
-        self.assertEqual(len(self.reactor.getReaders()), 1)
         self.filter.inputEnded(DONE)
         self.assertEqual(self.transport.ended, "closed")
         self.filter.connectionLost(DONE)
         self.successResultOf(self.filter.done)
-        self.assertEqual(self.reactor.getDelayedCalls(), [])
 
-    def test_handshakeOfAnotherServer(self) -> None:
+    def test_speaksTLS(self) -> None:
         """
-        A handshake after which the connection was given up at once, for a wrong
-        name, begins nothing.
+        A TLS alert is no answer, but tells how to ask.
         """
-        self.secure()
-        self.transport.disconnecting = True
-        self.filter.handshakeCompleted()
-        self.assertEqual(self.reactor.getReaders(), [])
+        self.filter.makeConnection(self.transport)
+        self.filter.inputReceived(b"abc\n")
+        self.filter.dataReceived(b"\x15\x03\x03\0\2\2\x0a")
+        self.assertEnded(f"the server seems to speak TLS: {ASK_WITH_TLS}")
+        self.assertEqual(self.output, [])
 
-    def test_handshakeTimeout(self) -> None:
+    def converse(self, asked: bytes, *answers: bytes, **options: Any) -> None:
         """
-        A handshake that does not end is a bad end.
+        Have a whole conversation.
         """
-        self.secure()
-        self.reactor.advance(HANDSHAKE)
-        self.assertEnded("no TLS handshake within 30 s: does the server speak TLS?")
+        self.filter = Filter(self.reactor, output=self.output.append, **options)
+        self.filter.makeConnection(self.transport)
+        self.filter.inputReceived(asked)
+        for answer in answers:
+            self.filter.dataReceived(answer)
+        self.filter.inputEnded(DONE)
+        self.filter.connectionLost(DONE)
 
-    def test_handshakeCutOff(self) -> None:
+    def test_cutOff(self) -> None:
         """
-        A server that goes during the handshake may not know TLS.
+        A line that was sent with its end is answered by a line with its end.
         """
-        for reason in DONE, LOST:
-            self.setUp()
-            self.secure()
-            self.filter.connectionLost(reason)
+        for asked, answer in [
+            ("ö" * 1000 + "\n", "Ö" * 400),
+            ("ö" * 10 + "\n" + "ö" * 10 + "\n", "Ö" * 10 + "\n" + "Ö" * 9),
+        ]:
+            self.converse(asked.encode(), answer.encode())
+            self.assertEnded("the server closed the connection before its last answer")
+
+    def test_webPage(self) -> None:
+        """
+        A page of HTTP is no answer to anything.
+        """
+        for asked in [b"a\n", "ß\n".encode(), b"x" * 1000]:
+            self.converse(asked, b"HTTP/1.1 400 Bad Request\r\n\r\n<html>\n")
             self.assertEnded(
-                "the server closed the connection during the TLS handshake:"
-                " does it speak TLS?"
+                "the answers are not in upper case: this is no upper-case service:"
+                " this is a web server"
             )
+
+    def test_more(self) -> None:
+        """
+        More than was asked is no answer.
+        """
+        for asked in [b"a\n", "ß\n".encode(), b"a"]:
+            self.converse(asked, asked.decode().upper().encode(), b"A\nA\n")
+            self.assertEnded("the server has answered more than it was asked")
+            self.assertEqual(b"".join(self.output[-2:])[-4:], b"A\nA\n")
+
+    def test_notices(self) -> None:
+        """
+        Notices are no part of the answers, however they are cut; errors are.
+        """
+        self.converse(
+            b"a\xff\nb\n",
+            *(b"server: na", b"me=a\nerr", b"or: x\nfuture", b": y\nB", b"\n"),
+        )
+        self.successResultOf(self.filter.done)
+        self.assertEqual(b"".join(self.output), b"error: x\nB\n")
+
+    def test_verify(self) -> None:
+        """
+        With C{--verify}, the first wrong byte ends it, with its offset.
+        """
+        self.converse(b"abc\ndef\n", b"ABC\nD", b"XF\n", verify=True)
+        self.assertEnded("wrong answer at byte 6: 'XF\\n' came, not 'EF\\n'")
+        self.converse("straße\n".encode(), b"STRA", b"SSE\n", verify=True)
+        self.successResultOf(self.filter.done)
+
+    def test_verifyErrors(self) -> None:
+        """
+        With C{--verify}, an error line ends it.
+        """
+        self.converse(b"a\n\xff\nc\n", b"A\n", b"error: x\n", verify=True)
+        self.assertEnded("an error line at byte 3: error: x")
+
+    def test_verifyEnd(self) -> None:
+        """
+        With C{--verify}, an answer that is missing is missed, and one too many is
+        not wanted.
+        """
+        self.converse("ß\nß".encode(), b"SS\nS", verify=True)
+        self.assertEnded("the answers end after byte 4: more was asked")
+        self.converse(b"abc\n", b"ABC\nA", verify=True)
+        self.assertEnded("the answers have more than was asked, from byte 5")
+
+    def test_timeout(self) -> None:
+        """
+        With C{--timeout}, an answer is not waited for longer; silence of ours is.
+        """
+        self.filter = Filter(self.reactor, output=self.output.append, timeout=5)
+        self.filter.makeConnection(self.transport)
+        self.reactor.advance(100)
+        self.filter.inputReceived(b"abc\n")
+        self.reactor.advance(4)
+        self.filter.dataReceived(b"A")
+        self.reactor.advance(4)
+        self.filter.dataReceived(b"BC\n")
+        self.reactor.advance(100)
+        self.assertNoResult(self.filter.done)
+        self.filter.inputReceived(b"abc\n")
+        self.reactor.advance(5)
+        self.assertEnded("no answer within 5 s")
+
+    def test_timeoutOfEnd(self) -> None:
+        """
+        With C{--timeout}, the end is not waited for longer.
+        """
+        self.filter = Filter(self.reactor, output=self.output.append, timeout=5)
+        self.filter.makeConnection(self.transport)
+        self.filter.inputEnded(DONE)
+        self.reactor.advance(5)
+        self.assertEnded("no answer within 5 s")
+
+    def test_progress(self) -> None:
+        """
+        Progress is told of what goes out and what comes in.
+        """
+
+        class Seen:
+            bytes = (0, 0)
+
+            def sent(self, size: int) -> None:
+                self.bytes = (self.bytes[0] + size, self.bytes[1])
+
+            def received(self, size: int) -> None:
+                self.bytes = (self.bytes[0], self.bytes[1] + size)
+
+        progress: Any = Seen()
+        self.converse("straße\n".encode(), b"STRASSE\n", progress=progress)
+        self.assertEqual(progress.bytes, (8, 8))

@@ -13,8 +13,8 @@ from twisted.internet.interfaces import IPushProducer
 from zope.interface import implementer
 
 from upperproto.command.check.path import Finding, Path
-from upperproto.command.formats.formatter import milliseconds
-from upperproto.command.probe.faults import Fault
+from upperproto.command.findings.faults import Fault
+from upperproto.command.findings.formatter import milliseconds
 from upperproto.command.route.connection import endWriting
 
 CONNECTIONS = 20

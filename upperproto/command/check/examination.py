@@ -12,10 +12,10 @@ from twisted.internet.defer import TimeoutError as DeferredTimeout
 
 from upperproto.command.check import endings, exchange, network
 from upperproto.command.check.path import Finding, Path, Skip
-from upperproto.command.formats.formatter import Formatter
+from upperproto.command.findings.faults import Fault
+from upperproto.command.findings.formatter import Formatter
+from upperproto.command.findings.records import Report, Step
 from upperproto.command.options import STEPS, Options
-from upperproto.command.probe.faults import Fault
-from upperproto.command.probe.records import Report, Step
 from upperproto.command.route.connection import Connector
 
 # How long, in seconds, answers wait unread.

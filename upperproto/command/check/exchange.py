@@ -9,8 +9,8 @@ from collections import deque
 from twisted.internet.defer import Deferred
 
 from upperproto.command.check.path import Finding, Path, Skip
-from upperproto.command.formats.formatter import milliseconds
-from upperproto.command.probe.faults import Fault, notAnswered
+from upperproto.command.findings.faults import Fault, notAnswered
+from upperproto.command.findings.formatter import milliseconds
 
 LINES = 1000
 BULK = 16 << 20
@@ -84,9 +84,9 @@ async def bulk(path: Path) -> Finding:
                 # The connection has gone, and the request has failed.
                 break
             sent += client.waitingBytes - before
-        text, answered = waiting.popleft()
+        _, answered = waiting.popleft()
         try:
-            received += len((await probe.settle(text, answered)).encode()) + 1
+            received += len((await probe.settle(answered)).encode()) + 1
         except Fault as fault:
             for _, left in waiting:
                 left.addErrback(lambda _: None)
@@ -117,7 +117,7 @@ async def longline(path: Path) -> Finding:
     text = text[: len(text) * LONG_LINE // len(text.encode())]
     started = path.connector.now()
     try:
-        await probe.settle(text, probe.client.upper(text))
+        await probe.settle(probe.client.upper(text))
     except Fault as fault:
         received = probe.client.receivedBytes
         raise Fault(
@@ -156,7 +156,7 @@ async def quiet(path: Path) -> Finding:
         )
     secure = path.connector.target.credentials is not None
     if came or client.reason is not None:
-        raise notAnswered(client.reason, client, text, secure)
+        raise notAnswered(client.reason, client, secure)
     client.transport.write(b"\n")
     while client.reason is None and not client.unasked:
         if path.connector.now() - started > limit + path.timeout:
@@ -164,4 +164,4 @@ async def quiet(path: Path) -> Finding:
         await path.wait(0.002)
     if client.unasked and client.unasked[0] == expected:
         raise Skip(f"the server answers lines only (waited {limit:g} s)")
-    raise notAnswered(client.reason, client, text, secure)
+    raise notAnswered(client.reason, client, secure)

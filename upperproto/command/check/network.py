@@ -11,8 +11,8 @@ from zope.interface import implementer
 
 from upperproto.command.check.path import Finding, Path, Skip
 from upperproto.command.errors import NotConnected
-from upperproto.command.formats.formatter import milliseconds
-from upperproto.command.probe.faults import Fault, notConnected
+from upperproto.command.findings.faults import Fault, notConnected
+from upperproto.command.findings.formatter import milliseconds
 from upperproto.command.route.addresses import Address
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 
-from upperproto.command.probe.faults import Fault
+from upperproto.command.findings.faults import Fault
 from upperproto.command.probe.probe import Probe
 from upperproto.command.probe.texts import unlike
 from upperproto.command.route.addresses import Address
@@ -139,9 +139,9 @@ class Path:
         @raise Fault: at the first that is not right; its message says which.
         """
         size = 0
-        for number, (text, answered) in enumerate(asked):
+        for number, (_, answered) in enumerate(asked):
             try:
-                answer = await probe.settle(text, answered)
+                answer = await probe.settle(answered)
             except Fault as fault:
                 for _, left in asked[number + 1 :]:
                     left.addErrback(lambda _: None)

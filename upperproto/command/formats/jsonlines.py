@@ -7,9 +7,9 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from upperproto.command.formats.formatter import Formatter
-from upperproto.command.probe.faults import Fault
-from upperproto.command.probe.records import Answered, Pings, Report, faultFields
+from upperproto.command.findings.faults import Fault
+from upperproto.command.findings.formatter import Formatter
+from upperproto.command.findings.records import Answered, Pings, Report, faultFields
 
 
 class JSONFormatter(Formatter):

@@ -4,9 +4,9 @@ The format C{plugin}: one line and a status, by the convention of monitoring plu
 
 from __future__ import annotations
 
-from upperproto.command.formats.formatter import Formatter, milliseconds
-from upperproto.command.probe.faults import Fault
-from upperproto.command.probe.records import Answered, Pings, Report
+from upperproto.command.findings.faults import Fault
+from upperproto.command.findings.formatter import Formatter, milliseconds
+from upperproto.command.findings.records import Answered, Pings, Report
 
 _OK, _WARNING, _CRITICAL, UNKNOWN = range(4)
 _WORDS = ("OK", "WARNING", "CRITICAL", "UNKNOWN")

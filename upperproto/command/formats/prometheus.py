@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from upperproto.command.formats.formatter import Formatter
-from upperproto.command.probe.faults import Fault
-from upperproto.command.probe.records import PERCENTILES, Answered, Pings, Report
+from upperproto.command.findings.faults import Fault
+from upperproto.command.findings.formatter import Formatter
+from upperproto.command.findings.records import PERCENTILES, Answered, Pings, Report
 
 _HELP = {
     "probe_success": "Whether all was right.",

@@ -6,9 +6,9 @@ from __future__ import annotations
 
 import textwrap
 
-from upperproto.command.formats.formatter import Formatter, milliseconds
-from upperproto.command.probe.faults import Fault
-from upperproto.command.probe.records import (
+from upperproto.command.findings.faults import Fault
+from upperproto.command.findings.formatter import Formatter, milliseconds
+from upperproto.command.findings.records import (
     PERCENTILES,
     Answered,
     Pings,

@@ -10,12 +10,12 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import deferLater
 
 from upperproto.command.errors import NotConnected
-from upperproto.command.formats.formatter import Formatter
+from upperproto.command.findings.faults import Fault, notConnected
+from upperproto.command.findings.formatter import Formatter
+from upperproto.command.findings.records import Answered, Pings
 from upperproto.command.interrupt import leaveAtOnce, onInterrupt
 from upperproto.command.options import Options
-from upperproto.command.probe.faults import Fault, notConnected
 from upperproto.command.probe.probe import Probe
-from upperproto.command.probe.records import Answered, Pings
 from upperproto.command.probe.texts import unlike
 from upperproto.command.route.connection import Connector
 

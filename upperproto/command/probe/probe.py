@@ -12,9 +12,9 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import deferLater
 
 from upperproto.command.errors import NotConnected
+from upperproto.command.findings.faults import Fault, notAnswered, notConnected
+from upperproto.command.findings.records import Answered
 from upperproto.command.probe.client import ProbeClient
-from upperproto.command.probe.faults import Fault, notAnswered, notConnected
-from upperproto.command.probe.records import Answered
 from upperproto.command.route.addresses import Address
 from upperproto.command.route.connection import Connector, Opened
 
@@ -83,7 +83,7 @@ class Probe:
 
         answered.addBoth(note)
         try:
-            record.answer = await self.settle(text, answered)
+            record.answer = await self.settle(answered)
             record.rttSeconds = ended[0] - started
             # What comes in the same piece has been received now.
             await deferLater(self._reactor, 0, lambda: None)
@@ -95,11 +95,10 @@ class Probe:
         record.instance = self.client.instance
         return record
 
-    async def settle(self, text: str, answered: Deferred[str]) -> str:
+    async def settle(self, answered: Deferred[str]) -> str:
         """
         Wait for an answer, as long as something comes in time.
 
-        @param text: what was asked.
         @param answered: the request.
         @return: the answer, which is right.
         @raise Fault: where it is not, or does not come.
@@ -110,14 +109,14 @@ class Probe:
         while timeout is not None and not await self._fires(answered, timeout):
             if received == client.receivedBytes:
                 answered.addErrback(lambda _: None)
-                raise notAnswered(None, client, text, secure)
+                raise notAnswered(None, client, secure)
             received = client.receivedBytes
         try:
             return await answered
         except CancelledError:
             raise
         except Exception as error:
-            raise notAnswered(error, client, text, secure) from error
+            raise notAnswered(error, client, secure) from error
 
     def close(self) -> None:
         """

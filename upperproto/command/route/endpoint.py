@@ -5,7 +5,6 @@ The endpoints of Twisted that C{upper-client} is given.
 from __future__ import annotations
 
 import re
-from pathlib import Path
 from typing import Any
 
 from upperproto.command.errors import WrongUsage
@@ -89,9 +88,6 @@ def takeApart(endpoint: str, tls: dict[str, Any]) -> bool:
                 raise WrongUsage(f"{word}= in the endpoint and --{option} say the same")
             if word in named:
                 tls[option] = named.pop(word)
-        roots = tls["tls-ca"]
-        if roots is not None and not Path(roots).exists():
-            raise _noEndpoint(endpoint, f"No such file or directory: {roots!r}")
         if "endpoint" in named:
             tls["endpoint"] = named.pop("endpoint")
             tls["tls-name"] = tls["tls-name"] or host

@@ -84,7 +84,8 @@ class Terminal(Session):
             self._newLine()
         if problem:
             self.end(problem)
-        self._leave()
+        else:
+            self._leave()
 
     def received(self, data: bytes) -> None:
         """

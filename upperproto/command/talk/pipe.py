@@ -79,19 +79,26 @@ class Filter(Session):
         Write answers. Until they are out, nothing more is received.
         """
         answers = self._tracker.answer(data)
-        self.write(answers)
-        self.verify(answers)
+        self._pass(answers)
         if self._progress is not None:
             self._progress.received(len(answers))
         self.expect(self._inputHasEnded or self._tracker.waits())
 
+    def _pass(self, answers: bytes) -> None:
+        if answers:
+            self.write(answers)
+            self.verify(answers)
+
     def verify(self, answers: bytes) -> None:
         """
-        An error is no answer, either.
+        An error is no answer, either, although it comes among them.
         """
-        super().verify(answers)
-        if self._verifier is not None and self._tracker.scanner.errors:
-            self.end(f"an error line at byte {self._verifier.offset + 1}")
+        problem = "" if self._verifier is None else self._verifier.answer(answers)
+        if problem and self._verifier is not None and self._tracker.scanner.errors:
+            error = self._tracker.scanner.error.decode("utf-8", "backslashreplace")
+            problem = f"an error line at byte {self._verifier.offset + 1}: {error}"
+        if problem:
+            self.end(problem)
 
     def end(self, problem: str = "") -> None:
         """
@@ -104,9 +111,7 @@ class Filter(Session):
         """
         Write what may still have been a notice.
         """
-        rest = self._tracker.end()
-        self.write(rest)
-        self.verify(rest)
+        self._pass(self._tracker.end())
         super().connectionLost(reason)
 
     def closed(self) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 from codecs import getincrementaldecoder
 
 from upperproto.answers import mayDiffer
+from upperproto.uppercase import splitComplete
 
 # The length of a character by the upper half of its first byte; what follows, and
 # what is not UTF-8, counts as one.
@@ -53,17 +54,13 @@ class Verifier:
         @param data: a chunk of answers, cut anywhere.
         @return: what is wrong, or nothing.
         """
-        data = self._answered + data
-        self._answered = b""
+        data, self._answered = splitComplete(self._answered + data)
         while data and not self._expected.startswith(data):
             same = self._common(data)
             # Before that, both have the same characters.
             while same and data[same : same + 1] and data[same] & 0xC0 == 0x80:
                 same -= 1
             ours, theirs = _character(self._expected, same), _character(data, same)
-            if not theirs:
-                self._answered = data
-                return ""
             if not ours or not _sameLetter(ours, theirs):
                 return self._wrong(data)
             self.offset += same + len(theirs)
@@ -79,9 +76,10 @@ class Verifier:
 
         @return: what is wrong, or nothing.
         """
-        if self._answered:
+        if not self._expected.startswith(self._answered):
             return self._wrong(self._answered)
-        if self._expected:
+        self.offset += len(self._answered)
+        if len(self._expected) > len(self._answered):
             return f"the answers end after byte {self.offset}: more was asked"
         return ""
 

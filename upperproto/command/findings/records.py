@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from math import ceil, sqrt
 from typing import TYPE_CHECKING, Any
 
-from upperproto.command.probe.faults import Fault
+from upperproto.command.findings.faults import Fault
 from upperproto.command.route.connection import Opened
 
 if TYPE_CHECKING:

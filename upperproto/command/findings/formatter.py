@@ -5,10 +5,9 @@ What a format has to print, and the statuses of the process.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
-from upperproto.command.probe.faults import Fault
-from upperproto.command.probe.records import Answered, Pings, Report, Step
+from upperproto.command.findings.faults import Fault
+from upperproto.command.findings.records import Answered, Pings, Report, Step
 
 # Statuses of the process.
 GOOD, BAD, UNTRIED = 0, 1, 2
@@ -95,28 +94,3 @@ def milliseconds(seconds: float | None) -> str:
     value = seconds * 1000
     digits = 3 if value < 10 else 2 if value < 100 else 1 if value < 1000 else 0
     return f"{value:.{digits}f} ms"
-
-
-def formatter(name: str, *arguments: Any) -> Formatter:
-    """
-    Make a formatter.
-
-    @param name: of the format.
-    @param arguments: of L{Formatter}.
-    """
-    # Each is imported where it is needed.
-    if name == "json":
-        from upperproto.command.formats.jsonlines import JSONFormatter
-
-        return JSONFormatter(*arguments)
-    if name == "plugin":
-        from upperproto.command.formats.plugin import PluginFormatter
-
-        return PluginFormatter(*arguments)
-    if name == "prometheus":
-        from upperproto.command.formats.prometheus import PrometheusFormatter
-
-        return PrometheusFormatter(*arguments)
-    from upperproto.command.formats.text import TextFormatter
-
-    return TextFormatter(*arguments)

@@ -5,6 +5,7 @@ Faults of a path: what was seen, what it means, and what usually causes it.
 from __future__ import annotations
 
 import re
+from typing import Any
 
 from twisted.internet.error import ConnectionDone
 
@@ -15,7 +16,6 @@ from upperproto.command.errors import (
     otherServer,
     whyLost,
 )
-from upperproto.command.probe.client import ProbeClient
 
 # How the upper case of a text of ours begins.
 _OURS = re.compile(r"\d{1,4}:[^a-z]+\Z")
@@ -199,16 +199,13 @@ def notConnected(error: NotConnected) -> Fault:
     return Fault(codes.get(why, "not-connected"), why)
 
 
-def notAnswered(
-    error: BaseException | None, client: ProbeClient, text: str, secure: bool
-) -> Fault:
+def notAnswered(error: BaseException | None, client: Any, secure: bool) -> Fault:
     """
     Say what it means that a text was not answered rightly.
 
     @param error: what its request has failed with; L{None} if there was no answer
         in time.
-    @param client: whom it was asked by.
-    @param text: it.
+    @param client: the L{ProbeClient} that has asked.
     @param secure: whether the connection has TLS.
     """
     other = otherServer(client.beginning)
