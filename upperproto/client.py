@@ -48,8 +48,8 @@ class WrongAnswer(UpperError):
             # error begins on a line of its own.
             message = f"{index} of {len(expected)} characters were answered"
         else:
-            due = ascii(expected[index]) if index < len(expected) else "the end"
-            message = f"{answer[index]!a} came at character {index + 1}, not {due}"
+            due = repr(expected[index]) if index < len(expected) else "the end"
+            message = f"{answer[index]!r} came at character {index + 1}, not {due}"
         super().__init__(message)
 
     def __reduce__(self) -> tuple[type[WrongAnswer], tuple[str, str, int]]:

@@ -25,6 +25,9 @@ _LINES = 1000
 _SLOW_LINE = 1 << 13
 _MOST_UNREAD = 32 << 20
 
+# What is seen where answers are missing.
+_LOSSES = {"closed", "cut", "half", "silent", "foreign", "order", "torn", "wrong"}
+
 # Of a connection that ends while we wait, it is said at this time, in seconds.
 _LOOK = 0.05
 
@@ -44,7 +47,7 @@ async def halfclose(path: Path) -> Finding:
     try:
         await path.collect(probe, asked)
     except Fault as fault:
-        if fault.code in ("closed", "cut", "half"):
+        if fault.code in {"closed", "cut", "half"} - path.faults:
             raise Fault("halfclose-cut", str(fault)) from fault
         raise
     answered = path.connector.now() - started
@@ -108,7 +111,8 @@ async def slowreader(path: Path) -> Finding:
     try:
         received = await path.collect(probe, asked)
     except Fault as fault:
-        if fault.code in ("closed", "cut", "half", "foreign", "order", "wrong"):
+        # What happens to quick readers, too, has another cause.
+        if fault.code in _LOSSES - path.faults:
             raise Fault("slowreader-lost", str(fault)) from fault
         raise
     return Finding(

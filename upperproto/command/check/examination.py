@@ -91,6 +91,7 @@ async def _make(name: str, path: Path) -> Step:
         step.status, step.detail = "skip", str(why)
     except Fault as fault:
         step.status, step.fault = "FAIL", fault
+        path.faults.add(fault.code)
     except DeferredTimeout:
         step.status = "FAIL"
         step.fault = Fault("slow", f"not at its end after {limit:g} s")

@@ -53,6 +53,7 @@ class Path:
         been tried.
     @ivar reached: whether a connection could ever be made.
     @ivar reachedAddress: where the last one led to.
+    @ivar faults: the codes of those that were found.
     @ivar broken: why the steps that are left cannot be made, or nothing.
     @ivar tls: what the server has shown.
     """
@@ -73,6 +74,7 @@ class Path:
         self.addresses: Sequence[Address] = ()
         self.reached = False
         self.reachedAddress = ""
+        self.faults: set[str] = set()
         self.broken = ""
         self.tls: TLSDetails | None = None
         self._probes: list[Probe] = []
@@ -159,7 +161,7 @@ class Path:
             _, _, shown = said.partition("came: ")
             beginning = shown.rstrip("…")[1:-1]
             for other, text in enumerate(texts):
-                if ascii(text.upper())[1:-1].startswith(beginning):
+                if repr(text.upper())[1:-1].startswith(beginning):
                     raise Fault(
                         "order",
                         f"the answer to line {other + 1} came in place of the one to"

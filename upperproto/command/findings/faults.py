@@ -20,6 +20,9 @@ from upperproto.command.errors import (
 # How the upper case of a text of ours begins.
 _OURS = re.compile(r"\d{1,4}:[^a-z]+\Z")
 
+# How many characters of an answer are no chance.
+_SURE = 8
+
 # For each fault what it means, and what usually causes it.
 _WORDS = {
     "no-host": (
@@ -98,6 +101,11 @@ _WORDS = {
     "order": (
         "The answers come in another order than the lines.",
         "A proxy that spreads the lines of one connection over several servers.",
+    ),
+    "torn": (
+        "An answer begins rightly and goes on with something else: bytes are missing"
+        " in between.",
+        "A proxy or a server that drops what it has no room for.",
     ),
     "wrong": (
         "What came back is not the upper case of what was sent.",
@@ -244,6 +252,8 @@ def _wrong(error: WrongAnswer) -> Fault:
         return Fault("half", str(error))
     if answer.startswith(expected):
         return Fault("much", str(error))
+    if error.index >= _SURE:
+        return Fault("torn", f"after {error.index} right characters, {error}")
     if _OURS.match(answer):
         return Fault("foreign", f"the answer to another text came: {_shown(answer)}")
     return Fault("wrong", f"{_shown(answer)} came")
@@ -251,7 +261,7 @@ def _wrong(error: WrongAnswer) -> Fault:
 
 def _shown(what: str | bytes) -> str:
     """
-    Show the beginning of something.
+    Show the beginning of something, fit for a terminal.
     """
-    text = what.decode("utf-8", "backslashreplace") if isinstance(what, bytes) else what
-    return ascii(text[:40]) + ("…" if len(text) > 40 else "")
+    shown = repr(what[:40]).removeprefix("b")
+    return shown + ("…" if len(what) > 40 else "")

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
+from twisted.python.failure import Failure
 
 from upperproto.command.errors import NotConnected
 from upperproto.command.findings.faults import Fault, notAnswered, notConnected
@@ -88,7 +89,7 @@ class Probe:
             # What comes in the same piece has been received now.
             await deferLater(self._reactor, 0, lambda: None)
             if self.client.unasked:
-                line = ascii(self.client.unasked[0].decode("utf-8", "replace")[:40])
+                line = repr(self.client.unasked[0].decode("utf-8", "replace")[:40])
                 raise Fault("much", f"a line came that nobody had asked for: {line}")
         except Fault as fault:
             record.fault = fault
@@ -103,20 +104,30 @@ class Probe:
         @return: the answer, which is right.
         @raise Fault: where it is not, or does not come.
         """
-        client, timeout = self.client, self._connector.timeout
+        client = self.client
         secure = self.opened is not None and self.opened.tls is not None
-        received = client.receivedBytes
-        while timeout is not None and not await self._fires(answered, timeout):
+        # To await a request itself does not do: while its callbacks run, Twisted's
+        # Deferred cannot be awaited if it has failed (seen in 24.3 and 26.10).
+        outcome: list[str | Failure] = []
+        waiting: list[Deferred[None]] = []
+
+        def note(result: str | Failure) -> None:
+            outcome.append(result)
+            if waiting:
+                waiting.pop().callback(None)
+
+        answered.addBoth(note)
+        received = -1
+        while not outcome:
             if received == client.receivedBytes:
-                answered.addErrback(lambda _: None)
                 raise notAnswered(None, client, secure)
             received = client.receivedBytes
-        try:
-            return await answered
-        except CancelledError:
-            raise
-        except Exception as error:
-            raise notAnswered(error, client, secure) from error
+            waiting.append(Deferred())
+            await self._orTimeout(waiting)
+        [result] = outcome
+        if isinstance(result, Failure):
+            raise notAnswered(result.value, client, secure)
+        return result
 
     def close(self) -> None:
         """
@@ -135,18 +146,22 @@ class Probe:
             with suppress(AttributeError):
                 transport.abortConnection()
 
-    def _fires(self, answered: Deferred[str], seconds: float) -> Deferred[bool]:
+    async def _orTimeout(self, waiting: list[Deferred[None]]) -> None:
         """
-        Wait until something has fired, or for some seconds.
-        """
-        fired: Deferred[bool] = Deferred()
-        timer = self._reactor.callLater(seconds, lambda: fired.callback(False))
+        Wait until something fires, or as long as one wait may take.
 
-        def fire(result: Any) -> Any:
-            if not fired.called:
+        @param waiting: what is waited for. It is not in it any more when it has
+            fired.
+        """
+
+        def giveUp() -> None:
+            if waiting:
+                waiting.pop().callback(None)
+
+        timer = self._connector.callLater(giveUp)
+        try:
+            await waiting[0]
+        finally:
+            waiting.clear()
+            if timer is not None and timer.active():
                 timer.cancel()
-                fired.callback(True)
-            return result
-
-        answered.addBoth(fire)
-        return fired

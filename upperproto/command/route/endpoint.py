@@ -16,6 +16,13 @@ _WORDS_OF_TLS = {
     "privateKey": "tls-key",
 }
 
+# What Python says of a call with other arguments, and what that means here.
+_TYPE_ERRORS = [
+    (r"missing \d+ required .*arguments?: (.*)", "it lacks"),
+    (r"got an unexpected keyword argument (.*)", "it takes no"),
+    (r"takes (.*) positional arguments? but", "too many words: it takes"),
+]
+
 
 def parse(reactor: Any, endpoint: str) -> Any:
     """
@@ -32,10 +39,10 @@ def parse(reactor: Any, endpoint: str) -> Any:
     # Parsers of endpoints fail as they like, and some without a word of their own.
     except Exception as error:
         why = str(error) or str(error.__context__ or "") or type(error).__name__
-        missing = re.search(r"missing \d+ required .*arguments?: (.*)", why)
-        raise _noEndpoint(
-            endpoint, f"it lacks {missing[1]}" if missing else why
-        ) from error
+        for pattern, words in _TYPE_ERRORS:
+            found = re.search(pattern, why)
+            why = f"{words} {found[1]}" if found else why
+        raise _noEndpoint(endpoint, why) from error
 
 
 def _noEndpoint(endpoint: str, why: str) -> WrongUsage:
