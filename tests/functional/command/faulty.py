@@ -179,8 +179,10 @@ def deaf(connection: socket.socket) -> None:
     Answer, but do not look for the client's end.
     """
     linesOnly(connection)
-    # Until the client resets, or goes.
-    select.select([], [], [connection], 30)
+    poll = select.poll()
+    # Until the client has gone.
+    poll.register(connection, 0)
+    poll.poll()
 
 
 def proxy(

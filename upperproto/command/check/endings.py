@@ -18,7 +18,9 @@ from upperproto.command.findings.formatter import milliseconds
 from upperproto.command.route.connection import endWriting
 
 CONNECTIONS = 20
-_LINES = 1000
+
+# How many lines each connection asks that then ends.
+_CONVERSATIONS = (1, 1, 1, 1, 1, 1000)
 
 # How many characters a line has that waits unread, and how many bytes are sent at most
 # where a path takes all.
@@ -34,15 +36,35 @@ _LOOK = 0.05
 
 async def halfclose(path: Path) -> Finding:
     """
-    End our side together with the last line.
+    End our side together with the last line: of few lines, whose answers are all on
+    their way then, and of many.
+    """
+    started = path.connector.now()
+    for lines in _CONVERSATIONS:
+        await _endWith(path, lines)
+    taken = path.connector.now() - started
+    lines = sum(_CONVERSATIONS)
+    return Finding(
+        f"all {lines} answers of {len(_CONVERSATIONS)} connections came after our end,"
+        f" and then the end, in {milliseconds(taken)}",
+        {
+            "connections": len(_CONVERSATIONS),
+            "lines": lines,
+            "halfclose_seconds": round(taken, 6),
+        },
+    )
+
+
+async def _endWith(path: Path, lines: int) -> None:
+    """
+    Send some lines and our end in one go.
     """
     probe = await path.open()
     client = probe.client
     asked = []
-    for _ in range(_LINES):
+    for _ in range(lines):
         text = path.text()
         asked.append((text, client.upper(text)))
-    started = path.connector.now()
     endWriting(client.transport)
     try:
         await path.collect(probe, asked)
@@ -50,9 +72,9 @@ async def halfclose(path: Path) -> Finding:
         if fault.code in {"closed", "cut", "half"} - path.faults:
             raise Fault("halfclose-cut", str(fault)) from fault
         raise
-    answered = path.connector.now() - started
+    answered = path.connector.now()
     while client.reason is None:
-        if path.connector.now() - started > answered + path.timeout:
+        if path.connector.now() - answered > path.timeout:
             raise Fault(
                 "halfclose-open",
                 f"all answers came, and no end within {path.timeout:g} s",
@@ -60,11 +82,6 @@ async def halfclose(path: Path) -> Finding:
         await path.wait(0.002)
     if not isinstance(client.reason, ConnectionDone):
         raise Fault("cut", "all answers came, and then no proper end")
-    return Finding(
-        f"{_LINES} answers came after our end, and then the end, in"
-        f" {milliseconds(path.connector.now() - started)}",
-        {"lines": _LINES, "halfclose_seconds": round(answered, 6)},
-    )
 
 
 @implementer(IPushProducer)
@@ -148,7 +165,7 @@ async def idle(path: Path) -> Finding:
         raise Fault("idle-cut", f"{how} after {silence:.1f} s of silence{said}")
     record = await probe.ask(path.text())
     if record.fault is not None:
-        raise Fault("idle-dead", f"after {silence:g} s of silence: {record.fault}")
+        raise Fault("idle-dead", f"after {path.idle:g} s of silence: {record.fault}")
     return Finding(
         f"after {path.idle:g} s of silence still answered in"
         f" {milliseconds(record.rttSeconds)}",

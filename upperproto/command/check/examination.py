@@ -90,8 +90,8 @@ async def _make(name: str, path: Path) -> Step:
     except Skip as why:
         step.status, step.detail = "skip", str(why)
     except Fault as fault:
-        step.status, step.fault = "FAIL", fault
-        path.faults.add(fault.code)
+        step.status, step.fault = "FAIL", await path.look(fault)
+        path.faults.add(step.fault.code)
     except DeferredTimeout:
         step.status = "FAIL"
         step.fault = Fault("slow", f"not at its end after {limit:g} s")

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 # How many characters a line has where its length does not matter.
 LINE = 60
 
+# How long, in seconds, a server that ends may still take connections.
+_MOMENT = 0.2
+
 
 class Skip(Exception):
     """
@@ -102,12 +105,29 @@ class Path:
             opened = await probe.open(**how)
         except Fault as fault:
             if fault.code == "refused" and self.reached:
-                raise Fault("one-connection", str(fault)) from fault
+                raise Fault("gone", str(fault)) from fault
             raise
         self.reached = True
         self.reachedAddress = opened.address
         self.tls = opened.tls or self.tls
         return probe
+
+    async def look(self, fault: Fault) -> Fault:
+        """
+        Look whether the server is still there, after a connection was lost.
+
+        @return: the fault, or that it has gone.
+        """
+        if fault.code in ("cut", "closed"):
+            self.endStep()
+            # One that ends needs a moment.
+            await self.wait(_MOMENT)
+            try:
+                await self.open(plain=True)
+            except Fault as found:
+                if found.code == "gone":
+                    return Fault("gone", f"{fault}; then: {found}")
+        return fault
 
     def endStep(self) -> None:
         """

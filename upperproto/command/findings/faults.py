@@ -18,7 +18,7 @@ from upperproto.command.errors import (
 )
 
 # How the upper case of a text of ours begins.
-_OURS = re.compile(r"\d{1,4}:[^a-z]+\Z")
+_OURS = re.compile(r"\d{1,4}:.+\Z")
 
 # How many characters of an answer are no chance.
 _SURE = 8
@@ -49,10 +49,11 @@ _WORDS = {
         "The server listens on one address family only; a name with an address too"
         " many. With -4 or -6, one family alone is examined.",
     ),
-    "one-connection": (
-        "A connection was made before, and now there is nobody: the server takes one"
-        " connection, and ends with it.",
-        "A server as in a first tutorial, which calls accept() once.",
+    "gone": (
+        "A connection could be made before, and now nobody listens any more: the server"
+        " takes one connection, and ends with it, or it has crashed.",
+        "A server as in a first tutorial, which calls accept() once; one that breaks on"
+        " what it was sent.",
     ),
     "tls": (
         "There is no TLS session, so nothing was sent.",
@@ -107,6 +108,10 @@ _WORDS = {
         " in between.",
         "A proxy or a server that drops what it has no room for.",
     ),
+    "ascii": (
+        "Only the letters of ASCII have become upper case.",
+        "A server that does not know Unicode, such as tr, or works in the locale C.",
+    ),
     "wrong": (
         "What came back is not the upper case of what was sent.",
         "Another service on this port; something in between that changes the text, as"
@@ -129,9 +134,9 @@ _WORDS = {
         " shutting down.",
     ),
     "cut": (
-        "The connection was cut off, and what was on its way is lost.",
-        "A firewall or a balancer that resets; a server that crashed or does not speak"
-        " this protocol.",
+        "Somebody has reset it, and what was on its way is lost.",
+        "A firewall or a balancer; a server that crashed, wants a PROXY header"
+        f" (--proxy-header) or speaks TLS ({ASK_WITH_TLS}).",
     ),
     "slow": (
         "The step did not come to its end in its time.",
@@ -252,9 +257,11 @@ def _wrong(error: WrongAnswer) -> Fault:
         return Fault("half", str(error))
     if answer.startswith(expected):
         return Fault("much", str(error))
+    if answer.encode() == error.text.encode().upper():
+        return Fault("ascii", f"{_shown(answer)} came")
     if error.index >= _SURE:
         return Fault("torn", f"after {error.index} right characters, {error}")
-    if _OURS.match(answer):
+    if _OURS.match(answer) and answer == answer.upper():
         return Fault("foreign", f"the answer to another text came: {_shown(answer)}")
     return Fault("wrong", f"{_shown(answer)} came")
 

@@ -66,7 +66,16 @@ class Answered:
         """
         if self.fault is None:
             return "ok"
-        wrong = ("echo", "foreign", "wrong", "much", "other-server", "order", "torn")
+        wrong = (
+            "echo",
+            "foreign",
+            "ascii",
+            "wrong",
+            "much",
+            "other-server",
+            "order",
+            "torn",
+        )
         return "wrong" if self.fault.code in wrong else "lost"
 
     def timing(self) -> dict[str, float | None]:
