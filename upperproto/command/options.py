@@ -207,7 +207,7 @@ class Options:
         try:
             self._values[option.name] = option.coerce(word)
         except ValueError as error:
-            hint = "; with ping, -c is --count" if flag == "-c" else ""
+            hint = "; with ping, -c is --count" if flag == "-c" and ":" in word else ""
             raise WrongUsage(
                 f"--{option.name} takes {error}, not {word!r}{hint}"
             ) from error

@@ -214,8 +214,9 @@ class TerminalTests(SynchronousTestCase):
 
     def test_lostAtOnce(self) -> None:
         """
-        A server that goes without a word may speak TLS.
+        A server that goes without a word, when it was asked, may speak TLS.
         """
+        self.keyboard.type(b"a")
         self.terminal.connectionLost(DONE)
         self.assertEnded(
             "the server closed the connection, and said nothing; if it speaks TLS,"

@@ -102,9 +102,7 @@ class FilterTests(SynchronousTestCase):
         """
         self.filter.makeConnection(self.transport)
         self.filter.connectionLost(DONE)
-        self.assertEnded(
-            f"the server closed the connection before the end of input, {NOTHING}"
-        )
+        self.assertEnded("the server closed the connection before the end of input")
 
     def test_unanswered(self) -> None:
         """

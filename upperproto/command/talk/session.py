@@ -60,11 +60,13 @@ class Session(Protocol):
         self._verifier = Verifier() if verify else None
         self._timeout = timeout
         self._beginning = b""
+        self._asked = False
 
     def send(self, data: bytes) -> None:
         """
         Send something.
         """
+        self._asked = True
         if self._verifier is not None:
             self._verifier.ask(data)
         self.transport.write(data)
@@ -148,7 +150,7 @@ class Session(Protocol):
         """
         Add what the beginning of the answers lets one guess of the server.
         """
-        if not self._beginning and not self._isSecure():
+        if self._asked and not self._beginning and not self._isSecure():
             return f"{problem}, and said nothing; if it speaks TLS, {ASK_WITH_TLS}"
         other = otherServer(self._beginning)
         return f"{problem}: {other}" if other else problem
