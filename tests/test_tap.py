@@ -119,7 +119,6 @@ class OptionsTests(SynchronousTestCase):
             (["--tls-key", "k"], "--tls-key needs --tls-cert"),
             (["--tls-client-ca", "c"], "--tls-client-ca needs --tls-cert"),
             (["--proxy-from", "::1"], "--proxy-from needs --proxy-protocol"),
-            (["--listen", "haproxy:tcp:1"], "would lose answers"),
             (["--tls-cert", "c", "--listen", "ssl:1"], "besides --tls-cert"),
         ]:
             with self.assertRaises(usage.UsageError) as caught:

@@ -20,7 +20,7 @@ from upperproto.factory import UpperFactory
 from upperproto.limits.descriptors import fitDescriptors
 from upperproto.monitoring.logobserver import chooseLogObserver
 from upperproto.service import UpperService
-from upperproto.ways.endpoints import CannotStart
+from upperproto.ways.endpoints import CannotStart, kindOf
 from upperproto.ways.proxyprotocol import LOOPBACK
 
 if TYPE_CHECKING:
@@ -148,12 +148,7 @@ class Options(usage.Options):
             if self[option] is not None:
                 self[option] = os.path.abspath(self[option])
         for endpoint in self["listen"]:
-            kind = endpoint.partition(":")[0].lower()
-            if kind == "haproxy":
-                raise usage.UsageError(
-                    f"--listen {endpoint} would lose answers; use --proxy-protocol"
-                )
-            if kind in ("ssl", "tls") and self["tls-cert"] is not None:
+            if kindOf(endpoint) in ("ssl", "tls") and self["tls-cert"] is not None:
                 raise usage.UsageError(
                     f"--listen {endpoint} has a certificate besides --tls-cert"
                 )
@@ -173,7 +168,7 @@ class Options(usage.Options):
             f"tcp:{endpoint}:{backlog}"
             if endpoint.isdecimal()
             else f"{endpoint}:{backlog}"
-            if endpoint.startswith(("tcp:", "tcp6:", "ssl:", "tls:", "unix:"))
+            if kindOf(endpoint) in ("tcp", "tcp6", "ssl", "tls", "unix")
             and "backlog=" not in endpoint
             else endpoint
             for endpoint in self["listen"]
@@ -240,8 +235,7 @@ def makeService(options: Options, reactor: Any = None) -> IService:
                 share[cap] = max(1, options[cap] // workers)
         # What a worker inherits it takes as it is; systemd's is for the parent.
         share["listen"] = [
-            "tcp:0" if each.startswith("systemd:") else each
-            for each in options["listen"]
+            "tcp:0" if kindOf(each) == "systemd" else each for each in options["listen"]
         ]
         return Supervisor(workers, share, endpoints, drain, reactor)
     waits = certificates is not None or options["proxy-protocol"]

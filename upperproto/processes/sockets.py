@@ -16,6 +16,8 @@ from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
 from twisted.internet.protocol import Factory
 from twisted.logger import Logger
 
+from upperproto.ways.endpoints import setConnectionOptions
+
 
 class CannotShare(Exception):
     """
@@ -82,6 +84,7 @@ class SharedSockets:
             another.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, True)
             another.bind(shared[0].getsockname())
             another.listen(backlog)
+            setConnectionOptions(another)
         return first
 
     def listenSSL(
@@ -119,6 +122,7 @@ class SharedSockets:
         Accept nothing from a port, and share its socket.
         """
         port.stopReading()
+        setConnectionOptions(port.socket)
         self._ports.append(port)
         self.sockets.append([port.socket] * times)
         return self.sockets[-1]

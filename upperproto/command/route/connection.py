@@ -35,20 +35,6 @@ if TYPE_CHECKING:
 CONNECT_TIMEOUT = 30.0
 
 
-def endWriting(transport: Any) -> None:
-    """
-    End our side of a connection. What comes is received until the server ends its
-    own.
-
-    @param transport: the connection's.
-    """
-    if ISSLTransport.providedBy(transport):
-        # TLS knows no half-close by that name. This sends a close_notify.
-        transport.loseConnection()
-    else:
-        transport.loseWriteConnection()
-
-
 class Opened(NamedTuple):
     """
     A connection that can be spoken on.

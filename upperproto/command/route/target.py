@@ -102,9 +102,9 @@ def secure(creator: Any, factory: Any, reactor: Any) -> Any:
     @param reactor: what tells the time.
     @return: a factory for a transport without TLS.
     """
-    from twisted.protocols.tls import TLSMemoryBIOFactory
+    from upperproto.tls.factory import TLSFactory
 
-    return TLSMemoryBIOFactory(creator, True, factory, reactor)
+    return TLSFactory(creator, True, factory, reactor)
 
 
 def target(options: Options, words: Sequence[str]) -> Target:
