@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from upperproto.answers import NOTICE, firstDifference
+from upperproto.answers import NOTICE, AnswerScanner, firstDifference
 
 
 class NoticeTests(SynchronousTestCase):
@@ -77,3 +77,59 @@ class FirstDifferenceTests(SynchronousTestCase):
             ("straße", "STRASE", 5),
         ]:
             self.assertEqual(firstDifference(text, answer), index)
+
+
+class AnswerScannerTests(SynchronousTestCase):
+    """
+    L{AnswerScanner}.
+    """
+
+    def scan(self, *chunks: bytes) -> bytes:
+        """
+        Scan a stream.
+        """
+        self.scanner = AnswerScanner()
+        passed = b"".join(self.scanner.feed(chunk) for chunk in chunks)
+        return passed + self.scanner.end()
+
+    def test_answers(self) -> None:
+        """
+        Answers pass.
+        """
+        self.assertEqual(self.scan(b"A\nB", b"", b"C\n\nD"), b"A\nBC\n\nD")
+        self.assertTrue(self.scanner.isUpper)
+        self.assertEqual(self.scanner.errors, 0)
+
+    def test_notices(self) -> None:
+        """
+        Notices are taken out, wherever the stream is cut; errors pass.
+        """
+        stream = b"server: name=a\nA\nerror: x y\nb-2:\nC\nSERVER: A\nlast: n"
+        for first in range(len(stream)):
+            for second in range(first, len(stream)):
+                passed = self.scan(
+                    stream[:first], stream[first:second], stream[second:]
+                )
+                self.assertEqual(passed, b"A\nerror: x y\nC\nSERVER: A\n")
+                self.assertEqual(self.scanner.errors, 1)
+                self.assertEqual(self.scanner.error, b"error: x y")
+                self.assertEqual(self.scanner.notices, [b"server: name=a", b"b-2:"])
+                self.assertTrue(self.scanner.isUpper)
+
+    def test_lower(self) -> None:
+        """
+        What has small letters and is no notice passes, and is no answer.
+        """
+        for stream in [b"abc\n", b"abc", b"<html>\n", b"A\nBc", b"a" * 100]:
+            for cut in range(len(stream)):
+                self.assertEqual(self.scan(stream[:cut], stream[cut:]), stream)
+                self.assertFalse(self.scanner.isUpper)
+
+    def test_endless(self) -> None:
+        """
+        Neither a notice without an end nor notices without end take memory.
+        """
+        self.assertEqual(self.scan(b"a: ", *[b"x" * 1000] * 100), b"")
+        self.assertLess(len(self.scanner._begun), 2000)
+        self.assertEqual(self.scan(b"a: x\n" * 1000), b"")
+        self.assertLess(len(self.scanner.notices), 200)

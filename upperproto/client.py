@@ -48,8 +48,8 @@ class WrongAnswer(UpperError):
             # error begins on a line of its own.
             message = f"{index} of {len(expected)} characters were answered"
         else:
-            due = ascii(expected[index]) if index < len(expected) else "the end"
-            message = f"{answer[index]!a} came at character {index + 1}, not {due}"
+            due = repr(expected[index]) if index < len(expected) else "the end"
+            message = f"{answer[index]!r} came at character {index + 1}, not {due}"
         super().__init__(message)
 
     def __reduce__(self) -> tuple[type[WrongAnswer], tuple[str, str, int]]:
@@ -174,11 +174,19 @@ class UpperClient(BlockReceiver):
 
     def noticeReceived(self, kind: str, text: str) -> None:
         """
-        Receive a notice other than an error, such as C{server: name=a}. To be
-        overridden; by default it is skipped.
+        Receive a notice, such as C{server: name=a}, or an error that no request has
+        failed with. To be overridden; by default it is skipped.
 
         @param kind: the word before its colon.
         @param text: what follows.
+        """
+
+    def unaskedReceived(self, line: bytes) -> None:
+        """
+        Receive a line that nobody has asked for. To be overridden; by default it is
+        dropped.
+
+        @param line: it, without its end.
         """
 
     def blockReceived(self, block: bytes) -> None:
@@ -245,27 +253,28 @@ class UpperClient(BlockReceiver):
         if notice is not None and not self._isEcho(line):
             kind = notice[1].decode("ascii")
             text = line[notice.end() :].decode("utf-8", "replace")
-            if kind != "error":
-                self.noticeReceived(kind, text)
-                return
-            self._lastWord = UpperError(text)
-            if self._requests:
-                self._nextRequest().answered.errback(UpperError(text))
+            if kind == "error":
+                self._lastWord = UpperError(text)
+                if self._requests:
+                    self._nextRequest().answered.errback(UpperError(text))
+                    return
+            self.noticeReceived(kind, text)
             return
         self._lastWord = None
-        # What nobody has asked for is dropped.
-        if self._requests:
-            request = self._nextRequest()
-            try:
-                answer = line.decode("utf-8")
-            except UnicodeDecodeError as error:
-                request.answered.errback(error)
-                return
-            index = firstDifference(request.text, answer)
-            if index is None:
-                request.answered.callback(answer)
-            else:
-                request.answered.errback(WrongAnswer(request.text, answer, index))
+        if not self._requests:
+            self.unaskedReceived(line)
+            return
+        request = self._nextRequest()
+        try:
+            answer = line.decode("utf-8")
+        except UnicodeDecodeError as error:
+            request.answered.errback(error)
+            return
+        index = firstDifference(request.text, answer)
+        if index is None:
+            request.answered.callback(answer)
+        else:
+            request.answered.errback(WrongAnswer(request.text, answer, index))
 
     def _isEcho(self, line: bytes) -> bool:
         """

@@ -1,3 +1,3 @@
 """
-The command upper-client.
+The command upper-client: talk to a server, and find the fault of a path to it.
 """

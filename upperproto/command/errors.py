@@ -1,13 +1,27 @@
 """
-Why a connection was not made or was lost, in words for the person who wanted it.
+What goes wrong in C{upper-client}, in words for the person who wanted it.
 """
 
 from __future__ import annotations
 
 import os
-from typing import Any
+import sys
+from typing import TYPE_CHECKING, Any
 
 from twisted.internet import error as neterror
+from twisted.internet.defer import TimeoutError as DeferredTimeout
+
+if TYPE_CHECKING:
+    from upperproto.tls.peer import TLSDetails
+
+_NOT_IN_TIME = (
+    neterror.TimeoutError,
+    neterror.ConnectingCancelledError,
+    DeferredTimeout,
+)
+
+# How to ask a server that speaks TLS.
+ASK_WITH_TLS = "ask with --tls, or with --tls-ca FILE for a CA of your own"
 
 # What a server's TLS alert means to the person who has to mend it, where its
 # name, which is OpenSSL's, leaves that open.
@@ -19,30 +33,101 @@ _ALERTS = {
     "access denied": "it does not admit this client certificate",
 }
 
+# What servers of other kinds begin with. The first one is a TLS alert, which comes
+# in plain bytes before there is a session (RFC 8446, section 6).
+_OTHER_SERVERS = [
+    (b"\x15\x03", f"the server seems to speak TLS: {ASK_WITH_TLS}"),
+    (b"HTTP/", "this is a web server"),
+    (b"<!DOCTYPE", "this is a web server"),
+    (b"<html", "this is a web server"),
+    (b"SSH-", "this is an SSH server"),
+    (b"220 ", "this is a mail or an FTP server"),
+    (b"* OK", "this is an IMAP server"),
+]
 
-def whyNotConnected(error: Exception) -> str:
+
+class WrongUsage(Exception):
+    """
+    The words on the command line make no sense. The message says why.
+    """
+
+
+class NoDestination(Exception):
+    """
+    The way that the options describe cannot be gone. The message says why, in
+    one line.
+    """
+
+
+class SessionError(Exception):
+    """
+    A session has not ended as it should. The message says why, in one line.
+    """
+
+
+class NotConnected(Exception):
+    """
+    A connection could not be made. The message says why, in one line.
+
+    @ivar stage: what has failed: C{resolve}, C{connect} or C{tls}.
+    @ivar why: the reason, without what it is the reason of.
+    @ivar details: what the server has shown in a TLS handshake that has failed.
+    """
+
+    details: TLSDetails | None = None
+
+    def __init__(self, stage: str, why: str, message: str = "") -> None:
+        """
+        @param stage: what has failed.
+        @param why: the reason alone.
+        @param message: the whole message, if it is more than the reason.
+        """
+        super().__init__(message or why)
+        self.stage = stage
+        self.why = why
+
+
+def otherServer(received: bytes) -> str:
+    """
+    Recognise a server of another kind.
+
+    @param received: the first bytes that it has sent.
+    @return: what it seems to be, or nothing.
+    """
+    for beginning, said in _OTHER_SERVERS:
+        if received.startswith(beginning):
+            return said
+    return ""
+
+
+def whyNotConnected(error: BaseException) -> str:
     """
     Say why a connection could not be made.
 
     @param error: what an endpoint has failed with.
     @return: a clause.
     """
+    if isinstance(error, NotConnected):
+        return error.why
     if isinstance(error, neterror.DNSLookupError):
         return "no such host"
-    if isinstance(error, neterror.TimeoutError):
+    if isinstance(error, _NOT_IN_TIME):
         return "no answer in time"
     if isinstance(error, neterror.ConnectError) and isinstance(error.osError, int):
         return os.strerror(error.osError)
     return str(error) or type(error).__name__
 
 
-def whyLost(error: BaseException | None, transport: Any, handshake: bool) -> str:
+def whyLost(
+    error: BaseException | None, transport: Any, handshake: bool, name: str = ""
+) -> str:
     """
     Say why a connection was lost.
 
     @param error: what the protocol was told.
     @param transport: the one that was lost.
     @param handshake: whether it was lost during the TLS handshake.
+    @param name: the name that the server's certificate must have.
     @return: a clause.
     """
     if isinstance(error, (neterror.ConnectionDone, neterror.ConnectionLost)):
@@ -52,17 +137,26 @@ def whyLost(error: BaseException | None, transport: Any, handshake: bool) -> str
                 " does it speak TLS?"
             )
         return "the connection was cut off"
-    try:
+    # Without it, nothing of it can have failed.
+    if "OpenSSL" in sys.modules:
         from OpenSSL.SSL import Error
         from service_identity import VerificationError
-    except ImportError:  # pragma: no cover # Without the extra; the tests have it.
-        pass
-    else:
+
         if isinstance(error, VerificationError):
-            return "the server's certificate is for another name"
+            return _whyWrongName(transport, name)
         if isinstance(error, Error):
             return _whyNoTLS(error, transport)
     return f"the connection was lost: {str(error) or type(error).__name__}"
+
+
+def _whyWrongName(transport: Any, name: str) -> str:
+    """
+    Say whom the certificate is for, and whom it was expected for.
+    """
+    from upperproto.tls.peer import describe
+
+    names = ", ".join(describe(transport.getHandle())["names"]) or "nobody"
+    return f"the server's certificate is for another name: {names}, not {name}"
 
 
 def _whyNoTLS(error: Exception, transport: Any) -> str:

@@ -14,6 +14,7 @@ either. The kernel holds what it has room for, and this process a chunk each way
 from __future__ import annotations
 
 import os
+import re
 import select
 from collections.abc import Callable
 from typing import Any
@@ -22,7 +23,13 @@ from twisted.internet.abstract import FileDescriptor
 from twisted.internet.main import CONNECTION_DONE
 from twisted.python.failure import Failure
 
-STDIN, STDOUT = 0, 1
+STDIN, STDOUT, STDERR = 0, 1, 2
+
+# What does something to a terminal, or to the order of what it shows: the control
+# characters, the separators of lines, and the marks of direction (UAX 9).
+_CONTROLS = re.compile(
+    "[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
+)
 
 # As much as Twisted sends in one call, where a file has it. A pipe gives at most
 # the 64 KiB that it holds, a terminal one line.
@@ -108,3 +115,20 @@ def write(data: bytes) -> None:
             poll = select.poll()
             poll.register(STDOUT, select.POLLOUT)
             poll.poll()
+
+
+def escaped(text: str) -> str:
+    """
+    Make a text fit for a terminal: what does something to it becomes C{\\xNN}.
+
+    @param text: what somebody else has sent; a byte that is not UTF-8 may be in it
+        as a lone surrogate (C{surrogateescape}).
+    """
+    return _CONTROLS.sub(_escape, text)
+
+
+def _escape(found: re.Match[str]) -> str:
+    code = ord(found[0])
+    if 0xDC80 <= code <= 0xDCFF:
+        return f"\\x{code - 0xDC00:02x}"
+    return found[0].encode("unicode_escape").decode("ascii")

@@ -34,8 +34,8 @@ def clientTLS(
     Prepare TLS as a client.
 
     @param name: the name that the server's certificate must have.
-    @param ca: a PEM file of the certificates to trust; L{None} for those that
-        the system trusts.
+    @param ca: a PEM file, or a folder of them, of the certificates to trust;
+        L{None} for those that the system trusts.
     @param certificate: a PEM file of a certificate to show, and behind it those
         that lead to its CA; L{None} to show none.
     @param key: a PEM file of its private key; L{None} for the same file.
@@ -56,11 +56,14 @@ def clientTLS(
 
 def _certificates(path: str) -> list[Certificate]:
     """
-    Load the certificates of a PEM file: one at least.
+    Load the certificates of a PEM file, or of all C{.pem} files in a folder: one at
+    least.
     """
+    folder = Path(path)
+    files = sorted(folder.glob("*.pem")) if folder.is_dir() else [path]
     blocks = re.findall(
         b"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----",
-        _read(path),
+        b"".join(map(_read, map(str, files))),
         re.DOTALL,
     )
     if not blocks:

@@ -1,5 +1,5 @@
 """
-Tests for L{upperproto.command.completeness}.
+Tests for L{upperproto.command.talk.completeness}.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from twisted.internet.testing import StringTransport
 from twisted.trial.unittest import SynchronousTestCase
 
 from upperproto import UpperFactory
-from upperproto.command.completeness import Account
+from upperproto.command.talk.completeness import AnswerTracker
 
 
 def chunks(data: bytes, cuts: list[int]) -> list[bytes]:
@@ -44,25 +44,26 @@ class ServerTransport(StringTransport):
         """
 
 
-class AccountTests(SynchronousTestCase):
+class AnswerTrackerTests(SynchronousTestCase):
     """
-    L{Account}.
+    L{AnswerTracker}.
     """
 
     def settled(self, asked: str, answered: str) -> bool:
         """
-        Settle an account with one chunk each way.
+        Whether one chunk each way leaves no problem.
         """
-        account = Account()
-        account.ask(asked.encode())
-        account.answer(answered.encode())
-        return account.settled()
+        tracker = AnswerTracker()
+        tracker.ask(asked.encode())
+        tracker.answer(answered.encode())
+        tracker.end()
+        return not tracker.problem()
 
     def test_nothing(self) -> None:
         """
         Who asks nothing is owed nothing.
         """
-        self.assertTrue(Account().settled())
+        self.assertFalse(AnswerTracker().problem())
 
     def test_ascii(self) -> None:
         """
@@ -90,40 +91,40 @@ class AccountTests(SynchronousTestCase):
         What has been ASCII is counted in bytes, also when its answer comes
         together with others.
         """
-        account = Account()
-        account.ask(b"abc\n")
-        account.ask("ß\n".encode())
-        account.answer(b"ABC\nSS")
-        account.answer(b"\n")
-        self.assertTrue(account.settled())
-        account.ask(b"abc")
-        self.assertFalse(account.settled())
-        account.answer(b"ABC")
-        self.assertTrue(account.settled())
+        tracker = AnswerTracker()
+        tracker.ask(b"abc\n")
+        tracker.ask("ß\n".encode())
+        tracker.answer(b"ABC\nSS")
+        tracker.answer(b"\n")
+        self.assertFalse(tracker.problem())
+        tracker.ask(b"abc")
+        self.assertTrue(tracker.problem())
+        tracker.answer(b"ABC")
+        self.assertFalse(tracker.problem())
 
     def test_partAnswered(self) -> None:
         """
         The beginning of a line may have been answered before the rest is asked.
         """
-        account = Account()
-        account.ask(b"abc")
-        account.answer(b"ABC")
-        account.ask("ß\n".encode())
-        self.assertFalse(account.settled())
-        account.answer(b"SS\n")
-        self.assertTrue(account.settled())
+        tracker = AnswerTracker()
+        tracker.ask(b"abc")
+        tracker.answer(b"ABC")
+        tracker.ask("ß\n".encode())
+        self.assertTrue(tracker.problem())
+        tracker.answer(b"SS\n")
+        self.assertFalse(tracker.problem())
 
     def test_errorForBeginning(self) -> None:
         """
         An error may be shorter than the ASCII beginning of its line.
         """
-        account = Account()
-        account.ask(b"abc\n" + b"x" * 100)
-        account.ask(b"\xff\nd\n")
-        account.answer(b"ABC\nerror: invalid UTF-8 at byte 101\n")
-        self.assertFalse(account.settled())
-        account.answer(b"D\n")
-        self.assertTrue(account.settled())
+        tracker = AnswerTracker()
+        tracker.ask(b"abc\n" + b"x" * 100)
+        tracker.ask(b"\xff\nd\n")
+        tracker.answer(b"ABC\nerror: invalid UTF-8 at byte 101\n")
+        self.assertTrue(tracker.problem())
+        tracker.answer(b"D\n")
+        self.assertFalse(tracker.problem())
 
     # Speed is no part of what is tested, and other work may slow the machine.
     @settings(deadline=None)
@@ -131,21 +132,21 @@ class AccountTests(SynchronousTestCase):
     def test_service(self, asked: bytes, cuts: list[int], others: list[int]) -> None:
         """
         Whatever the service is asked, however that and its answers are cut, the
-        account is settled at the end, and not while lines are missing.
+        tracker has no problem at the end, and not while lines are missing.
         """
         transport = ServerTransport()
         protocol = UpperFactory().buildProtocol(None)
         assert protocol is not None
         protocol.makeConnection(transport)
-        account = Account()
+        tracker = AnswerTracker()
         for chunk in chunks(asked, cuts):
-            account.ask(chunk)
+            tracker.ask(chunk)
             protocol.dataReceived(chunk)
         IHalfCloseableProtocol(protocol).readConnectionLost()
         owed = asked.count(b"\n") + (asked[-1:] not in (b"", b"\n"))
         for chunk in chunks(transport.value(), others):
             if owed > 1:
-                self.assertFalse(account.settled())
-            account.answer(chunk)
+                self.assertTrue(tracker.problem())
+            tracker.answer(chunk)
             owed -= chunk.count(b"\n")
-        self.assertTrue(account.settled())
+        self.assertFalse(tracker.problem())

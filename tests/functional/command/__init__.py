@@ -1,0 +1,1 @@
+"""Tests of C{upper-client} with real processes and sockets."""

@@ -1,0 +1,3 @@
+"""
+upper-client check: a path, examined step by step.
+"""

@@ -1,0 +1,101 @@
+"""
+C{upper-client check}: all steps, one after the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.defer import TimeoutError as DeferredTimeout
+
+from upperproto.command.check import endings, exchange, network
+from upperproto.command.check.path import Finding, Path, Skip
+from upperproto.command.findings.faults import Fault
+from upperproto.command.findings.formatter import Formatter
+from upperproto.command.findings.records import Report, Step
+from upperproto.command.options import STEPS, Options
+from upperproto.command.route.connection import Connector
+
+# How long, in seconds, answers wait unread.
+SLOW = 3.0
+
+# How long, in seconds, a step may take at least.
+_STEP = 60.0
+
+_MAKE: dict[str, Callable[[Path], Coroutine[Any, Any, Finding]]] = {
+    "resolve": network.resolve,
+    "connect": network.connect,
+    "tls": network.tls,
+    "answer": exchange.answer,
+    "order": exchange.order,
+    "bulk": exchange.bulk,
+    "longline": exchange.longline,
+    "halfclose": endings.halfclose,
+    "slowreader": endings.slowreader,
+    "quiet": exchange.quiet,
+    "idle": endings.idle,
+    "reconnect": endings.reconnect,
+}
+
+
+async def check(
+    options: Options, formatter: Formatter, connector: Connector, reactor: Any
+) -> int:
+    """
+    Examine a path.
+
+    @param options: those of check.
+    @param formatter: what prints.
+    @param connector: what makes connections.
+    @param reactor: what tells the time.
+    @return: the status of the process.
+    """
+    path = Path(connector, reactor, options.get("slow", SLOW), options.get("idle"))
+    only, skip = options.get("only", STEPS), options.get("skip", ())
+    report = Report()
+    started = connector.now()
+    for name in STEPS:
+        if name not in only or name in skip:
+            continue
+        if name == "idle" and path.idle is None:
+            if "only" in options:
+                report.steps.append(Step(name, "skip", "without --idle"))
+                formatter.stepped(report.steps[-1])
+            continue
+        step = await _make(name, path)
+        report.steps.append(step)
+        formatter.stepped(step)
+    report.elapsedSeconds = connector.now() - started
+    report.tls = path.tls
+    report.address = path.reachedAddress
+    return formatter.examined(report)
+
+
+async def _make(name: str, path: Path) -> Step:
+    """
+    Make a step.
+    """
+    if path.broken:
+        return Step(name, "skip", path.broken)
+    step = Step(name, "ok")
+    now = path.connector.now
+    started = now()
+    limit = max(_STEP, 6 * path.timeout) + path.slow + (path.idle or 0.0)
+    making = Deferred.fromCoroutine(_MAKE[name](path))
+    making.addTimeout(limit, path.reactor)
+    try:
+        step.detail, step.measured = await making
+    except Skip as why:
+        step.status, step.detail = "skip", str(why)
+    except Fault as fault:
+        step.status, step.fault = "FAIL", await path.look(fault)
+        path.faults.add(step.fault.code)
+    except DeferredTimeout:
+        step.status = "FAIL"
+        step.fault = Fault("slow", f"not at its end after {limit:g} s")
+    finally:
+        path.endStep()
+    step.elapsedSeconds = now() - started
+    return step

@@ -1,0 +1,167 @@
+"""
+The steps in which text goes both ways.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+from twisted.internet.defer import Deferred
+
+from upperproto.command.check.path import Finding, Path, Skip
+from upperproto.command.findings.faults import Fault, notAnswered
+from upperproto.command.findings.formatter import milliseconds
+
+LINES = 1000
+BULK = 16 << 20
+LONG_LINE = 1 << 20
+
+# How many characters a line of the bulk has; and how many bytes are under way.
+_BULK_LINE = 1 << 15
+_UNDER_WAY = 2 << 20
+
+# How long, in seconds, a server may be quiet before it is one that answers lines only.
+_QUIET = 3.0
+
+
+async def answer(path: Path) -> Finding:
+    """
+    Ask for a known answer; and once more, to see that it was all.
+    """
+    try:
+        probe = await path.open()
+        record = await probe.ask(path.text())
+        if record.fault is None:
+            again = await probe.ask(path.text())
+            record.fault = again.fault
+        if record.fault is not None:
+            raise record.fault
+    except Fault:
+        path.broken = "no right answer"
+        raise
+    measured = {"rtt_seconds": round(record.rttSeconds or 0.0, 6)}
+    said = f"in {milliseconds(record.rttSeconds)}"
+    if record.instance:
+        return Finding(
+            f"{said} by {record.instance}", {**measured, "instance": record.instance}
+        )
+    return Finding(said, measured)
+
+
+async def order(path: Path) -> Finding:
+    """
+    Send many lines ahead.
+    """
+    probe = await path.open()
+    started = path.connector.now()
+    asked = []
+    for _ in range(LINES):
+        text = path.text()
+        asked.append((text, probe.client.upper(text)))
+    await path.collect(probe, asked)
+    taken = path.connector.now() - started
+    return Finding(
+        f"{LINES} lines sent ahead came back in their order in {milliseconds(taken)}",
+        {"lines": LINES, "order_seconds": round(taken, 6)},
+    )
+
+
+async def bulk(path: Path) -> Finding:
+    """
+    Send much, while as much comes back.
+    """
+    probe = await path.open()
+    client = probe.client
+    started = path.connector.now()
+    sent = received = 0
+    waiting: deque[tuple[str, Deferred[str]]] = deque()
+    while sent < BULK or waiting:
+        while sent < BULK and client.waitingBytes < _UNDER_WAY:
+            text = path.text(_BULK_LINE)
+            before = client.waitingBytes
+            waiting.append((text, client.upper(text)))
+            if client.waitingBytes == before:
+                # The connection has gone, and the request has failed.
+                break
+            sent += client.waitingBytes - before
+        _, answered = waiting.popleft()
+        try:
+            received += len((await probe.settle(answered)).encode()) + 1
+        except Fault as fault:
+            for _, left in waiting:
+                left.addErrback(lambda _: None)
+            mebibytes = received / (1 << 20)
+            raise Fault(
+                fault.code, f"after {mebibytes:.1f} MiB of answers: {fault}"
+            ) from fault
+    taken = path.connector.now() - started
+    rate = received / (1 << 20) / taken if taken else 0.0
+    return Finding(
+        f"{sent >> 20} MiB up and {received >> 20} MiB down at once, exact, in"
+        f" {taken:.1f} s ({rate:.1f} MiB/s down)",
+        {
+            "sent_bytes": sent,
+            "received_bytes": received,
+            "bulk_seconds": round(taken, 6),
+            "received_bytes_per_second": round(received / taken) if taken else None,
+        },
+    )
+
+
+async def longline(path: Path) -> Finding:
+    """
+    Send one long line in one piece.
+    """
+    probe = await path.open()
+    text = path.text(LONG_LINE)
+    text = text[: len(text) * LONG_LINE // len(text.encode())]
+    started = path.connector.now()
+    try:
+        await probe.settle(probe.client.upper(text))
+    except Fault as fault:
+        received = probe.client.receivedBytes
+        raise Fault(
+            fault.code, f"after {received} bytes of its answer: {fault}"
+        ) from fault
+    taken = path.connector.now() - started
+    size = len(text.encode()) + 1
+    return Finding(
+        f"a line of {size} bytes in {milliseconds(taken)}",
+        {"line_bytes": size, "longline_seconds": round(taken, 6)},
+    )
+
+
+async def quiet(path: Path) -> Finding:
+    """
+    Send text without a line end, and wait.
+    """
+    probe = await path.open()
+    client = probe.client
+    text = path.text()
+    expected = text.upper().encode()
+    started = path.connector.now()
+    client.transport.write(text.encode())
+    limit = min(_QUIET, path.timeout)
+    while client.reason is None and len(client.beginning) < len(expected):
+        if path.connector.now() - started > limit:
+            break
+        await path.wait(0.002)
+    taken = path.connector.now() - started
+    came = client.beginning
+    # A notice may have come first.
+    if came.endswith(expected):
+        return Finding(
+            f"text without a line end was answered after {milliseconds(taken)}",
+            {"quiet_seconds": round(taken, 6)},
+        )
+    secure = path.connector.target.credentials is not None
+    if came or client.reason is not None:
+        raise notAnswered(client.reason, client, secure)
+    client.transport.write(b"\n")
+    while client.reason is None and not client.unasked:
+        if path.connector.now() - started > limit + path.timeout:
+            break
+        await path.wait(0.002)
+    if client.unasked and client.unasked[0] == expected:
+        raise Skip(f"the server answers lines only (waited {limit:g} s)")
+    raise notAnswered(client.reason, client, secure)

@@ -1,0 +1,136 @@
+"""
+The steps up to where the server can be spoken to.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.interfaces import IOpenSSLClientConnectionCreator
+from zope.interface import implementer
+
+from upperproto.command.check.path import Finding, Path, Skip
+from upperproto.command.errors import NotConnected
+from upperproto.command.findings.faults import Fault, notConnected
+from upperproto.command.findings.formatter import milliseconds
+from upperproto.command.route.addresses import Address
+
+
+async def resolve(path: Path) -> Finding:
+    """
+    Find all addresses of the name.
+    """
+    connector = path.connector
+    if connector.target.host is None:
+        raise Skip(f"{connector.target.name} finds its own way")
+    started = connector.now()
+    try:
+        path.addresses = await connector.resolve()
+    except NotConnected as error:
+        path.broken = "no address"
+        raise notConnected(error) from error
+    taken = connector.now() - started
+    addresses = list(map(str, path.addresses))
+    return Finding(
+        f"{', '.join(addresses)} in {milliseconds(taken)}",
+        {"addresses": addresses, "resolve_seconds": round(taken, 6)},
+    )
+
+
+async def connect(path: Path) -> Finding:
+    """
+    Connect to each address.
+    """
+    if path.connector.target.host is not None and not path.addresses:
+        await resolve(path)
+    targets: list[Address | None] = [*path.addresses] or [None]
+    times: dict[str, float | None] = {}
+    said, good = [], []
+    fault = None
+    for address in targets:
+        name = str(address or path.connector.target.name)
+        addresses = [] if address is None else [address]
+        try:
+            probe = await path.open(addresses=addresses, plain=True)
+        except Fault as found:
+            fault = found
+            times[name] = None
+            said.append(f"{name}: {found}")
+            continue
+        assert probe.opened is not None
+        seconds = probe.opened.connectSeconds
+        times[name] = round(seconds, 6)
+        said.append(f"{name} in {milliseconds(seconds)}")
+        good.append(address)
+        probe.client.transport.loseConnection()
+        # Let it end in order, so that nobody takes it for a fault.
+        await path.wait(0)
+    measured = {"connect_seconds": times}
+    if fault is not None:
+        if not good:
+            path.broken = "no connection"
+            raise fault
+        path.addresses = [address for address in good if address is not None]
+        raise Fault("some-addresses", "; ".join(said))
+    return Finding(", ".join(said), measured)
+
+
+async def tls(path: Path) -> Finding:
+    """
+    Shake hands, and look at the certificate.
+    """
+    if path.connector.target.credentials is None:
+        raise Skip("without --tls")
+    try:
+        probe = await path.open()
+    except Fault as fault:
+        path.broken = "no TLS session"
+        shown = await _shown(path)
+        if shown is not None and fault.code in ("tls", "untrusted", "wrong-name"):
+            raise Fault(fault.code, f"{fault}; it shows: {shown.detail}") from fault
+        raise
+    assert probe.opened is not None
+    return _described(probe.opened.tls, probe.opened.tlsSeconds)
+
+
+async def _shown(path: Path) -> Finding | None:
+    """
+    Look at a certificate that is not trusted. Nothing is sent.
+    """
+    target = path.connector.target
+    assert target.credentials is not None
+    try:
+        probe = await path.open(creator=_unverified(target.credentials.name))
+    except Fault:
+        return None
+    assert probe.opened is not None
+    return _described(probe.opened.tls, probe.opened.tlsSeconds)
+
+
+def _described(details: Any, seconds: float | None) -> Finding:
+    names = ", ".join(details["names"]) or "nobody"
+    days = details["days"]
+    left = f"{days:g} days left" if days >= 0 else f"expired {-days:g} days ago"
+    said = (
+        f"{details['version']}, {details['cipher']}, for {names}, {left}, handshake in"
+        f" {milliseconds(seconds)}"
+    )
+    return Finding(said, {**details, "tls_seconds": round(seconds or 0.0, 6)})
+
+
+def _unverified(name: str) -> IOpenSSLClientConnectionCreator:
+    """
+    Make what shakes hands with anybody.
+    """
+    from OpenSSL.SSL import Connection
+    from twisted.internet.ssl import CertificateOptions
+
+    @implementer(IOpenSSLClientConnectionCreator)
+    class Creator:
+        def clientConnectionForTLS(self, protocol: object) -> Connection:
+            connection = Connection(CertificateOptions(verify=False).getContext(), None)
+            if not name.replace(".", "").isdigit() and ":" not in name:
+                connection.set_tlsext_host_name(name.encode("idna"))
+            return connection
+
+    return Creator()

@@ -1,0 +1,274 @@
+"""
+Faults of a path: what was seen, what it means, and what usually causes it.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from twisted.internet.error import ConnectionDone
+
+from upperproto.client import TooLong, UpperError, WrongAnswer
+from upperproto.command.errors import (
+    ASK_WITH_TLS,
+    NotConnected,
+    otherServer,
+    whyLost,
+)
+
+# How the upper case of a text of ours begins.
+_OURS = re.compile(r"\d{1,4}:.+\Z")
+
+# How many characters of an answer are no chance.
+_SURE = 8
+
+# For each fault what it means, and what usually causes it.
+_WORDS = {
+    "no-host": (
+        "The name leads to no address from here.",
+        "A typing error; a name that only another network's name servers know; a name"
+        " server that does not answer.",
+    ),
+    "refused": (
+        "The machine is there and refuses: nothing listens on this port.",
+        "The server is not running; it listens on another port or on another address"
+        " only, such as 127.0.0.1; a firewall that rejects.",
+    ),
+    "swallowed": (
+        "Nothing came back, not even a refusal.",
+        "A firewall that throws the packets away; a machine that is off or has another"
+        " address; a server so busy that its queue of new connections is full.",
+    ),
+    "not-connected": (
+        "The connection could not be made.",
+        "What the system says above.",
+    ),
+    "some-addresses": (
+        "Clients that try such an address first wait or fail.",
+        "The server listens on one address family only; a name with an address too"
+        " many. With -4 or -6, one family alone is examined.",
+    ),
+    "gone": (
+        "A connection could be made before, and now nobody listens any more: the server"
+        " takes one connection, and ends with it, or it has crashed.",
+        "A server as in a first tutorial, which calls accept() once; one that breaks on"
+        " what it was sent.",
+    ),
+    "tls": (
+        "There is no TLS session, so nothing was sent.",
+        "What is said above: a server without TLS, or a certificate or a client"
+        " certificate that does not do.",
+    ),
+    "untrusted": (
+        "Whoever answers cannot show that it is the server, so nothing was sent.",
+        "An authority of your own (--tls-ca FILE); a certificate that was not renewed,"
+        " or without its intermediate ones; somebody in between.",
+    ),
+    "wrong-name": (
+        "The certificate is to be trusted, but for another server.",
+        "A name or an address that is not in the certificate (--tls-name NAME); a proxy"
+        " that chose another server.",
+    ),
+    "speaks-tls": (
+        f"Plain text cannot reach it: {ASK_WITH_TLS}.",
+        "A server or a proxy with a certificate on this port.",
+    ),
+    "other-server": (
+        "Something else listens on this port.",
+        "A wrong port; a proxy that was configured for another protocol.",
+    ),
+    "silent": (
+        "The connection stands, and nothing came back.",
+        "A server that hangs; one that waits for TLS"
+        f" ({ASK_WITH_TLS}) or for a PROXY header (--proxy-header); a firewall that"
+        " lets connections in and their text not; a proxy whose server is away.",
+    ),
+    "half": (
+        "The rest of the answer does not come.",
+        "A server that hangs; a proxy that waits for more before it passes on; a path"
+        " that loses large packets.",
+    ),
+    "echo": (
+        "The text came back as it was sent: no server has read it.",
+        "A loop in the network, or an echo service on this port.",
+    ),
+    "foreign": (
+        "This is the right answer to something else: connections are mixed up, or"
+        " answers are repeated.",
+        "A proxy that shares one connection between clients; a cache; a server that"
+        " answers twice.",
+    ),
+    "order": (
+        "The answers come in another order than the lines.",
+        "A proxy that spreads the lines of one connection over several servers.",
+    ),
+    "torn": (
+        "An answer begins rightly and goes on with something else: bytes are missing"
+        " in between.",
+        "A proxy or a server that drops what it has no room for.",
+    ),
+    "ascii": (
+        "Only the letters of ASCII have become upper case.",
+        "A server that does not know Unicode, such as tr, or works in the locale C.",
+    ),
+    "wrong": (
+        "What came back is not the upper case of what was sent.",
+        "Another service on this port; something in between that changes the text, as"
+        " by another encoding.",
+    ),
+    "much": (
+        "More came than was asked for.",
+        "A server that answers twice, or greets; something in between that adds to the"
+        " text.",
+    ),
+    "error": (
+        "The server itself says so.",
+        "Its limits (--max-connections, --max-per-peer, --idle-timeout), or a text that"
+        " something in between has changed.",
+    ),
+    "closed": (
+        "The other side ended the connection properly, without the answer.",
+        "A proxy whose server is away; a server that lets in only some addresses, wants"
+        f" a PROXY header (--proxy-header) or speaks TLS ({ASK_WITH_TLS}); one that is"
+        " shutting down.",
+    ),
+    "cut": (
+        "Somebody has reset it, and what was on its way is lost.",
+        "A firewall or a balancer; a server that crashed, wants a PROXY header"
+        f" (--proxy-header) or speaks TLS ({ASK_WITH_TLS}).",
+    ),
+    "slow": (
+        "The step did not come to its end in its time.",
+        "A slow path or a busy server; an answer that comes in drops.",
+    ),
+    "halfclose-cut": (
+        "Somebody takes the end of our side for the end of everything, and throws away"
+        " the answers that are still on their way.",
+        "A proxy that does not know half-closed connections (nginx without"
+        " proxy_half_close on; many meshes and tunnels), or a server that drops what it"
+        " has not sent.",
+    ),
+    "halfclose-open": (
+        "All was answered, but the other side does not end when ours has ended.",
+        "A proxy that does not pass the end on; a server that does not look for it.",
+    ),
+    "slowreader-lost": (
+        "Answers that had to wait for a slow reader were thrown away.",
+        "A proxy or a server that buffers without back-pressure and drops or closes"
+        " when its buffer is full, or that takes a slow reader for a dead one.",
+    ),
+    "idle-cut": (
+        "Silence ends the connection.",
+        "An idle limit: of the server (--idle-timeout), of a proxy (nginx's"
+        " proxy_timeout, HAProxy's timeout client and server), or of a firewall.",
+    ),
+    "idle-dead": (
+        "After the silence, nothing comes through, and nobody says so.",
+        "A firewall or an address translation that has forgotten the connection.",
+    ),
+    "unsteady": (
+        "Some connections work and others do not.",
+        "A pool with an instance that is broken; a limit of connections; a proxy that"
+        " has not noticed yet that a server is away.",
+    ),
+}
+
+
+class Fault(Exception):
+    """
+    What is wrong. The message says what was seen.
+
+    @ivar code: a word for it, which stays the same.
+    @ivar meaning: what that means.
+    @ivar cause: what usually causes it.
+    """
+
+    def __init__(self, code: str, seen: str) -> None:
+        """
+        @param code: a key of the table.
+        @param seen: what was seen, in one line.
+        """
+        super().__init__(seen)
+        self.code = code
+        self.meaning, self.cause = _WORDS[code]
+
+
+def notConnected(error: NotConnected) -> Fault:
+    """
+    Say what it means that no connection could be made.
+    """
+    why = error.why
+    if error.stage == "resolve":
+        return Fault("no-host", why)
+    if error.stage == "tls":
+        code = "tls"
+        if "not trusted" in why:
+            code = "untrusted"
+        elif "for another name" in why:
+            code = "wrong-name"
+        return Fault(code, why)
+    codes = {"Connection refused": "refused", "no answer in time": "swallowed"}
+    return Fault(codes.get(why, "not-connected"), why)
+
+
+def notAnswered(error: BaseException | None, client: Any, secure: bool) -> Fault:
+    """
+    Say what it means that a text was not answered rightly.
+
+    @param error: what its request has failed with; L{None} if there was no answer
+        in time.
+    @param client: the L{ProbeClient} that has asked.
+    @param secure: whether the connection has TLS.
+    """
+    other = otherServer(client.beginning)
+    if other:
+        if "TLS" not in other:
+            return Fault("other-server", f"{_shown(client.beginning)} came: {other}")
+        if not secure:
+            return Fault("speaks-tls", "a TLS alert came in place of the answer")
+    if error is None:
+        waiting = len(client.clearLineBuffer())
+        if waiting:
+            return Fault("half", f"only {waiting} bytes of the answer came in time")
+        return Fault("silent", "no answer in time")
+    if isinstance(error, WrongAnswer):
+        return _wrong(error)
+    if isinstance(error, UnicodeDecodeError):
+        return Fault("wrong", f"{_shown(error.object)} came, which is not UTF-8")
+    if isinstance(error, TooLong):
+        return Fault("much", str(error))
+    if isinstance(error, UpperError):
+        return Fault("error", f"error: {error}")
+    said = "an answer" if client.receivedBytes else "saying anything"
+    if isinstance(error, ConnectionDone):
+        return Fault("closed", f"the connection was closed without {said}")
+    return Fault("cut", whyLost(error, client.transport, False))
+
+
+def _wrong(error: WrongAnswer) -> Fault:
+    """
+    Say what kind of wrong answer it is.
+    """
+    answer, expected = error.answer, error.text.upper()
+    if answer == error.text:
+        return Fault("echo", "the text itself came back")
+    if error.index == len(answer):
+        return Fault("half", str(error))
+    if answer.startswith(expected):
+        return Fault("much", str(error))
+    if answer.encode() == error.text.encode().upper():
+        return Fault("ascii", f"{_shown(answer)} came")
+    if error.index >= _SURE:
+        return Fault("torn", f"after {error.index} right characters, {error}")
+    if _OURS.match(answer) and answer == answer.upper():
+        return Fault("foreign", f"the answer to another text came: {_shown(answer)}")
+    return Fault("wrong", f"{_shown(answer)} came")
+
+
+def _shown(what: str | bytes) -> str:
+    """
+    Show the beginning of something, fit for a terminal.
+    """
+    shown = repr(what[:40]).removeprefix("b")
+    return shown + ("…" if len(what) > 40 else "")

@@ -1,0 +1,3 @@
+"""
+The ways to print what ask, ping and check have found.
+"""

@@ -1,0 +1,213 @@
+"""
+The command line of C{upper-client}: words become options, and what is wrong with
+them is said.
+"""
+
+from __future__ import annotations
+
+import getopt
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+from upperproto.command.errors import WrongUsage
+
+COMMANDS = {
+    "talk": "Talk to a server: on a terminal a message a line, until q or Ctrl-D;"
+    " else as a filter from standard input to standard output. This is what is"
+    " done without a command.",
+    "ask": "Ask for the upper case of one line, and check the answer.",
+    "ping": "Measure round trips of known answers, as ping(8) does.",
+    "check": "Examine a path step by step, and say what is wrong with it.",
+}
+ALL = tuple(COMMANDS)
+PROBES = ("ask", "ping", "check")
+FORMATS = ("text", "json", "plugin", "prometheus")
+STEPS = (
+    *("resolve", "connect", "tls", "answer", "order", "bulk", "longline"),
+    *("halfclose", "slowreader", "quiet", "idle", "reconnect"),
+)
+
+# A ping of fewer characters could be like another one.
+LEAST_SIZE, MOST_SIZE = 16, 16 << 20
+
+
+def _number(word: str, least: float, what: str) -> float:
+    try:
+        number = float(word)
+    except ValueError:
+        number = math.nan
+    if not least <= number < math.inf:
+        raise ValueError(what)
+    return number
+
+
+def _whole(least: int, most: int) -> Callable[[str], int]:
+    def coerce(word: str) -> int:
+        if word.isascii() and word.isdigit() and least <= int(word) <= most:
+            return int(word)
+        raise ValueError(f"a whole number, {least} to {most}")
+
+    return coerce
+
+
+def _seconds(word: str) -> float:
+    return _number(word, 0.001, "seconds, 0.001 or more")
+
+
+def _timeout(word: str) -> float:
+    if word == "never":
+        return math.inf
+    return _number(word, 0.001, "seconds, 0.001 or more, or never")
+
+
+def _steps(word: str) -> tuple[str, ...]:
+    steps = tuple(word.split(","))
+    if not set(steps) <= set(STEPS):
+        raise ValueError(f"steps, with commas between them, out of {','.join(STEPS)}")
+    return steps
+
+
+def _format(word: str) -> str:
+    if word not in FORMATS:
+        raise ValueError(f"one of {', '.join(FORMATS)}")
+    return word
+
+
+class Option(NamedTuple):
+    """
+    An option.
+
+    @ivar name: its long name.
+    @ivar short: its short name, or nothing.
+    @ivar value: how its value is called in the help; nothing for a flag.
+    @ivar default: what stands for it where it is not given, in words.
+    @ivar explanation: what it does.
+    @ivar commands: those that it goes with.
+    @ivar coerce: makes its value of a word, or raises L{ValueError} with what it
+        takes.
+    """
+
+    name: str
+    short: str
+    value: str
+    default: str
+    explanation: str
+    commands: tuple[str, ...] = ALL
+    coerce: Callable[[str], Any] = str
+
+
+OPTIONS = [
+    Option("host", "H", "HOST", "127.0.0.1", "Name or address of the server."),
+    Option("port", "p", "N", "5000", "TCP port of the server.", ALL, _whole(1, 65535)),
+    Option("connect", "c", "ENDPOINT", "none", "Endpoint of Twisted to connect to, in"
+           " place of host and port. With ping, it has no short name."),
+    Option("tls", "", "", "", "TLS, with the certificates that the system trusts."),
+    Option("tls-ca", "A", "FILE", "those that the system trusts", "TLS; PEM file, or"
+           " folder of them, of the certificates to trust for the server's."),
+    Option("tls-cert", "E", "FILE", "none", "TLS; PEM file of a client certificate to"
+           " show, with those that lead to its CA behind it."),
+    Option("tls-key", "K", "FILE", "the file of the client certificate", "PEM file of"
+           " its private key."),
+    Option("tls-name", "N", "NAME", "the host", "TLS; name that the server's"
+           " certificate must have."),
+    Option("ipv4", "4", "", "", "Use IPv4 addresses only."),
+    Option("ipv6", "6", "", "", "Use IPv6 addresses only."),
+    Option("proxy-header", "", "ADDRESS:PORT", "none", "Send a PROXY header (version"
+           " 2) of a client with this address first, as a balancer would."),
+    Option("timeout", "", "SECONDS", "10; for talk, never, but 30 to connect", "How"
+           " long each wait for the network may take: for a name, a connection, a"
+           " handshake, an answer; or never.", ALL, _timeout),
+    Option("verify", "", "", "", "Check each byte of the answers; end with status 1 at"
+           " the first one that is wrong.", ("talk",)),
+    Option("progress", "", "", "", "Show bytes, rate and time on standard error.",
+           ("talk",)),
+    Option("count", "c", "N", "until Ctrl-C; 5 with plugin and prometheus", "How many"
+           " pings to send.", ("ping",), _whole(1, 10**9)),
+    Option("interval", "i", "SECONDS", "1", "Time from one ping to the next.",
+           ("ping",), _seconds),
+    Option("size", "s", "N", "56", "Characters of each ping, 16 or more.", ("ping",),
+           _whole(LEAST_SIZE, MOST_SIZE)),
+    Option("new", "", "", "", "Make a new connection for each ping.", ("ping",)),
+    Option("slow", "", "SECONDS", "3", "How long answers wait unread in the step"
+           " slowreader.", ("check",), _seconds),
+    Option("idle", "", "SECONDS", "no such step", "Make the step idle, with so much"
+           " silence.", ("check",), _seconds),
+    Option("only", "", "STEP,…", "all", "Make these steps only.", ("check",), _steps),
+    Option("skip", "", "STEP,…", "none", "Leave these steps out.", ("check",), _steps),
+    Option("format", "", "FORMAT", "text", "How the outcome is printed: text, json,"
+           " plugin (of monitoring plugins) or prometheus.", PROBES, _format),
+    Option("help", "h", "", "", "Show this and leave."),
+    Option("version", "", "", "", "Show the version and leave."),
+]  # fmt: skip
+
+
+class Options:
+    """
+    What was asked for.
+
+    @ivar command: one of L{COMMANDS}.
+    @ivar named: whether its word was given.
+    @ivar words: what else was given.
+    """
+
+    def __init__(self, arguments: Sequence[str]) -> None:
+        """
+        @param arguments: the words of the command line.
+        @raise WrongUsage: where they make no sense.
+        """
+        letters = "".join(
+            each.short + (":" if each.value else "") for each in OPTIONS if each.short
+        )
+        names = [each.name + ("=" if each.value else "") for each in OPTIONS]
+        try:
+            given, words = getopt.gnu_getopt(list(arguments), letters, names)
+        except getopt.GetoptError as error:
+            raise WrongUsage(str(error)) from error
+        self.named = bool(words) and words[0] in COMMANDS
+        self.command = words[0] if self.named else "talk"
+        self.words = words[1:] if self.named else words
+        self._values: dict[str, Any] = {}
+        for flag, word in given:
+            self._take(flag, word)
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """
+        Get the value of an option.
+
+        @param name: its long name.
+        @param default: what stands for it where it was not given.
+        """
+        return self._values.get(name, default)
+
+    def __contains__(self, name: str) -> bool:
+        """
+        Tell whether an option was given.
+        """
+        return name in self._values
+
+    def _take(self, flag: str, word: str) -> None:
+        """
+        Take one option.
+        """
+        found = [
+            each
+            for each in OPTIONS
+            if flag == f"--{each.name}" or (each.short and flag == f"-{each.short}")
+        ]
+        option = next((o for o in reversed(found) if self.command in o.commands), None)
+        if option is None:
+            which = " and ".join(found[0].commands)
+            raise WrongUsage(f"{flag} goes with {which}, not with {self.command}")
+        if not option.value:
+            self._values[option.name] = True
+            return
+        if not word:
+            raise WrongUsage(f"--{option.name} takes a value that is not empty")
+        try:
+            self._values[option.name] = option.coerce(word)
+        except ValueError as error:
+            hint = "; with ping, -c is --count" if flag == "-c" and ":" in word else ""
+            raise WrongUsage(
+                f"--{option.name} takes {error}, not {word!r}{hint}"
+            ) from error

@@ -1,0 +1,3 @@
+"""
+upper-client ask and ping: known answers, and how long they take.
+"""

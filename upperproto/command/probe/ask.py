@@ -1,0 +1,42 @@
+"""
+C{upper-client ask}: one line, and its answer.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from upperproto.command.errors import WrongUsage
+from upperproto.command.findings.faults import Fault
+from upperproto.command.findings.formatter import Formatter
+from upperproto.command.findings.records import Answered
+from upperproto.command.probe.probe import Probe
+from upperproto.command.route.connection import Connector
+
+
+async def ask(
+    text: str, formatter: Formatter, connector: Connector, reactor: Any
+) -> int:
+    """
+    Ask for the upper case of a text, and print it.
+
+    @param text: one line.
+    @param formatter: what prints.
+    @param connector: what makes connections.
+    @param reactor: what tells the time.
+    @return: the status of the process.
+    @raise WrongUsage: for what is no text, or more than a line.
+    """
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise WrongUsage("the TEXT is not UTF-8") from error
+    if "\n" in text:
+        raise WrongUsage("ask takes one line, and the TEXT has more")
+    probe = Probe(connector, reactor)
+    try:
+        await probe.open()
+        record = await probe.ask(text)
+    except Fault as fault:
+        record = Answered(0, text, fault=fault, resolveSeconds=probe.resolveSeconds)
+    return formatter.asked(record)

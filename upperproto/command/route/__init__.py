@@ -1,0 +1,3 @@
+"""
+How the server is reached: what was named becomes a connection.
+"""

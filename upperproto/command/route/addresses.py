@@ -1,0 +1,170 @@
+"""
+The addresses of a name, and the first of them that can be connected to.
+"""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections import deque
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from twisted.internet.defer import Deferred, succeed
+
+from upperproto.command.errors import NotConnected, whyNotConnected
+
+# How long, in seconds, one address has before the next one is tried, too: the
+# recommendation of RFC 8305, section 5.
+STAGGER = 0.25
+
+
+class Address(NamedTuple):
+    """
+    An address with a TCP port.
+    """
+
+    family: int
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        """
+        As messages have it.
+        """
+        host = f"[{self.host}]" if self.family == socket.AF_INET6 else self.host
+        return f"{host}:{self.port}"
+
+    def endpoint(self, reactor: Any) -> Any:
+        """
+        Make an endpoint that waits as long as the system lets it.
+        """
+        from twisted.internet.endpoints import TCP4ClientEndpoint, TCP6ClientEndpoint
+
+        kind = (
+            TCP6ClientEndpoint if self.family == socket.AF_INET6 else TCP4ClientEndpoint
+        )
+        # None stands for no limit, which the annotations do not know.
+        return kind(reactor, self.host, self.port, timeout=None)  # type: ignore[arg-type]
+
+
+def lookUp(reactor: Any, host: str, port: int, family: int) -> Deferred[list[Address]]:
+    """
+    Find the addresses of a host.
+
+    @param reactor: to whose thread the answer comes.
+    @param host: a name or an address.
+    @param port: of the addresses.
+    @param family: the only one to look for, or C{AF_UNSPEC}.
+    @return: fires with one address at least, or fails with L{NotConnected}.
+    """
+    try:
+        return succeed(_find(host, port, family, socket.AI_NUMERICHOST))
+    except (OSError, UnicodeError):
+        pass
+    found: Deferred[list[Address]] = Deferred()
+
+    def find() -> None:
+        try:
+            addresses = _find(host, port, family, 0)
+        except (OSError, UnicodeError) as error:
+            reactor.callFromThread(_tell, found.errback, _whyNotFound(error))
+        else:
+            reactor.callFromThread(_tell, found.callback, addresses)
+
+    # One that ends with the process, however long the system's resolver takes.
+    threading.Thread(target=find, daemon=True).start()
+    return found
+
+
+def _tell(fire: Any, what: Any) -> None:
+    fire(what)
+
+
+def _find(host: str, port: int, family: int, flags: int) -> list[Address]:
+    found = socket.getaddrinfo(host, port, family, socket.SOCK_STREAM, 0, flags)
+    return [Address(kind, str(where[0]), port) for kind, _, _, _, where in found]
+
+
+def _whyNotFound(error: Exception) -> NotConnected:
+    unknown = (socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME))
+    why = "no such host"
+    if isinstance(error, socket.gaierror) and error.errno not in unknown:
+        why = error.strerror or why
+        if error.errno == socket.EAI_AGAIN:
+            why = "no name server answers"
+        elif error.errno == getattr(socket, "EAI_ADDRFAMILY", 0):
+            why = "it has no address of this family"
+    return NotConnected("resolve", why)
+
+
+class Attempts:
+    """
+    Connect to the first address that can be connected to. Each is tried when the
+    one before it has failed, or has had its time (RFC 8305).
+
+    @ivar connected: fires when a connection is made; fails with L{NotConnected}
+        when none can be.
+    """
+
+    def __init__(
+        self, reactor: Any, addresses: Sequence[Address], factory: Any
+    ) -> None:
+        """
+        @param reactor: what connects.
+        @param addresses: one at least.
+        @param factory: of the protocol.
+        """
+        self.connected: Deferred[None] = Deferred(lambda _: self._stop())
+        self._reactor = reactor
+        self._factory = factory
+        self._left = deque(addresses)
+        self._made: list[Deferred[Any]] = []
+        self._running = 0
+        self._failures: dict[Address, str] = {}
+        self._timer: Any = None
+        self._next()
+
+    def _next(self) -> None:
+        self._stopTimer()
+        address = self._left.popleft()
+        if self._left:
+            self._timer = self._reactor.callLater(STAGGER, self._next)
+        self._running += 1
+        attempt = address.endpoint(self._reactor).connect(self._factory)
+        self._made.append(attempt)
+        attempt.addCallbacks(self._won, self._lost, errbackArgs=(address,))
+
+    def _won(self, protocol: object) -> None:
+        if not self.connected.called:
+            self._stop()
+            self.connected.callback(None)
+
+    def _lost(self, failure: Any, address: Address) -> None:
+        self._running -= 1
+        self._failures[address] = whyNotConnected(failure.value)
+        if self.connected.called:
+            return
+        if self._left:
+            self._next()
+        elif not self._running:
+            why = set(self._failures.values())
+            each = [f"{address}: {why}" for address, why in self._failures.items()]
+            said = why.pop() if len(why) == 1 else "; ".join(each)
+            self.connected.errback(NotConnected("connect", said))
+
+    def _stop(self) -> None:
+        """
+        Give up all that has not been made.
+        """
+        self._stopTimer()
+        self._left.clear()
+        made, self._made = self._made, []
+        for attempt in made:
+            attempt.cancel()
+
+    def _stopTimer(self) -> None:
+        if self._timer is not None:
+            if self._timer.active():
+                self._timer.cancel()
+            self._timer = None

@@ -1,0 +1,3 @@
+"""
+upper-client talk: a conversation on a terminal, or a filter.
+"""

@@ -1,0 +1,184 @@
+"""
+C{upper-client} on a terminal: a conversation with a person.
+"""
+
+from __future__ import annotations
+
+from codecs import getincrementaldecoder
+from typing import Any
+
+from twisted.internet.interfaces import IDelayedCall
+from twisted.internet.protocol import connectionDone
+from twisted.python.failure import Failure
+
+from upperproto.answers import NOTICE
+from upperproto.command import standardio as stdio
+from upperproto.command.talk.keyboard import Keyboard
+from upperproto.command.talk.session import Session
+
+ANSWER = "Received from server: "
+NOTE = "Notice from server: "
+LEAVE = b"q"
+
+# How long, in seconds, the farewell may take: a TLS server may owe us its own.
+FAREWELL = 1
+
+# How long, in seconds, the prompt stays away after the server has said something
+# unasked: it may be its last word.
+_PAUSE = 0.1
+
+
+class Terminal(Session):
+    """
+    Send one message a line, and the next when it has been answered, because a
+    server that knows no lines takes two messages for one if they come together.
+    """
+
+    _prompt: IDelayedCall | None = None
+
+    def __init__(self, reactor: Any, keyboard: Keyboard, **more: Any) -> None:
+        """
+        @param reactor: what tells the time.
+        @param keyboard: what takes lines from the person.
+        @param more: for L{Session}.
+        """
+        super().__init__(reactor, **more)
+        self._keyboard = keyboard
+        self._decoder = getincrementaldecoder("utf-8")("surrogateescape")
+        # The last message, and whether it still has no whole answer.
+        self._message = b""
+        self._asking = False
+        self._leaving = False
+        # Where the cursor is, if not at the beginning of a line.
+        self._atPrompt = False
+        self._inAnswer = False
+
+    def connectionMade(self) -> None:
+        """
+        Ask for the first message.
+        """
+        self._keyboard.start(self.lineReceived, self.inputEnded)
+        self._next()
+
+    def lineReceived(self, line: bytes) -> None:
+        """
+        Send a message.
+
+        @param line: what was typed.
+        """
+        self._atPrompt = False
+        if line == LEAVE:
+            self._leave()
+        elif not self.done.called:
+            self._message, self._asking = line, True
+            self.send(line + b"\n")
+            self.expect(True)
+
+    def inputEnded(self, problem: str) -> None:
+        """
+        Leave, on a new line.
+
+        @param problem: why there is no more input, if not because of its end.
+        """
+        if self._atPrompt:
+            self._newLine()
+        if problem:
+            self.end(problem)
+        else:
+            self._leave()
+
+    def received(self, data: bytes) -> None:
+        """
+        Show answers as they come.
+        """
+        *lines, begun = data.split(b"\n")
+        for line in lines:
+            self._show(line, True)
+        if begun:
+            self._show(begun, False)
+
+    def end(self, problem: str = "") -> None:
+        """
+        Leave the terminal as it was.
+        """
+        if self._prompt is not None and self._prompt.active():
+            self._prompt.cancel()
+        if not self.done.called:
+            self._newLine()
+            self._keyboard.stop()
+        super().end(problem)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """
+        Say at once that the server has gone, unless we have.
+        """
+        if self._leaving:
+            self.end()
+        super().connectionLost(reason)
+
+    def _next(self) -> None:
+        """
+        Ask for the next message.
+        """
+        self._atPrompt = True
+        self._keyboard.ask()
+
+    def _show(self, answer: bytes, whole: bool) -> None:
+        """
+        Show an answer or a part of one.
+        """
+        isNotice = not self._inAnswer and self._isNotice(answer)
+        if not self._inAnswer:
+            # A server may have something to say that nobody asked for.
+            self._newLine()
+            self.write((NOTE if isNotice else ANSWER).encode())
+        self._inAnswer = not whole
+        text = stdio.escaped(self._decoder.decode(answer, whole))
+        self.write(text.encode() + b"\n" * whole)
+        if not isNotice:
+            self.verify(answer + b"\n" * whole)
+        if not whole or self._leaving:
+            return
+        if not self._asking:
+            self._showPromptAgain()
+        elif not isNotice:
+            self._asking = False
+            self.expect(False)
+            self._next()
+
+    def _isNotice(self, line: bytes) -> bool:
+        """
+        Whether a line is no answer, and no error, and no echo either.
+        """
+        found = NOTICE.match(line)
+        return found is not None and found[1] != b"error" and line != self._message
+
+    def _showPromptAgain(self) -> None:
+        """
+        Show the line again that the person is typing, unless more comes.
+        """
+        if self._prompt is not None and self._prompt.active():
+            self._prompt.cancel()
+        self._prompt = self._reactor.callLater(_PAUSE, self._promptIsDue)
+
+    def _promptIsDue(self) -> None:
+        if not self._asking and not self._leaving:
+            self._atPrompt = True
+            self._keyboard.showAgain()
+
+    def _newLine(self) -> None:
+        """
+        Leave a line that has been begun.
+        """
+        if self._atPrompt or self._inAnswer:
+            self.write(b"\n")
+            self._atPrompt = self._inAnswer = False
+
+    def _leave(self) -> None:
+        """
+        Take our leave.
+        """
+        if not self._leaving:
+            self._leaving = True
+            self.transport.loseConnection()
+            self._reactor.callLater(FAREWELL, self.end)

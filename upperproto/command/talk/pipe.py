@@ -1,0 +1,128 @@
+"""
+C{upper-client} as a filter: standard input goes to the server as it is, and its
+answers to standard output as they come.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.protocol import connectionDone
+from twisted.python.failure import Failure
+
+from upperproto.command import standardio as stdio
+from upperproto.command.route.connection import endWriting
+from upperproto.command.talk.completeness import AnswerTracker
+from upperproto.command.talk.progress import Progress
+from upperproto.command.talk.session import Session
+
+
+class Filter(Session):
+    """
+    A session without a person.
+    """
+
+    _inputHasEnded = False
+
+    def __init__(
+        self, reactor: Any, progress: Progress | None = None, **more: Any
+    ) -> None:
+        """
+        @param reactor: what waits for input and tells the time.
+        @param progress: shows how far it is.
+        @param more: for L{Session}.
+        """
+        super().__init__(reactor, **more)
+        self._tracker = AnswerTracker()
+        self._progress = progress
+        self._input = stdio.StandardInput(self.inputReceived, self.inputEnded, reactor)
+
+    def connectionMade(self) -> None:
+        """
+        Read input as fast as the server takes it.
+        """
+        self.transport.registerProducer(self._input, True)
+        self._input.startReading()
+
+    def inputReceived(self, data: bytes) -> None:
+        """
+        Send a chunk.
+
+        @param data: one byte at least.
+        """
+        self._tracker.ask(data)
+        self.send(data)
+        if self._timer is None:
+            self.expect(True)
+        if self._progress is not None:
+            self._progress.sent(len(data))
+
+    def inputEnded(self, reason: Failure) -> None:
+        """
+        Send what is left, and end our side: now the server answers the rest.
+
+        @param reason: L{ConnectionDone} at the end of input, or the L{OSError}
+            that ended it.
+        """
+        if isinstance(reason.value, OSError):
+            self.end(f"cannot read standard input: {reason.value.strerror}")
+        self._inputHasEnded = True
+        if self._verifier is not None:
+            self._verifier.ask(b"", final=True)
+        self.transport.unregisterProducer()
+        # Now the end is waited for, if nothing else is.
+        self.expect(True)
+        endWriting(self.transport)
+
+    def received(self, data: bytes) -> None:
+        """
+        Write answers. Until they are out, nothing more is received.
+        """
+        answers = self._tracker.answer(data)
+        self._pass(answers)
+        if self._progress is not None:
+            self._progress.received(len(answers))
+        self.expect(self._inputHasEnded or self._tracker.waits())
+
+    def _pass(self, answers: bytes) -> None:
+        if answers:
+            self.write(answers)
+            self.verify(answers)
+
+    def verify(self, answers: bytes) -> None:
+        """
+        An error is no answer, either, although it comes among them.
+        """
+        problem = "" if self._verifier is None else self._verifier.answer(answers)
+        if problem and self._verifier is not None and self._tracker.scanner.errors:
+            error = self._tracker.scanner.error.decode("utf-8", "backslashreplace")
+            problem = f"an error line at byte {self._verifier.offset + 1}: {error}"
+        if problem:
+            self.end(problem)
+
+    def end(self, problem: str = "") -> None:
+        """
+        Read no more input.
+        """
+        self._input.stopReading()
+        super().end(problem)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """
+        Write what may still have been a notice.
+        """
+        self._pass(self._tracker.end())
+        super().connectionLost(reason)
+
+    def closed(self) -> None:
+        """
+        End: well, if everything has been answered.
+        """
+        if not self._inputHasEnded:
+            gone = "the server closed the connection before the end of input"
+            self.end(self.hint(gone))
+            return
+        problem = self._tracker.problem()
+        if not problem and self._verifier is not None:
+            problem = self._verifier.end()
+        self.end(self.hint(problem) if problem else "")
