@@ -7,11 +7,9 @@ from __future__ import annotations
 from typing import Any
 
 from twisted.internet.error import ConnectionDone, ConnectionLost
-from twisted.internet.interfaces import ISSLTransport
 from twisted.internet.testing import MemoryReactorClock, StringTransport
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
-from zope.interface import directlyProvides
 
 from upperproto.command.errors import ASK_WITH_TLS, SessionError
 from upperproto.command.talk.pipe import Filter
@@ -34,13 +32,6 @@ class HalfClosingTransport(StringTransport):
         """
         assert self.producer is None, "a producer keeps the connection open"
         self.ended += "half-closed"
-
-    def loseConnection(self) -> None:
-        """
-        Note the end.
-        """
-        assert self.producer is None, "a producer keeps the connection open"
-        self.ended += "closed"
 
 
 class FilterTests(SynchronousTestCase):
@@ -169,17 +160,6 @@ class FilterTests(SynchronousTestCase):
         self.filter.makeConnection(self.transport)
         self.filter.inputEnded(Failure(OSError(5, "Input/output error")))
         self.assertEnded("cannot read standard input: Input/output error")
-
-    def test_secure(self) -> None:
-        """
-        Over TLS, the end of input is a close_notify.
-        """
-        directlyProvides(self.transport, ISSLTransport)
-        self.filter.makeConnection(self.transport)
-        self.filter.inputEnded(DONE)
-        self.assertEqual(self.transport.ended, "closed")
-        self.filter.connectionLost(DONE)
-        self.successResultOf(self.filter.done)
 
     def test_speaksTLS(self) -> None:
         """

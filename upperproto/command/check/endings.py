@@ -15,7 +15,6 @@ from zope.interface import implementer
 from upperproto.command.check.path import Finding, Path
 from upperproto.command.findings.faults import Fault
 from upperproto.command.findings.formatter import milliseconds
-from upperproto.command.route.connection import endWriting
 
 CONNECTIONS = 20
 
@@ -65,7 +64,8 @@ async def _endWith(path: Path, lines: int) -> None:
     for _ in range(lines):
         text = path.text()
         asked.append((text, client.upper(text)))
-    endWriting(client.transport)
+    transport: Any = client.transport
+    transport.loseWriteConnection()
     try:
         await path.collect(probe, asked)
     except Fault as fault:

@@ -11,7 +11,6 @@ from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 
 from upperproto.command import standardio as stdio
-from upperproto.command.route.connection import endWriting
 from upperproto.command.talk.completeness import AnswerTracker
 from upperproto.command.talk.progress import Progress
 from upperproto.command.talk.session import Session
@@ -72,7 +71,7 @@ class Filter(Session):
         self.transport.unregisterProducer()
         # Now the end is waited for, if nothing else is.
         self.expect(True)
-        endWriting(self.transport)
+        self.transport.loseWriteConnection()
 
     def received(self, data: bytes) -> None:
         """
