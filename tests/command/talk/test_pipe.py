@@ -33,13 +33,6 @@ class HalfClosingTransport(StringTransport):
         assert self.producer is None, "a producer keeps the connection open"
         self.ended += "half-closed"
 
-    def loseConnection(self) -> None:
-        """
-        Note the end.
-        """
-        assert self.producer is None, "a producer keeps the connection open"
-        self.ended += "closed"
-
 
 class FilterTests(SynchronousTestCase):
     """

@@ -14,7 +14,7 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.functional.processes import PATIENCE, script
+from tests.functional.processes import PATIENCE, restoreSignals, script
 
 CLIENT = script("upper-client")
 
@@ -37,7 +37,7 @@ def start(*options: str, **more: Any) -> subprocess.Popen[bytes]:
     """
     pipe = subprocess.PIPE
     more = {"stdin": pipe, "stdout": pipe, "stderr": pipe, **more}
-    return subprocess.Popen([CLIENT, *options], **more)
+    return subprocess.Popen([CLIENT, *options], preexec_fn=restoreSignals, **more)
 
 
 def folder(test: SynchronousTestCase) -> str:

@@ -12,7 +12,7 @@ import subprocess
 import termios
 
 from tests.functional.command.client import CLIENT
-from tests.functional.processes import PATIENCE
+from tests.functional.processes import PATIENCE, restoreSignals
 
 
 class Person:
@@ -33,6 +33,7 @@ class Person:
             stdin=self._theirs,
             stdout=self._theirs if stdout is None else stdout,
             stderr=self._theirs,
+            preexec_fn=restoreSignals,
             # No terminal that knows more than its driver does.
             env={**os.environ, "TERM": "dumb"},
         )

@@ -11,6 +11,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import (
     IAddress,
     IDelayedCall,
@@ -62,7 +63,7 @@ class _Opening(Protocol):
     transport: Connection
 
     _handshake: IDelayedCall | None = None
-    _open = False
+    _open = _isTruncated = False
     connectedAt = securedAt = 0.0
     details: TLSDetails | None = None
 
@@ -93,8 +94,17 @@ class _Opening(Protocol):
     def dataReceived(self, data: bytes) -> None:
         self._inner.dataReceived(data)
 
+    def truncated(self, peer: object) -> None:
+        """
+        The server's stream has ended without a close_notify.
+        """
+        self._isTruncated = True
+
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self._cancelTimer()
+        if self._isTruncated and reason.check(ConnectionDone):
+            # Somebody else may have ended it.
+            reason = Failure(ConnectionLost())
         if self._open:
             self._inner.connectionLost(reason)
         elif not self.opened.called:
@@ -224,7 +234,7 @@ class Connector:
         factory: Any = _OpeningFactory(opening)
         creator = creator or self._creator
         if creator is not None and not plain:
-            factory = secure(creator, factory, self._reactor)
+            factory = secure(creator, factory, self._reactor, opening.truncated)
         if self.target.source is not None:
             factory = HeaderFactory(self.target.source, factory)
         started = self.now()

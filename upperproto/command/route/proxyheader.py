@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 
 from twisted.internet.interfaces import IAddress, IHalfCloseableProtocol, IProtocol
 from twisted.internet.protocol import Factory, Protocol, connectionDone
-from twisted.internet.tcp import Connection
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -82,7 +81,7 @@ class _HeaderFirst(Protocol):
     Send a header, and then be as good as the protocol inside.
     """
 
-    transport: Connection
+    transport: Any
 
     def __init__(self, source: Source, inner: Any) -> None:
         self._source = source

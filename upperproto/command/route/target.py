@@ -6,7 +6,7 @@ L{Target}. Here alone a connection gets its TLS.
 from __future__ import annotations
 
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from typing import Any, NamedTuple
 
@@ -93,18 +93,21 @@ class Target(NamedTuple):
         return parse(reactor, self.endpoint)
 
 
-def secure(creator: Any, factory: Any, reactor: Any) -> Any:
+def secure(
+    creator: Any, factory: Any, reactor: Any, truncated: Callable[[Any], None]
+) -> Any:
     """
     Put TLS under the protocols of a factory.
 
     @param creator: what L{Target.tls} gave.
     @param factory: the factory.
     @param reactor: what tells the time.
+    @param truncated: is called when the server's stream ends without a close_notify.
     @return: a factory for a transport without TLS.
     """
     from upperproto.tls.factory import TLSFactory
 
-    return TLSFactory(creator, True, factory, reactor)
+    return TLSFactory(creator, True, factory, reactor, truncated)
 
 
 def target(options: Options, words: Sequence[str]) -> Target:
