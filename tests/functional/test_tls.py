@@ -8,7 +8,9 @@ import contextlib
 import shutil
 import signal
 import socket
+import struct
 import subprocess
+import time
 from pathlib import Path
 from unittest import skipUnless
 
@@ -71,6 +73,101 @@ class TLSTests(SynchronousTestCase):
                     client.stdout,
                     b"HELLO\nTHE LAST LINE\nerror: idle for 0.2 s\n",
                 )
+
+    @skipUnless(shutil.which("openssl"), "needs the command openssl")
+    def test_opensslExtensions(self) -> None:
+        """
+        What a real client says beside its hello does no harm: protocols (ALPN), the
+        name of a server, sessions that are resumed, early data.
+        """
+        session, early = self.way.folder / "session", self.way.folder / "early"
+        early.write_bytes(b"early\n")
+        options = [
+            ["-alpn", "http/1.1,h2"],
+            ["-servername", "example.org"],
+            ["-sess_out", str(session)],
+            ["-sess_in", str(session)],
+            ["-sess_in", str(session), "-early_data", str(early)],
+        ]
+        with Server(*self.options, "--idle-timeout", "0.2") as server:
+            for words in options:
+                client = subprocess.run(
+                    [
+                        *("openssl", "s_client", "-ign_eof", "-CAfile"),
+                        *(self.authority.certificate, "-connect"),
+                        *(f"127.0.0.1:{server.port}", *words),
+                    ],
+                    input=b"hello\n",
+                    capture_output=True,
+                    timeout=PATIENCE,
+                    check=True,
+                )
+                self.assertIn(b"HELLO\n", client.stdout, words)
+
+    @skipUnless(shutil.which("curl"), "needs the command curl")
+    def test_curl(self) -> None:
+        """
+        C{curl} offers protocols, shakes hands and is answered, though not in HTTP.
+        """
+        with Server(*self.options) as server:
+            client = subprocess.run(
+                [
+                    *("curl", "--silent", "--max-time", "10", "--http0.9"),
+                    *("--cacert", self.authority.certificate),
+                    f"https://localhost:{server.port}/straße",
+                ],
+                capture_output=True,
+                timeout=PATIENCE,
+            )
+            self.assertIn(b"GET /STRA", client.stdout)
+
+    @skipUnless(shutil.which("gnutls-cli"), "needs the command gnutls-cli")
+    def test_gnutls(self) -> None:
+        """
+        C{gnutls-cli}, which offers protocols and a name, is answered.
+        """
+        with Server(*self.options) as server:
+            client = subprocess.run(
+                [
+                    *("gnutls-cli", "--alpn=http/1.1", "--x509cafile"),
+                    *(self.authority.certificate, "--port", str(server.port)),
+                    "localhost",
+                ],
+                input=b"hello\n",
+                capture_output=True,
+                timeout=PATIENCE,
+            )
+            self.assertIn(b"HELLO\n", client.stdout)
+
+    def test_brokenWhileAnswersWait(self) -> None:
+        """
+        A connection whose TLS breaks while answers to it wait gives its place and its
+        descriptor back when the client has gone, whatever has broken it.
+        """
+        line = "ΐ".encode() * 2000 + b"\n"
+        for broken in (
+            b"\x17\x03\x03\x00\x20" + bytes(32),
+            b"\x15\x03\x03\x00\x02\x02\x28",
+            b"GET / HTTP/1.1\r\n\r\n",
+        ):
+            with Server(*self.options, "--max-connections", "3") as server:
+                for _ in range(3):
+                    client = self.connect(server)
+                    client.send(line)
+                    time.sleep(0.2)
+                    client.socket.sendall(client.encode(line * 14) + broken)
+                    with contextlib.suppress(OSError, CutOff):
+                        client.receiveAll()
+                    linger = struct.pack("ii", 1, 0)
+                    client.socket.setsockopt(
+                        socket.SOL_SOCKET, socket.SO_LINGER, linger
+                    )
+                    client.socket.close()
+                client = self.connect(server)
+                client.end(b"still served")
+                self.assertEqual(client.receiveAll(), b"STILL SERVED")
+                log = server.stop()
+                self.assertEqual(log.count(" closed after "), 4)
 
     @skipUnless(shutil.which("ncat"), "needs the command ncat")
     def test_ncat(self) -> None:

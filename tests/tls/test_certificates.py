@@ -23,6 +23,26 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.authority import Authority
 from upperproto.tls.certificates import Certificates
 
+# A certificate, and its key, on the curve secp224k1: OpenSSL knows it, and no cipher of
+# TLS does. (Made by openssl ecparam and openssl req.)
+USELESS = b"""\
+-----BEGIN CERTIFICATE-----
+MIIBbDCCARqgAwIBAgIULMdTyjQd26hXQQUWc+yrKsmB+9UwCgYIKoZIzj0EAwIw
+FDESMBAGA1UEAwwJbG9jYWxob3N0MCAXDTI2MTEyODIwMDkwNloYDzIxMjYxMTA0
+MjAwOTA2WjAUMRIwEAYDVQQDDAlsb2NhbGhvc3QwTjAQBgcqhkjOPQIBBgUrgQQA
+IAM6AASiBi4/2FO+Ekx0u1SnQT3n1Cr7+dpoDHUPt1OAQkhRUPtvoegS/kLNmkAQ
+f7ohMqUuAGcO40YfG6NTMFEwHQYDVR0OBBYEFF5SptaJBa9alLSARX3DUDdaAmYi
+MB8GA1UdIwQYMBaAFF5SptaJBa9alLSARX3DUDdaAmYiMA8GA1UdEwEB/wQFMAMB
+Af8wCgYIKoZIzj0EAwIDQAAwPQIdAOvenXzvPbvUg+VYkMGmAkd+mxW6QvHonLj0
+ymYCHGMepf1H7dHSvCBTtzrdNI8gCzimjmX6a/Tsocg=
+-----END CERTIFICATE-----
+-----BEGIN PRIVATE KEY-----
+MHkCAQAwEAYHKoZIzj0CAQYFK4EEACAEYjBgAgEBBB0AIhMGHbHPXT/QNl5aXZk8
+wUlQ5cf8vYKArFi2IKE8AzoABKIGLj/YU74STHS7VKdBPefUKvv52mgMdQ+3U4BC
+SFFQ+2+h6BL+Qs2aQBB/uiEypS4AZw7jRh8b
+-----END PRIVATE KEY-----
+"""
+
 
 class CertificatesTests(SynchronousTestCase):
     """
@@ -143,6 +163,33 @@ class CertificatesTests(SynchronousTestCase):
                 self.certificate,
                 path,
             )
+
+    def test_uselessKey(self) -> None:
+        """
+        A pair that OpenSSL takes, and that no client could be answered with, is of no
+        use; where it comes at a renewal, the old pair stays.
+        """
+        path = self.write("useless.pem", USELESS)
+        message = f"the private key in {path} is of a kind that TLS has no use for"
+        self.assertUnusable(message, path, path)
+        certificates = Certificates(self.certificate, self.key)
+        before = certificates.getContext()
+        for renewed in (self.certificate, self.key):
+            Path(renewed).write_bytes(USELESS)
+        self.assertIs(certificates.getContext(), before)
+        [warning] = self.warnings()
+        self.assertIn("TLS has no use for", warning)
+
+    def test_check(self) -> None:
+        """
+        Files that cannot be read any more are found.
+        """
+        certificates = Certificates(self.certificate, self.key)
+        certificates.check()
+        Path(self.key).unlink()
+        with self.assertRaises(ValueError) as caught:
+            certificates.check()
+        self.assertIn(f"cannot read {self.key}: No such file", str(caught.exception))
 
     def test_renewed(self) -> None:
         """

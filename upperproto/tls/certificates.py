@@ -4,12 +4,14 @@ The certificates of a TLS server: what their files hold now.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from cryptography import x509
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
-from OpenSSL.crypto import X509, PKey
-from OpenSSL.SSL import Context
+from OpenSSL.crypto import FILETYPE_PEM, X509, PKey, load_privatekey
+from OpenSSL.crypto import Error as CryptoError
+from OpenSSL.SSL import TLS_METHOD, Connection, Context, WantReadError
 from OpenSSL.SSL import Error as SSLError
 from twisted.internet.ssl import (
     Certificate,
@@ -17,6 +19,9 @@ from twisted.internet.ssl import (
     trustRootFromCertificates,
 )
 from twisted.logger import Logger
+
+# What one side says of a handshake in one go is shorter, with any chain.
+_FLIGHT = 1 << 20
 
 
 class Certificates:
@@ -95,30 +100,31 @@ class Certificates:
 
     def _read(self) -> Context:
         chain = _certificatesIn(self._certificate)
-        contents = _contents(self._key)
-        try:
-            key = load_pem_private_key(contents, None)
-        except TypeError as error:
-            raise ValueError(f"the private key in {self._key} is encrypted") from error
-        except ValueError as error:
-            raise ValueError(f"no usable private key in {self._key}") from error
+        pair: dict[str, Any] = {
+            "privateKey": _keyIn(self._key),
+            "certificate": chain[0],
+            "extraCertChain": chain[1:],
+        }
         trustRoot = None
         if self._clientCA is not None:
             authorities = _certificatesIn(self._clientCA)
             trustRoot = trustRootFromCertificates(map(Certificate, authorities))
         try:
-            return CertificateOptions(
-                # Of a kind that it does not take, it says so.
-                privateKey=PKey.from_cryptography_key(key),  # type: ignore[arg-type]
-                certificate=chain[0],
-                extraCertChain=chain[1:],
-                trustRoot=trustRoot,
+            context: Context = CertificateOptions(
+                trustRoot=trustRoot, **pair
             ).getContext()
         except (SSLError, TypeError) as error:
             raise ValueError(
                 f"the private key in {self._key} does not fit the certificate in"
                 f" {self._certificate}"
             ) from error
+        try:
+            _tryHandshake(CertificateOptions(**pair).getContext())
+        except SSLError as error:
+            raise ValueError(
+                f"the private key in {self._key} is of a kind that TLS has no use for"
+            ) from error
+        return context
 
 
 def _mark(path: Path) -> tuple[int, ...]:
@@ -134,6 +140,43 @@ def _contents(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise ValueError(f"cannot read {path}: {error.strerror}") from error
+
+
+def _keyIn(path: Path) -> PKey:
+    contents = _contents(path)
+    asked: list[None] = []
+
+    def askForPassphrase(*arguments: object) -> bytes:
+        asked.append(None)
+        return b""
+
+    try:
+        return load_privatekey(FILETYPE_PEM, contents, askForPassphrase)
+    except (CryptoError, ValueError) as error:
+        if asked:
+            raise ValueError(f"the private key in {path} is encrypted") from error
+        raise ValueError(f"no usable private key in {path}") from error
+
+
+def _tryHandshake(context: Context) -> None:
+    """
+    Shake hands as a client does that takes any certificate. OpenSSL takes keys that
+    no cipher of TLS can use, and would only then say so.
+
+    @param context: the server's.
+    @raise SSLError: if that cannot be done.
+    """
+    server, client = Connection(context), Connection(Context(TLS_METHOD))
+    server.set_accept_state()
+    client.set_connect_state()
+    # Each side has two turns to speak in TLS 1.3, and as many in 1.2.
+    for side, other in ((client, server), (server, client)) * 3:
+        with suppress(WantReadError):
+            side.do_handshake()
+        with suppress(WantReadError):
+            other.bio_write(side.bio_read(_FLIGHT))
+    # One that still waits has not succeeded.
+    server.do_handshake()
 
 
 def _certificatesIn(path: Path) -> list[X509]:
