@@ -321,6 +321,20 @@ class FaultTests(OutputTests):
         output.finish()
         self.assertEqual(threads(), [])
 
+    def test_terminalGone(self) -> None:
+        """
+        It is the same with a terminal that cannot be opened once more.
+        """
+        self.refuseToOpen()
+        master, slave = os.openpty()
+        self.addCleanup(os.close, slave)
+        output = self.open(slave)
+        os.close(master)
+        for _ in range(3):
+            output.write(b"a\n")
+        output.finish()
+        self.assertEqual(threads(), [])
+
     def test_fullDisk(self) -> None:
         """
         When the disk is full, it is the same.

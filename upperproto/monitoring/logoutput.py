@@ -158,11 +158,12 @@ class LogOutput:
         except BlockingIOError:
             pass
         except OSError:
-            # The disk is full, or the reader has gone: wait for the next record.
+            # The disk is full, or the reader has gone: the next record is the next
+            # chance.
             return
         if self._waiting:
             thread = Thread(target=self._writeWaiting, name="log output", daemon=True)
-            # The system may have no more threads: wait for the next record, then.
+            # The system may have no more threads. It is the same then.
             with suppress(RuntimeError):
                 thread.start()
                 self._thread, self._running = thread, True
@@ -175,31 +176,34 @@ class LogOutput:
         poll.register(self._descriptor, select.POLLOUT)
         poll.register(self._wakeReader, select.POLLIN)
         more = True
-        while more:
-            poll.poll()
-            more = not self._closed and self._writeChunk()
-        # What has arrived meanwhile.
-        self._takeArrived()
+        try:
+            while more:
+                poll.poll()
+                more = not self._closed and self._writeChunk()
+        except OSError:
+            # As in _flush.
+            with self._lock:
+                self._running = False
+        else:
+            self._takeArrived()
 
     def _writeChunk(self) -> bool:
         """
         Write some of what waits.
 
-        @return: whether the thread has to go on.
+        @return: whether more waits.
         """
         with self._lock:
             chunk = bytes(self._waiting[:MAX_WRITE])
-        sent, failed = 0, False
+        sent = 0
         try:
             sent = self._write(chunk)
         except BlockingIOError:
             time.sleep(RETRY_INTERVAL)
-        except OSError:
-            failed = True
         with self._lock:
             del self._waiting[:sent]
             self._tellLoss()
-            self._running = not failed and bool(self._waiting)
+            self._running = bool(self._waiting)
             return self._running
 
     def _waitForThread(self, deadline: float) -> None:
