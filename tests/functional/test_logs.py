@@ -4,20 +4,37 @@ No peer can forge, flood or stop the log; and without a log, it serves on.
 
 from __future__ import annotations
 
+import json
 import os
 import pty
 import re
+import resource
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import termios
 from collections.abc import Callable
+from fcntl import F_SETPIPE_SZ, fcntl
+from functools import partial
 from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.functional.processes import PATIENCE, Server, eventually, script
+
+
+def listens(path: str) -> bool:
+    """
+    Whether somebody listens on a UNIX socket, without a connection to it.
+    """
+    table = Path("/proc/net/unix").read_text()
+    # __SO_ACCEPTCON of the kernel.
+    return (
+        re.search(rf" 00010000 .* {re.escape(path)}$", table, re.MULTILINE) is not None
+    )
+
 
 # What begins each record.
 RECORD = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[+-]\d{4} \[[^\]]*\] ")
@@ -66,6 +83,204 @@ class ForgeryTests(SynchronousTestCase):
                 )
             server.waitFor("too many connections;")
             self.assertNotIn("forged", server.log())
+
+
+class EncodingTests(SynchronousTestCase):
+    """
+    A log in an encoding that lacks what peers say.
+    """
+
+    twistd = ("twistd", "--nodaemon", "--pidfile=")
+    inASCII = ("PYTHONIOENCODING=ascii",)
+    # Python takes C for UTF-8 unless it is told not to.
+    inC = ("LC_ALL=C", "PYTHONUTF8=0", "PYTHONCOERCECLOCALE=0", "PYTHONIOENCODING=")
+
+    def log(self, environment: tuple[str, ...], *runner: str) -> str:
+        """
+        Have a server answer what ASCII lacks, and give its log.
+
+        @param environment: variables of the server's, with their values.
+        @param runner: Twisted's command that runs it, with its options.
+        """
+        command = ("env", *environment)
+        with Server("--log", "lines", command=command, runner=runner) as server:
+            self.assertEqual(
+                server.ask("straße\n漢\n".encode()), "STRASSE\n漢\n".encode()
+            )
+            server.waitFor("closed by the client")
+            return server.stop()
+
+    def check(self, log: str, *said: str) -> None:
+        """
+        Check that a log has the whole of a conversation.
+
+        @param said: what the log has for what ASCII lacks.
+        """
+        [szett, han] = said
+        texts = re.findall(r"#info\] (.*)", log)
+        first = next(index for index, text in enumerate(texts) if "Connection" in text)
+        self.assertRegex(texts[first], "^Connection from 127.0.0.1:[0-9]+$")
+        self.assertEqual(
+            texts[first + 1 : first + 5],
+            [
+                f"from connected user: stra{szett}e",
+                f"from connected user: {han}",
+                "sending: STRASSE",
+                f"sending: {han}",
+            ],
+        )
+        self.assertIn("closed by the client", texts[first + 5])
+
+    def test_standardOutput(self) -> None:
+        """
+        What it lacks is escaped, and nothing is lost.
+        """
+        for environment in (self.inASCII, self.inC):
+            self.check(self.log(environment, *self.twistd), r"\xdf", r"\u6f22")
+        log = self.log(("PYTHONIOENCODING=utf-8",), *self.twistd)
+        self.check(log, "ß", "漢")
+
+    def test_chosenByTheUser(self) -> None:
+        """
+        Nor is it where the user has chosen Twisted's own log: on standard output, or in
+        a file, which is in UTF-8.
+        """
+        log = self.log(self.inASCII, *self.twistd, "--logfile", "-")
+        self.check(log, r"\xdf", r"\u6f22")
+        log = self.log(self.inASCII, *self.twistd, "--logfile", "/dev/stdout")
+        self.check(log, "ß", "漢")
+
+    def test_twist(self) -> None:
+        """
+        It is the same with C{twist}, in text and in JSON.
+        """
+        text = ("--log-format", "text")
+        log = self.log(self.inC, "twist", "--log-file", "/dev/stdout", *text)
+        self.check(log, r"\xdf", r"\u6f22")
+        self.check(self.log(self.inASCII, "twist", *text), r"\xdf", r"\u6f22")
+        log = self.log(self.inASCII, "twist")
+        lines = [json.loads(record).get("line") for record in log.split("\x1e")[1:]]
+        said = ["straße", "漢", "STRASSE", "漢"]
+        self.assertEqual([line for line in lines if line is not None], said)
+
+
+# Logs as twistd does. What is to happen in the process follows.
+LOGGING = """
+import itertools, os, signal, threading
+from twisted.internet import reactor
+from twisted.logger import Logger, globalLogBeginner
+from upperproto.monitoring.logobserver import observeStandardOutput
+
+globalLogBeginner.beginLoggingTo([observeStandardOutput()])
+log = Logger()
+"""
+
+
+class CrashTests(SynchronousTestCase):
+    """
+    A process that ends without warning.
+    """
+
+    def test_lastWords(self) -> None:
+        """
+        The line that explains it is in the log, and so is what was logged before.
+        """
+        for end, status in {
+            "os._exit(3)": 3,
+            "os.kill(os.getpid(), signal.SIGSEGV)": -signal.SIGSEGV,
+            "os.kill(os.getpid(), signal.SIGKILL)": -signal.SIGKILL,
+        }.items():
+            program = f"""{LOGGING}
+def crash():
+    for number in range(100):
+        log.info("number {{number}}", number=number)
+    log.error("last words")
+    {end}
+
+reactor.callWhenRunning(crash)
+reactor.run()
+"""
+            ended = subprocess.run(
+                [sys.executable, "-c", program],
+                stdout=subprocess.PIPE,
+                timeout=PATIENCE,
+                check=False,
+            )
+            self.assertEqual(ended.returncode, status)
+            texts = [
+                line.partition("] ")[2] for line in ended.stdout.decode().split("\n")
+            ]
+            self.assertEqual(
+                texts, [*(f"number {each}" for each in range(100)), "last words", ""]
+            )
+
+    def test_service(self) -> None:
+        """
+        What a client was answered stands in the log before it has the answer.
+        """
+        with Server("--log", "lines") as server, server.connect() as connection:
+            connection.sendall(b"a\n")
+            self.assertEqual(connection.recv(10), b"A\n")
+            log = server.stop(signal.SIGKILL)
+        self.assertRegex(log, r"from connected user: a\n.*sending: A\n$")
+
+
+class InterruptionTests(SynchronousTestCase):
+    """
+    A process whose threads and signal handlers log, too.
+    """
+
+    def test_interruptions(self) -> None:
+        """
+        Each record is there once and whole, whoever has logged it meanwhile, while it
+        has to wait and while it need not.
+        """
+        program = f"""{LOGGING}
+numbers = itertools.count()
+
+def handle(number, frame):
+    log.info("handler {{number}}.", number=next(numbers))
+
+def work(name, count):
+    for number in range(count):
+        log.info("{{name}} {{number}}.", name=name, number=number)
+
+signal.signal(signal.SIGALRM, handle)
+signal.setitimer(signal.ITIMER_REAL, 0.001, 0.001)
+thread = threading.Thread(target=work, args=["thread", 2000])
+thread.start()
+work("main", 2000)
+thread.join()
+signal.setitimer(signal.ITIMER_REAL, 0)
+log.info("handled {{number}}.", number=next(numbers))
+reactor.callWhenRunning(reactor.stop)
+reactor.run()
+"""
+        # A small pipe is full again and again.
+        reader, writer = os.pipe()
+        fcntl(writer, F_SETPIPE_SZ, 4096)
+        with subprocess.Popen(
+            [sys.executable, "-c", program], stdout=writer
+        ) as process:
+            os.close(writer)
+            with open(reader, encoding="utf-8") as output:
+                records = output.read().splitlines()
+            self.assertEqual(process.wait(PATIENCE), 0)
+        for record in records:
+            self.assertRegex(record, RECORD)
+        said = [record.partition("] ")[2].removesuffix(".") for record in records]
+        said.remove("Main loop terminated")
+        handled = int(said.pop().removeprefix("handled "))
+        self.assertGreater(handled, 0)
+        for name, count in {"main": 2000, "thread": 2000, "handler": handled}.items():
+            numbers = [
+                int(each.rpartition(" ")[2]) for each in said if each.startswith(name)
+            ]
+            if name == "handler":
+                # One may have been interrupted by the next.
+                numbers.sort()
+            self.assertEqual(numbers, list(range(count)))
+        self.assertEqual(len(said), 4000 + handled)
 
 
 class InvalidInputTests(SynchronousTestCase):
@@ -121,6 +336,7 @@ class OutputTests(SynchronousTestCase):
 
         @param output: its standard output and error; it is closed here.
         @param talk: called with the path of its UNIX socket.
+        @return: the process, which C{talk} finds as C{self.process}.
         """
         path = f"{self.folder}/socket"
         program, *itsOptions = runner
@@ -132,8 +348,9 @@ class OutputTests(SynchronousTestCase):
             stderr=output,
         ) as process:
             os.close(output)
+            self.process = process
             try:
-                eventually(lambda: os.path.exists(path), "the socket")
+                eventually(partial(listens, path), "the socket")
                 talk(path)
                 process.send_signal(signal.SIGTERM)
                 self.assertEqual(process.wait(PATIENCE), -signal.SIGTERM)
@@ -219,12 +436,66 @@ class OutputTests(SynchronousTestCase):
 
         self.serve(writer, talk)
 
+    def test_terminalThatGoesOn(self) -> None:
+        """
+        When somebody has typed Ctrl-Q there, too, the log goes on where it stopped.
+        """
+        terminal, writer = pty.openpty()
+        self.addCleanup(os.close, terminal)
+        keep = os.dup(writer)
+        self.addCleanup(os.close, keep)
+        log = bytearray()
+
+        def talk(path: str) -> None:
+            termios.tcflow(keep, termios.TCOOFF)
+            self.ask(path, 300)
+            termios.tcflow(keep, termios.TCOON)
+            while b"closed by the client" not in log:
+                log.extend(os.read(terminal, 1 << 16))
+
+        self.serve(writer, talk)
+        self.assertEqual(
+            log.count(b" from connected user: " + b"a" * 999 + b"\r\n"), 300
+        )
+        for record in log.decode().removesuffix("\r\n").split("\r\n"):
+            self.assertRegex(record, RECORD)
+
     def test_fullDisk(self) -> None:
         """
         When the disk is full, it serves on.
         """
         output = os.open("/dev/full", os.O_WRONLY)
         self.serve(output, lambda path: self.ask(path, 100))
+
+    def test_roomOnTheDisk(self) -> None:
+        """
+        When the disk was full within a record and has room again, the log goes on
+        with whole records, and none is lost.
+        """
+        log = Path(self.folder, "log")
+
+        def talk(path: str) -> None:
+            self.ask(path, 10)
+            pid, limit = self.process.pid, resource.RLIMIT_FSIZE
+            _, hard = resource.getrlimit(limit)
+            size = log.stat().st_size + 5500
+            resource.prlimit(pid, limit, (size, hard))
+            self.ask(path, 100)
+            self.assertEqual(log.stat().st_size, size)
+            resource.prlimit(pid, limit, (hard, hard))
+            self.ask(path, 10)
+
+        self.serve(os.open(log, os.O_WRONLY | os.O_CREAT), talk)
+        records = log.read_text().removesuffix("\n").split("\n")
+        for record in records:
+            self.assertRegex(record, RECORD)
+        self.assertEqual(
+            [
+                sum(word in each for each in records)
+                for word in ("user: a", "sending: A")
+            ],
+            [120, 120],
+        )
 
     def test_twist(self) -> None:
         """
