@@ -113,7 +113,7 @@ class Factory(RecordingFactory):
     A factory that remembers all protocols that it has built.
     """
 
-    protocol = Recording
+    protocol = Recording  # type: ignore[assignment] # As UpperFactory has it.
 
     def __init__(self, **settings: Any) -> None:
         """
