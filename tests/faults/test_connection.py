@@ -334,7 +334,7 @@ class EndpointTests(SynchronousTestCase):
         A factory that builds no protocol still refuses the connection.
         """
 
-        class Nobody(Factory[Protocol]):
+        class Nobody(Factory):
             def buildProtocol(self, addr: object) -> None:
                 return None
 

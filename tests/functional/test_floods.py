@@ -63,11 +63,11 @@ class FloodTests(SynchronousTestCase):
 
     def test_oneAfterAnother(self) -> None:
         """
-        5,000 connections one after another take about a second. (The bound
-        leaves a loaded machine its room; a short backlog took 75 seconds.)
+        5,000 connections one after another take about a second. (The bound is for
+        a machine that is busy; a short backlog took 75 seconds.)
         """
         with Server() as server:
-            self.assertLess(connectOneAfterAnother(server, 5000), 10)
+            self.assertLess(connectOneAfterAnother(server, 5000), 30)
 
     def test_idle(self) -> None:
         """

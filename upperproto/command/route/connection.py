@@ -142,7 +142,7 @@ class _Opening(Protocol):
             self._handshake = None
 
 
-class _OpeningFactory(Factory[_Opening]):
+class _OpeningFactory(Factory):
     noisy = False
 
     def __init__(self, opening: _Opening) -> None:

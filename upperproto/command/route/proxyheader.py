@@ -8,7 +8,7 @@ import socket
 import struct
 from typing import Any, NamedTuple
 
-from twisted.internet.interfaces import IAddress, IHalfCloseableProtocol, IProtocol
+from twisted.internet.interfaces import IAddress, IHalfCloseableProtocol
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -108,7 +108,7 @@ class _HeaderFirst(Protocol):
         self._inner.connectionLost(reason)
 
 
-class HeaderFactory(Factory[Any]):
+class HeaderFactory(Factory):
     """
     Build protocols that send a PROXY header first.
     """
@@ -123,7 +123,7 @@ class HeaderFactory(Factory[Any]):
         self._source = source
         self._inner = inner
 
-    def buildProtocol(self, addr: IAddress | None) -> IProtocol | None:
+    def buildProtocol(self, addr: IAddress | None) -> Any:
         """
         Build a protocol and what sends the header for it.
         """
