@@ -1,14 +1,17 @@
 """
 A reactor on epoll(7) that makes fewer system calls for each answer.
 
-A short answer on one of Twisted's reactors takes SEVEN; here it takes three: to wait
-for the request, to read it, and to send the answer
-(see L{upperproto.reactor.transports}).
-What all requests of an iteration are answered is sent together, at its end: a client
-that waits sleeps, and to wake it is most of what a short send costs. Sends that follow
-each other closely find the next client, or the next core, awake already.
+A round trip takes six of them on C{EPollReactor}. Here it takes three: to wait for the
+request, to read it, and to send the answer (see L{upperproto.reactor.transports}). A
+connection that is accepted, asks once and closes takes 12 in place of 18: it is read in
+the iteration that has accepted it. (All are counted by C{strace -c}.)
 
-And the time of the reactor is monotonic: timeouts mean what they say when the system's
+The answers of an iteration are sent together, at its end. A client that waits for its
+answer sleeps, and to wake it is most of what a short send costs. Sends that follow each
+other closely find the next client, or the next core, awake already: at 100 connections
+that makes 1.3 times as many round trips.
+
+The time of the reactor is monotonic: timeouts mean what they say when the system's
 clock is set.
 
 These private parts of C{EPollReactor} are used, unchanged from Twisted 24.3 to 26.10;
@@ -37,7 +40,7 @@ from zope.interface import implementer
 
 from upperproto.interfaces import INoLogContext, IUNIXAdoption
 from upperproto.reactor.ports import InheritedUNIXPort, TCPPort, UNIXPort
-from upperproto.reactor.transports import TCPServer
+from upperproto.reactor.transports import LARGEST_READ, TCPServer
 
 # Looked up once, not twice for each request.
 _contextless = INoLogContext.providedBy
@@ -58,6 +61,10 @@ class UpperReactor(EPollReactor):
         self._events: list[tuple[int, int]] = []
         # What is to be sent from at its end.
         self._writing: deque[TCPServer] = deque()
+        # Once it has seen so much freed, the C library keeps the memory of a large read
+        # for the next (mallopt(3)). A read of a few bytes that makes room for 256 KiB
+        # takes 6 us then, and 35 without.
+        bytes(4 * LARGEST_READ)
         super().__init__()
 
     def seconds(self) -> float:
@@ -194,8 +201,8 @@ class UpperReactor(EPollReactor):
         self._writing.clear()
         return list({*super().removeAll(), *queued})
 
-    def _queued(self) -> list[TCPServer]:
-        return [transport for transport in self._writing if transport.queued]
+    def _queued(self) -> set[TCPServer]:
+        return {transport for transport in self._writing if transport.queued}
 
     def _write(self) -> None:
         """

@@ -1,0 +1,750 @@
+"""
+Tests for L{upperproto.reactor.epoll}.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet import main
+from twisted.internet.error import UnsupportedAddressFamily
+from twisted.internet.interfaces import (
+    IHalfCloseableProtocol,
+    IPullProducer,
+    IReactorSocket,
+    IReactorTCP,
+    IReactorTime,
+    IReactorUNIX,
+)
+from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.python import log
+from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import implementer
+from zope.interface.verify import verifyObject
+
+from tests.memory import Client
+from tests.reactor.memory import MemoryReactor, OneProtocolFactory
+from upperproto.interfaces import INoLogContext, IUNIXAdoption
+from upperproto.reactor import epoll
+from upperproto.reactor.epoll import UpperReactor
+from upperproto.reactor.ports import InheritedUNIXPort, TCPPort, UNIXPort
+
+# What log messages call their system outside of any connection.
+NOBODY = "-"
+
+
+class Echo(Protocol):
+    """
+    Give back what comes, with a note in the log of each thing that happens.
+
+    @ivar events: what has happened.
+    @cvar all: what has happened to any of them, in order.
+    """
+
+    def __init__(self, events: list[object] | None = None) -> None:
+        """
+        @param events: where to note what happens.
+        """
+        self.events: list[object] = [] if events is None else events
+
+    def dataReceived(self, data: bytes) -> None:
+        """
+        Give it back.
+        """
+        log.msg("read")
+        self.events.append(data)
+        assert self.transport is not None
+        self.transport.write(data)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """
+        Note why.
+        """
+        log.msg("lost")
+        self.events.append(reason.type)
+
+
+@implementer(INoLogContext)
+class QuietEcho(Echo):
+    """
+    An L{Echo} that has no use for a log context.
+    """
+
+
+@implementer(IHalfCloseableProtocol)
+class HalfCloseable(QuietEcho):
+    """
+    One that notes the end of its client's side.
+    """
+
+    def readConnectionLost(self) -> None:
+        """
+        Note it, and close.
+        """
+        self.events.append("half")
+        assert self.transport is not None
+        self.transport.loseConnection()
+
+    def writeConnectionLost(self) -> None:
+        """
+        Note it.
+        """
+
+
+@implementer(IPullProducer)
+class Endless:
+    """
+    A producer that always has more.
+
+    @ivar produced: how many pieces it has produced.
+    """
+
+    def __init__(self, transport: Any) -> None:
+        """
+        @param transport: what it produces for.
+        """
+        self.transport = transport
+        self.produced = 0
+        transport.registerProducer(self, False)
+
+    def resumeProducing(self) -> None:
+        """
+        Produce a piece.
+        """
+        log.msg("resumed")
+        self.produced += 1
+        self.transport.write(b"more")
+
+    def stopProducing(self) -> None:
+        """
+        Its consumer has gone.
+        """
+
+
+def systems(test: SynchronousTestCase) -> list[tuple[str, str]]:
+    """
+    Collect what is logged from now on: each message, and the system that it names.
+    """
+    logged: list[tuple[str, str]] = []
+
+    def observe(event: dict[str, Any]) -> None:
+        if not event["isError"]:
+            logged.append((log.textFromEventDict(event) or "", event["system"]))
+
+    log.addObserver(observe)
+    test.addCleanup(log.removeObserver, observe)
+    return logged
+
+
+class ReactorTestCase(SynchronousTestCase):
+    """
+    A reactor, connections to which are in memory.
+    """
+
+    def setUp(self) -> None:
+        """
+        Make the reactor.
+        """
+        self.reactor = MemoryReactor()
+        self.addCleanup(self.reactor.close)
+        self.events: list[object] = []
+
+    def connect(
+        self, protocol: Protocol | None = None, **options: int
+    ) -> tuple[Client, Any]:
+        """
+        Connect a client to a server, an L{Echo} by default.
+        """
+        client = self.reactor.connect(protocol or QuietEcho(self.events), **options)
+        return client, client.transport
+
+
+class IterationTests(ReactorTestCase):
+    """
+    What is done in one iteration, and in which order.
+    """
+
+    def test_readThenSent(self) -> None:
+        """
+        All that can be read is read before anything is sent, and both are done in the
+        iteration that has been told of it.
+        """
+        clients = [self.connect()[0] for _ in range(3)]
+        last, _ = self.connect()
+
+        def look(data: bytes) -> None:
+            self.events.append([client.receive() for client in clients])
+
+        self.patch(last.protocol, "dataReceived", look)
+        for client in [*clients, last]:
+            client.send(b"a")
+        self.reactor.iterate(0)
+        self.assertEqual(self.events, [b"a", b"a", b"a", [b"", b"", b""]])
+        self.assertEqual([client.receive() for client in clients], [b"a"] * 3)
+
+    def test_systemCalls(self) -> None:
+        """
+        A round trip takes one call of C{epoll_wait} and none of C{epoll_ctl}.
+        """
+        client, _ = self.connect()
+        for _ in range(3):
+            client.send(b"a")
+            self.reactor.iterate(1)
+        self.assertEqual(client.receive(), b"aaa")
+        self.assertEqual(self.reactor.poller.timeouts, [1, 1, 1])
+        self.assertEqual(self.reactor.poller.controls, [])
+
+    def test_inOrder(self) -> None:
+        """
+        What a protocol writes leaves in the order in which it was written, however it
+        was written.
+        """
+        client, transport = self.connect()
+        transport.write(b"a")
+        transport.writeSequence([b"b", b"c"])
+        transport.write(b"d")
+        self.reactor.iterate(0)
+        transport.write(b"e")
+        self.reactor.iterate(0)
+        self.assertEqual(client.receive(), b"abcde")
+
+    def test_waits(self) -> None:
+        """
+        It waits for events for as long as it is told; by default, for ever.
+        """
+        for timeout, waited in [(None, -1), (0, 0), (False, 0), (2.5, 2.5)]:
+            self.reactor.doIteration(timeout)
+            self.assertEqual(self.reactor.poller.timeouts.pop(), waited)
+
+    def test_timer(self) -> None:
+        """
+        What a timer has written is sent before anything is waited for. Then nothing is,
+        in that iteration: whoever noticed that it was sent may have set a timer, or may
+        have stopped the reactor.
+        """
+        client, transport = self.connect()
+        self.reactor.callLater(0, transport.write, b"a")
+        self.reactor.runUntilCurrent()
+        self.assertEqual(client.receive(), b"")
+        self.reactor.doIteration(None)
+        self.assertEqual(client.receive(), b"a")
+        self.assertEqual(self.reactor.poller.timeouts, [0])
+
+    def test_thread(self) -> None:
+        """
+        What a thread has written by C{callFromThread} is sent before anything is waited
+        for, too.
+        """
+        client, transport = self.connect()
+        self.reactor.callFromThread(transport.write, b"a")
+        self.reactor.iterate(5)
+        self.assertEqual(client.receive(), b"a")
+        self.assertEqual(self.reactor.poller.timeouts, [0])
+
+    def test_lostByTimer(self) -> None:
+        """
+        A connection that a timer ends is closed without waiting, and whoever stops the
+        reactor then is heard.
+        """
+        _, transport = self.connect()
+        self.patch(
+            transport.protocol, "connectionLost", lambda reason: self.reactor.stop()
+        )
+        self.reactor.callLater(0, transport.loseConnection)
+        self.reactor.callWhenRunning(lambda: None)
+        self.reactor.run(installSignalHandlers=False)
+        self.assertNotIn(-1, self.reactor.poller.timeouts)
+
+    def test_bounded(self) -> None:
+        """
+        A producer that always has more keeps nobody waiting: between two pieces, the
+        others are heard.
+        """
+        client, transport = self.connect(window=1000000)
+        producer = Endless(transport)
+        other, _ = self.connect()
+        producer.produced = 0
+        other.send(b"a")
+        self.reactor.iterate(0)
+        self.assertEqual(other.receive(), b"a")
+        self.assertLessEqual(producer.produced, 2)
+        self.reactor.turn()
+        self.assertGreater(producer.produced, 5)
+        self.assertEqual(client.receive(4), b"more")
+
+    def test_closedMeanwhile(self) -> None:
+        """
+        Who was closed by an earlier event of the same iteration is not called.
+        """
+
+        class Closer(QuietEcho):
+            def dataReceived(self, data: bytes) -> None:
+                for client in clients:
+                    if client.protocol is not self:
+                        client.transport.connectionLost(Failure(main.CONNECTION_LOST))
+                super().dataReceived(data)
+
+        clients = [self.connect(Closer(self.events))[0] for _ in range(2)]
+        for client in clients:
+            client.send(b"a")
+        self.reactor.iterate(0)
+        self.assertEqual(self.events, [type(main.CONNECTION_LOST), b"a"])
+
+    def test_pausedMeanwhile(self) -> None:
+        """
+        Who was paused by an earlier event of the same iteration is not read.
+        """
+
+        class Pauser(QuietEcho):
+            def dataReceived(self, data: bytes) -> None:
+                for client in clients:
+                    if client.protocol is not self:
+                        client.transport.pauseProducing()
+                super().dataReceived(data)
+
+        for blocked in (False, True):
+            pairs = [self.connect(Pauser(self.events), window=1) for _ in range(2)]
+            clients = [client for client, _ in pairs]
+            for _, transport in pairs:
+                transport.write(b"too much" if blocked else b"")
+            self.reactor.turn()
+            for client in clients:
+                client.send(b"a")
+            self.reactor.turn()
+            self.assertEqual(self.events, [b"a"])
+            for _, transport in pairs:
+                transport.resumeProducing()
+            self.reactor.turn()
+            self.assertEqual(self.events, [b"a", b"a"])
+            self.events.clear()
+
+    def test_ends(self) -> None:
+        """
+        The end of the client's side is told to a protocol that can hear it, and is the
+        end of the connection for any other; so is a reset.
+        """
+        for protocol, cut, expected in [
+            (HalfCloseable, False, [b"a", "half", type(main.CONNECTION_DONE)]),
+            (HalfCloseable, True, [b"a", type(main.CONNECTION_LOST)]),
+            (QuietEcho, False, [b"a", type(main.CONNECTION_DONE)]),
+            (Echo, False, [b"a", type(main.CONNECTION_DONE)]),
+            (Echo, True, [b"a", type(main.CONNECTION_LOST)]),
+        ]:
+            events: list[object] = []
+            client, _ = self.connect(protocol(events))
+            client.send(b"a")
+            self.reactor.iterate(0)
+            client.socket.reset() if cut else client.finish()
+            self.reactor.turn()
+            self.assertEqual(events, expected)
+            self.assertTrue(client.socket.closed)
+
+
+class AcceptedTests(ReactorTestCase):
+    """
+    What becomes of a connection in the iteration that has accepted it.
+    """
+
+    def accept(self, made: Callable[[Any], object] = lambda transport: None) -> Any:
+        """
+        Accept a connection whose client has spoken.
+
+        @param made: what the protocol does with its transport first.
+        @return: the server's socket.
+        """
+        protocol = QuietEcho(self.events)
+        protocol.connectionMade = lambda: made(  # type: ignore[method-assign]
+            protocol.transport
+        )
+        port = self.reactor.listen(OneProtocolFactory(protocol))
+        socket = self.reactor.knock(port)
+        socket.inbound += b"a"
+        self.reactor.iterate(0)
+        return socket
+
+    def test_read(self) -> None:
+        """
+        It is read, and answered.
+        """
+        self.assertEqual(self.accept().outbound, b"a")
+        self.assertEqual(len(self.reactor.poller.timeouts), 1)
+
+    def test_readLast(self) -> None:
+        """
+        It is read after all events of the iteration.
+        """
+        watch, _ = self.connect()
+        watch.send(b"first")
+        self.accept()
+        self.assertEqual(self.events, [b"first", b"a"])
+
+    def test_nothing(self) -> None:
+        """
+        Where nothing has come yet, it waits as any other does.
+        """
+        socket = self.accept(lambda transport: transport.socket.inbound.clear())
+        self.assertEqual(self.events, [])
+        socket.inbound += b"b"
+        self.reactor.iterate(0)
+        self.assertEqual(self.events, [b"b"])
+
+    def test_paused(self) -> None:
+        """
+        It is not read if its protocol has paused it.
+        """
+        self.accept(lambda transport: transport.pauseProducing())
+        self.reactor.turn()
+        self.assertEqual(self.events, [])
+
+    def test_closed(self) -> None:
+        """
+        It is not read if its protocol has closed it.
+        """
+        socket = self.accept(lambda transport: transport.loseConnection())
+        self.assertEqual(self.events, [type(main.CONNECTION_DONE)])
+        self.assertTrue(socket.closed)
+        self.events.clear()
+        self.accept(lambda transport: transport.abortConnection())
+        self.assertEqual(self.events, [])
+
+
+class FaultTests(ReactorTestCase):
+    """
+    A fault ends the connection that meets it, with one record in the log, and no other.
+    """
+
+    def check(self, kind: type[Echo], method: str, **options: int) -> None:
+        """
+        Check that, for a fault of a protocol's method.
+        """
+        events: list[object] = []
+        pairs = [self.connect(kind(events), **options) for _ in range(3)]
+        broken, _ = pairs[1]
+        self.patch(broken.protocol, method, lambda *arguments: 1 // 0)
+        for client, _ in pairs:
+            client.send(b"a")
+        if method == "connectionLost":
+            broken.transport.loseConnection()
+        self.reactor.turn()
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+        self.assertTrue(broken.socket.closed)
+        for client, _ in [pairs[0], pairs[2]]:
+            self.assertEqual(client.receive(), b"a")
+            self.assertFalse(client.socket.closed)
+
+    def test_read(self) -> None:
+        """
+        Where the fault comes up while it is read.
+        """
+        for kind in [Echo, QuietEcho]:
+            self.check(kind, "dataReceived")
+
+    def test_lost(self) -> None:
+        """
+        Where it comes up while its end is told.
+        """
+        for kind in [Echo, QuietEcho]:
+            self.check(kind, "connectionLost")
+
+    def test_sent(self) -> None:
+        """
+        Where it comes up when something was sent.
+        """
+        for kind in [Echo, QuietEcho]:
+            pairs = [self.connect(kind()) for _ in range(3)]
+            broken, transport = pairs[1]
+            producer = Endless(transport)
+            self.patch(producer, "resumeProducing", lambda: 1 // 0)
+            for client, _ in pairs:
+                client.send(b"a")
+            self.reactor.turn()
+            self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+            self.assertTrue(broken.socket.closed)
+            for client, _ in [pairs[0], pairs[2]]:
+                self.assertEqual(client.receive(), b"a")
+
+    def test_reset(self) -> None:
+        """
+        A connection that was reset meanwhile is lost when it is sent from, and no other
+        is.
+        """
+        for kind in [Echo, QuietEcho]:
+            pairs = [self.connect(kind(self.events)) for _ in range(3)]
+            for _, transport in pairs:
+                transport.pauseProducing()
+                transport.write(b"a")
+            pairs[1][0].socket.reset()
+            self.reactor.iterate(0)
+            self.assertEqual(self.events.pop(), type(main.CONNECTION_LOST))
+            self.assertEqual(self.events, [])
+            self.assertEqual(pairs[0][0].receive(), b"a")
+            self.assertEqual(pairs[2][0].receive(), b"a")
+
+
+class LogContextTests(ReactorTestCase):
+    """
+    Whom messages of C{twisted.python.log} name.
+    """
+
+    def logged(self, kind: type[Echo]) -> dict[str, str]:
+        """
+        Let all happen to a connection that logs; give whom each message names.
+        """
+        client, transport = self.connect(kind(), window=2)
+        logged = systems(self)
+        Endless(transport)
+        logged.clear()
+        client.send(b"a")
+        # It is sent from in the iteration, and, when the client has read, by an event.
+        for _ in range(4):
+            self.reactor.iterate(0)
+            client.receive()
+        transport.unregisterProducer()
+        client.finish()
+        self.reactor.turn()
+        return dict(logged)
+
+    def test_ordinary(self) -> None:
+        """
+        An ordinary protocol's messages name its connection, as on Twisted's reactors.
+        """
+        logged = self.logged(Echo)
+        name = logged.pop("read")
+        self.assertRegex(name, r"^Echo,0,192\.0\.2\.1$")
+        self.assertEqual(logged, {"resumed": name, "lost": name})
+
+    def test_without(self) -> None:
+        """
+        Those of a protocol that has no use for it name nobody; for the end of a
+        connection that makes no difference.
+        """
+        logged = self.logged(QuietEcho)
+        self.assertEqual(logged["read"], NOBODY)
+
+    def test_changed(self) -> None:
+        """
+        What counts is the protocol that the connection has by then.
+        """
+        client, transport = self.connect(QuietEcho())
+        transport.protocol = other = Echo()
+        other.makeConnection(transport)
+        logged = systems(self)
+        client.send(b"a")
+        self.reactor.iterate(0)
+        self.assertNotEqual(dict(logged)["read"], NOBODY)
+        self.assertEqual(client.receive(), b"a")
+
+    def test_fault(self) -> None:
+        """
+        A fault names its connection in any case.
+        """
+        for kind in [Echo, QuietEcho]:
+            client, _ = self.connect(kind())
+            self.patch(client.protocol, "dataReceived", lambda data: 1 // 0)
+            errors: list[Any] = []
+
+            def observe(event: dict[str, Any], errors: list[Any] = errors) -> None:
+                if event["isError"]:
+                    errors.append(event["system"])
+
+            log.addObserver(observe)
+            self.addCleanup(log.removeObserver, observe)
+            client.send(b"a")
+            self.reactor.iterate(0)
+            self.flushLoggedErrors(ZeroDivisionError)
+            self.assertEqual(errors, [f"{kind.__name__},0,192.0.2.1"])
+
+
+class QueuedTests(ReactorTestCase):
+    """
+    Transports that are to be sent from at the end of the iteration.
+    """
+
+    def test_writers(self) -> None:
+        """
+        They are among those who wait to send, and once only.
+        """
+        client, transport = self.connect(window=1)
+        self.assertEqual(self.reactor.getWriters(), [])
+        transport.write(b"ab")
+        transport.stopWriting()
+        self.assertEqual(self.reactor.getWriters(), [])
+        transport.startWriting()
+        self.assertEqual(self.reactor.getWriters(), [transport])
+        self.reactor.iterate(0)
+        self.assertEqual(self.reactor.getWriters(), [transport])
+        client.receive()
+        self.reactor.iterate(0)
+        self.assertEqual(self.reactor.getWriters(), [])
+
+    def test_shutdown(self) -> None:
+        """
+        At the end of the reactor they are told so, although nothing is read from them.
+        """
+        _, transport = self.connect()
+        transport.pauseProducing()
+        transport.write(b"a")
+        self.assertEqual(self.reactor.removeAll(), [transport])
+        self.assertEqual(self.reactor.removeAll(), [])
+        transport.connectionLost(Failure(main.CONNECTION_LOST))
+        _, transport = self.connect()
+        transport.pauseProducing()
+        transport.write(b"a")
+        self.events.clear()
+        self.reactor.disconnectAll()
+        self.assertEqual(self.events, [type(main.CONNECTION_LOST)])
+
+    def test_closed(self) -> None:
+        """
+        One that is closed meanwhile is sent from no more.
+        """
+        client, transport = self.connect()
+        transport.write(b"a")
+        transport.connectionLost(Failure(main.CONNECTION_LOST))
+        self.reactor.iterate(0)
+        self.assertEqual(client.receive(), b"")
+        self.assertEqual(self.reactor.getWriters(), [])
+
+
+class RealTests(SynchronousTestCase):
+    """
+    Tests for L{UpperReactor} on the epoll of the system.
+    """
+
+    def setUp(self) -> None:
+        """
+        Make a reactor.
+        """
+        self.reactor = UpperReactor()
+        self.addCleanup(self.reactor._poller.close)
+        self.addCleanup(self.reactor.waker.connectionLost, None)
+        self.factory = Factory()
+        self.factory.noisy = False
+
+    def test_interfaces(self) -> None:
+        """
+        It provides what Twisted's reactor does.
+        """
+        for interface in (
+            IReactorTCP,
+            IReactorUNIX,
+            IReactorSocket,
+            IReactorTime,
+            IUNIXAdoption,
+        ):
+            verifyObject(interface, self.reactor)
+
+    def test_whatItReliesOn(self) -> None:
+        """
+        C{EPollReactor} has the parts that are relied on, and events of descriptors
+        that are no connections, such as pipes, are handled.
+        """
+        for name in ("_doReadOrWrite", "_disconnectSelectable"):
+            self.assertTrue(callable(getattr(self.reactor, name)))
+        reader, writer = os.pipe()
+        self.addCleanup(os.close, reader)
+        events: list[bytes] = []
+
+        class Pipe:
+            def fileno(self) -> int:
+                return reader
+
+            def logPrefix(self) -> str:
+                return "pipe"
+
+            def doRead(self) -> None:
+                events.append(os.read(reader, 10))
+
+            def connectionLost(self, reason: Failure) -> None:
+                events.append(b"lost")
+
+        self.reactor.addReader(Pipe())
+        self.assertIn(reader, self.reactor._reads)
+        self.assertIn(reader, self.reactor._selectables)
+        os.write(writer, b"abc")
+        self.reactor.doIteration(5)
+        os.close(writer)
+        self.reactor.doIteration(5)
+        self.assertEqual(events, [b"abc", b"lost"])
+
+    def test_clockJumps(self) -> None:
+        """
+        Its time begins as the system's, and goes on as before when that is set.
+        """
+        self.assertLess(abs(self.reactor.seconds() - time.time()), 60)
+        began = self.reactor.seconds()
+        calls: list[int] = []
+        early = self.reactor.callLater(3000, calls.append, 1)
+        self.addCleanup(early.cancel)
+        for jump in (3600, -3600):
+            self.patch(time, "time", lambda jump=jump: began + jump)
+            self.reactor.runUntilCurrent()
+            self.assertEqual(calls, [])
+            self.assertLess(abs(self.reactor.seconds() - began), 60)
+
+    def test_timers(self) -> None:
+        """
+        Its timers follow its time.
+        """
+        now = 1000.0
+        self.patch(epoll, "monotonic", lambda: now)
+        calls: list[int] = []
+        self.reactor.callLater(5, calls.append, 1)
+        moved = self.reactor.callLater(1, calls.append, 2)
+        moved.reset(6)
+        now += 5
+        self.reactor.runUntilCurrent()
+        self.assertEqual(calls, [1])
+        now += 1
+        self.reactor.runUntilCurrent()
+        self.assertEqual(calls, [1, 2])
+
+    def test_ports(self) -> None:
+        """
+        It listens on its own ports, on sockets that it is given, too.
+        """
+        folder = self.mktemp()
+        path = os.path.join(os.path.dirname(folder) or ".", "s")
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        ports: list[Any] = [
+            self.reactor.listenTCP(0, self.factory, interface="127.0.0.1"),
+            self.reactor.listenUNIX(path, self.factory),
+        ]
+        for port, family in zip(
+            list(ports), (socket.AF_INET, socket.AF_UNIX), strict=True
+        ):
+            ports.append(
+                self.reactor.adoptStreamPort(port.fileno(), family, self.factory)
+            )
+        kinds = [TCPPort, UNIXPort, TCPPort, InheritedUNIXPort]
+        self.assertEqual([type(port) for port in ports], kinds)
+        stopped = [port.stopListening() for port in reversed(ports)]
+        self.reactor.iterate(0)
+        for each in stopped:
+            self.successResultOf(each)
+
+    def test_otherFamilies(self) -> None:
+        """
+        It adopts no socket of a family that it does not know.
+        """
+        with self.assertRaises(UnsupportedAddressFamily):
+            self.reactor.adoptStreamPort(0, socket.AF_NETLINK, self.factory)
+
+    def test_install(self) -> None:
+        """
+        It can be made the reactor of the process.
+        """
+        installed: list[object] = []
+        self.patch(epoll, "installReactor", installed.append)
+        epoll.install()
+        [reactor] = installed
+        assert isinstance(reactor, UpperReactor)
+        reactor._poller.close()
+        reactor.waker.connectionLost(None)
+        self.assertNotIn(reactor, sys.modules.values())
