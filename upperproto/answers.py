@@ -5,6 +5,7 @@ What a client may take for the answer to a text, and what is none.
 from __future__ import annotations
 
 import re
+from unicodedata import category, ucd_3_2_0
 
 # How a notice begins: a line of which the server has more to say than an answer.
 # No answer can begin so, because none holds a lower-case ASCII letter.
@@ -19,9 +20,6 @@ def mayDiffer(expected: str, answered: str) -> bool:
     @param expected: one character of the upper case that this Python has.
     @param answered: what came in its place.
     """
-    # Few need it, and it takes a while to import.
-    from unicodedata import category, ucd_3_2_0
-
     # A newer server knows characters, and upper cases, that this Python does not.
     if "Cn" in (category(expected), category(answered)):
         return True

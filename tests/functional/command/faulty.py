@@ -139,6 +139,9 @@ def closing(connection: socket.socket) -> None:
     """
     Close at once.
     """
+    connection.shutdown(socket.SHUT_WR)
+    # What was not read would make the system reset it.
+    silent(connection)
 
 
 def resetting(connection: socket.socket) -> None:

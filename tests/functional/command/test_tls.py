@@ -6,15 +6,17 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import socket
 import ssl
+from functools import partial
 from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.authority import Authority
-from tests.functional.command.client import folder, run, serve
-from tests.functional.processes import Server, receiveAll
+from tests.functional.command.client import folder, run, serve, start
+from tests.functional.processes import PATIENCE, Server, eventually, receiveAll
 
 
 class TLSTests(SynchronousTestCase):
@@ -230,3 +232,37 @@ class TLSTests(SynchronousTestCase):
             (result.returncode, result.stdout, result.stderr),
             (1, b"ABC\n", b"upper-client: the connection was cut off\n"),
         )
+
+    def test_shutdown(self) -> None:
+        """
+        A server that shuts down while input waits ends the client, which says so.
+        """
+        certificate, key = self.authority.issue("server")
+        options = ("--tls-cert", certificate, "--tls-key", key, "--drain", "0")
+        lines = Path(folder(self), "lines")
+        lines.write_bytes("straße\n".encode() * (1 << 20))
+        for _ in range(3):
+            with (
+                Server(*options) as server,
+                lines.open() as stdin,
+                open(os.devnull, "w") as stdout,
+                start(
+                    *("-p", str(server.port), "-A", self.authority.certificate),
+                    stdin=stdin,
+                    stdout=stdout,
+                ) as process,
+            ):
+                eventually(partial(atWork, process.pid), "the client to send")
+                server.stop()
+                self.assertEqual(process.wait(PATIENCE), 1)
+                assert process.stderr is not None
+                said = process.stderr.read().decode()
+                self.assertRegex(said, "^upper-client: the (server|connection) .*\n$")
+
+
+def atWork(pid: int) -> bool:
+    """
+    Tell whether a process has read some of a file.
+    """
+    found = re.search(r"pos:\s*(\d+)", Path(f"/proc/{pid}/fdinfo/0").read_text())
+    return found is not None and int(found[1]) > 1 << 18
