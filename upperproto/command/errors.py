@@ -14,9 +14,11 @@ from twisted.internet.defer import TimeoutError as DeferredTimeout
 if TYPE_CHECKING:
     from upperproto.tls.peer import TLSDetails
 
+# Those that we give up because of their time are among them.
 _NOT_IN_TIME = (
     neterror.TimeoutError,
     neterror.ConnectingCancelledError,
+    neterror.UserError,
     DeferredTimeout,
 )
 
@@ -100,7 +102,7 @@ def otherServer(received: bytes) -> str:
     return ""
 
 
-def whyNotConnected(error: BaseException) -> str:
+def whyNotConnected(error: BaseException | None) -> str:
     """
     Say why a connection could not be made.
 

@@ -127,7 +127,6 @@ def _reactor(needsOpenSSL: bool) -> Any:
     if hidden:
         sys.modules["OpenSSL"] = None  # type: ignore[assignment] # As Python says it.
     try:
-        import twisted.internet.endpoints  # noqa: F401 # It looks for TLS, too.
         from twisted.internet import reactor
         from twisted.logger import globalLogBeginner
     finally:
