@@ -81,7 +81,10 @@ def twistedPlaces() -> dict[str, str]:
     Where Twisted describes the names that our modules import.
     """
     places = {}
-    for module in pkgutil.iter_modules(upperproto.__path__, "upperproto."):
+    for module in pkgutil.walk_packages(upperproto.__path__, "upperproto."):
+        if module.name.endswith("__main__"):
+            # That is a program.
+            continue
         for name, value in vars(import_module(module.name)).items():
             home = getattr(value, "__module__", None) or ""
             if home.startswith("twisted.") and hasattr(value, "__name__"):

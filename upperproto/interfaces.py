@@ -111,8 +111,8 @@ class ISendQueue(Interface):
 
 class INoLogContext(Interface):
     """
-    A protocol that logs by L{twisted.logger} alone, and so has no use for the
-    context that L{twisted.python.log.callWithLogger} makes for each event.
+    A protocol that logs by C{twisted.logger} alone, and so has no use for the
+    context that C{twisted.python.log.callWithLogger} makes for each event.
     """
 
 

@@ -15,7 +15,7 @@ The time of the reactor is monotonic: timeouts mean what they say when the syste
 clock is set.
 
 These private parts of C{EPollReactor} are used, unchanged from Twisted 24.3 to 26.10;
-the tests of L{tests.reactor.test_epoll} would notice their end:
+the tests of C{tests.reactor.test_epoll} would notice their end:
 
   - C{_poller} tells of events, C{_selectables} has who they are for, and C{_reads}
     which descriptors are read;

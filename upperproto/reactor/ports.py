@@ -98,7 +98,7 @@ class InheritedUNIXPort(UNIXPort):
     others may listen on it now and later.
 
     C{_shouldShutdown} is what keeps a TCP port of Twisted's from doing so (seen in 24.3
-    to 26.10); L{tests.reactor.test_ports} would notice its end.
+    to 26.10); C{tests.reactor.test_ports} would notice its end.
     """
 
     _shouldShutdown = False

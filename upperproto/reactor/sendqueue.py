@@ -37,7 +37,7 @@ class FileDescriptorSendQueue:
 
     It counts what is in C{dataBuffer} from C{offset} on, and C{_tempDataLen}, which is
     private: what C{write} was given since the last C{doWrite}. All are unchanged from
-    Twisted 24.3 to 26.10; L{tests.reactor.test_sendqueue} would notice their end.
+    Twisted 24.3 to 26.10; C{tests.reactor.test_sendqueue} would notice their end.
     """
 
     def __init__(self, transport: FileDescriptor) -> None:

@@ -11,7 +11,7 @@ the reactor calls C{doWrite} at the end of its iteration, and only a socket that
 take all is waited for.
 
 These private parts of Twisted are used, unchanged from 24.3 to 26.10; the tests of
-L{tests.reactor.test_transports} would notice their end:
+C{tests.reactor.test_transports} would notice their end:
 
   - C{write} keeps data in C{_tempDataBuffer} (its length is C{_tempDataLen}) until
     C{doWrite} joins it, and in C{dataBuffer} from C{offset} on after that;

@@ -24,7 +24,7 @@ class TLSConnection:
     A connection of OpenSSL that does not end when one side has ended, nor in the
     middle of a read.
 
-    L{twisted.protocols.tls} closes the transport below it when OpenSSL has nothing
+    C{twisted.protocols.tls} closes the transport below it when OpenSSL has nothing
     more to read, and while it still works with the connection. Here, the end and the
     error are noted for whoever asks when the work is done.
 
@@ -113,7 +113,7 @@ class TLSConnection:
         """
         End our side, once: OpenSSL takes a second time for the wish to read.
 
-        @return: L{False}, as if it were always left to somebody else to close the
+        @return: C{False}, as if it were always left to somebody else to close the
             transport.
         """
         if not self.ended:
