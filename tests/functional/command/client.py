@@ -10,11 +10,12 @@ import subprocess
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.functional.processes import PATIENCE, restoreSignals, script
+from tests.functional.processes import PATIENCE, eventually, restoreSignals, script
 
 CLIENT = script("upper-client")
 
@@ -112,3 +113,32 @@ def serveAll(conversation: Callable[[socket.socket], None]) -> Iterator[str]:
         accepting.join()
         for thread in threads:
             thread.join()
+
+
+class ClientTestCase(SynchronousTestCase):
+    """
+    The client runs to its end.
+    """
+
+    def assertEnded(
+        self,
+        result: subprocess.CompletedProcess[bytes],
+        status: int,
+        output: bytes,
+        errors: str = "",
+    ) -> None:
+        """
+        Assert the whole outcome of a run.
+        """
+        self.assertEqual(
+            (result.returncode, result.stdout, result.stderr.decode()),
+            (status, output, errors),
+        )
+
+
+def waitForFullOutput(process: subprocess.Popen[bytes]) -> None:
+    """
+    Wait until the client waits for somebody to take its output.
+    """
+    where = Path(f"/proc/{process.pid}/wchan")
+    eventually(lambda: "pipe" in where.read_text(), "a full pipe")

@@ -32,9 +32,8 @@ class TextFormatter(Formatter):
         if record.fault is None:
             self.write(f"{record.answer}\n")
         else:
-            self.complain(f"{self.target}: {record.fault}")
-            for line in _explained(record.fault, ""):
-                self.complain(line)
+            lines = [f"{self.target}: {record.fault}", *_explained(record.fault, "  ")]
+            self.complain("\n".join(lines))
         return super().asked(record)
 
     def pingsBegin(self, size: int) -> None:

@@ -1,0 +1,154 @@
+"""
+C{upper-client check} against proxies: which step fails, and with which words.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import socket
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from unittest import SkipTest
+
+from tests.functional.command import faulty
+from tests.functional.command.client import folder, serveAll
+from tests.functional.command.examination import CheckTestCase
+from tests.functional.processes import PATIENCE, Server, eventually
+
+NGINX = shutil.which("nginx") or "/usr/sbin/nginx"
+MODULES = "/usr/lib/nginx/modules"
+
+
+class ProxyTests(CheckTestCase):
+    """
+    Proxies in front of the service.
+    """
+
+    def test_faulty(self) -> None:
+        """
+        What a proxy does wrong is found, though all else is right.
+        """
+        with Server() as server:
+            for pump, options, step, said in [
+                (
+                    faulty.cutsAtHalfClose,
+                    ("--only", "answer,order,halfclose"),
+                    "halfclose",
+                    "Somebody takes the end of our side for the end of everything",
+                ),
+                (
+                    faulty.dropsForSlowReaders,
+                    ("--only", "answer,order,longline,slowreader", "--slow", "2"),
+                    "slowreader",
+                    "Answers that had to wait for a slow reader were thrown away.",
+                ),
+                (
+                    faulty.cutsSilence(2),
+                    ("--only", "answer,order,idle", "--idle", "4"),
+                    "idle",
+                    "closed after 2.0 s of silence Silence ends the connection.",
+                ),
+                (
+                    faulty.forgets(0.2),
+                    ("--only", "answer,order,idle", "--idle", "0.5"),
+                    "idle",
+                    "after 0.5 s of silence: no answer in time After the silence,"
+                    " nothing comes through, and nobody says so.",
+                ),
+            ]:
+                with serveAll(faulty.proxy(server.port, pump)) as where:
+                    self.assertFault(step, said, where, *options)
+
+    def test_nginx(self) -> None:
+        """
+        nginx without C{proxy_half_close} cuts answers off; with it, it has no fault.
+        """
+        if not (
+            os.path.exists(NGINX) and os.path.exists(f"{MODULES}/ngx_stream_module.so")
+        ):
+            raise SkipTest("needs nginx with its stream module")
+        for word in "off", "on":
+            with Server() as server, self.nginx(server.port, word) as where:
+                if word == "on":
+                    self.assertGood(where, "--skip", "bulk")
+                else:
+                    self.assertFault(
+                        "halfclose",
+                        "nginx without proxy_half_close on",
+                        *(where, "--skip", "bulk"),
+                    )
+
+    @contextlib.contextmanager
+    def nginx(self, port: int, halfClose: str) -> Iterator[str]:
+        """
+        Run nginx.
+
+        @param port: the server's.
+        @param halfClose: C{on} or C{off}.
+        """
+        place = folder(self)
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            own = listener.getsockname()[1]
+            Path(place, "conf").write_text(
+                f"load_module {MODULES}/ngx_stream_module.so; events {{}} stream {{"
+                f" server {{ listen 127.0.0.1:{own}; proxy_pass 127.0.0.1:{port};"
+                f" proxy_half_close {halfClose}; }} }}"
+            )
+            proxy = subprocess.Popen(
+                [
+                    *(NGINX, "-p", place, "-c", f"{place}/conf", "-e", "stderr"),
+                    *("-g", f"daemon off; pid {place}/pid;"),
+                ],
+                env={**os.environ, "NGINX": f"{listener.fileno()};"},
+                pass_fds=[listener.fileno()],
+                stdin=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+            )
+        try:
+            eventually(lambda: self.answers(own), "nginx to answer")
+            yield f"127.0.0.1:{own}"
+        finally:
+            proxy.terminate()
+            proxy.wait(PATIENCE)
+
+    def test_haproxy(self) -> None:
+        """
+        HAProxy has no fault.
+        """
+        program = shutil.which("haproxy") or "/usr/sbin/haproxy"
+        if not os.path.exists(program):
+            raise SkipTest("needs HAProxy")
+        place = folder(self)
+        with Server() as server, socket.create_server(("127.0.0.1", 0)) as listener:
+            own = listener.getsockname()[1]
+            Path(place, "conf").write_text(
+                "defaults\n mode tcp\n timeout connect 5s\n timeout client 60s\n"
+                f" timeout server 60s\nlisten a\n bind fd@{listener.fileno()}\n"
+                f" server b 127.0.0.1:{server.port}\n"
+            )
+            proxy = subprocess.Popen(
+                [program, "-db", "-f", f"{place}/conf"],
+                pass_fds=[listener.fileno()],
+                stdin=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+            )
+            try:
+                eventually(lambda: self.answers(own), "HAProxy to answer")
+                self.assertGood(f"127.0.0.1:{own}", "--skip", "bulk")
+            finally:
+                proxy.terminate()
+                proxy.wait(PATIENCE)
+
+    def answers(self, port: int) -> bool:
+        """
+        Tell whether a proxy answers yet.
+        """
+        try:
+            with socket.create_connection(("127.0.0.1", port), timeout=1) as connection:
+                connection.sendall(b"a\n")
+                return connection.recv(2) == b"A\n"
+        except OSError:
+            return False

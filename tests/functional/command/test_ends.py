@@ -1,0 +1,169 @@
+"""
+How C{upper-client} ends, where it should not.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+import struct
+
+from tests.functional.command.client import (
+    ClientTestCase,
+    folder,
+    run,
+    serve,
+    start,
+)
+from tests.functional.command.faulty import tutorial
+from tests.functional.processes import PATIENCE, Server, receiveAll
+
+
+class EndTests(ClientTestCase):
+    """
+    Servers that are not there, or go; and wrong usage.
+    """
+
+    def test_refused(self) -> None:
+        """
+        A server that is not there is one clear line.
+        """
+        with socket.socket() as unused:
+            unused.bind(("127.0.0.1", 0))
+            port = unused.getsockname()[1]
+            result = run("-p", str(port))
+        said = f"cannot connect to 127.0.0.1:{port}: Connection refused"
+        self.assertEnded(result, 1, b"", f"upper-client: {said}\n")
+
+    def test_unresolvable(self) -> None:
+        """
+        A name that is none is one clear line.
+        """
+        result = run("-H", "unknown.invalid")
+        said = "cannot connect to unknown.invalid:5000: no such host"
+        self.assertEnded(result, 1, b"", f"upper-client: {said}\n")
+
+    def test_noSocket(self) -> None:
+        """
+        A UNIX socket that is not there is one clear line.
+        """
+        result = run("-c", "unix:/nowhere/socket")
+        said = "cannot connect to unix:/nowhere/socket: No such file or directory"
+        self.assertEnded(result, 1, b"", f"upper-client: {said}\n")
+
+    def test_unixSocket(self) -> None:
+        """
+        A server can be reached by any endpoint.
+        """
+        path = f"{folder(self)}/socket"
+        with Server("--listen", f"unix:{path}"):
+            result = run("--connect", f"unix:{path}", data=b"abc\ndef")
+        self.assertEnded(result, 0, b"ABC\nDEF")
+
+    def test_endBeforeEndOfInput(self) -> None:
+        """
+        A server that goes before the end of input has cut the conversation off,
+        which ends at once.
+        """
+
+        def answerOnce(connection: socket.socket) -> None:
+            connection.sendall(connection.recv(100).upper())
+
+        with serve(answerOnce) as options, start(*options) as process:
+            assert process.stdin is not None and process.stdout is not None
+            process.stdin.write(b"abc\n")
+            process.stdin.flush()
+            self.assertEqual(process.wait(PATIENCE), 1)
+            assert process.stderr is not None
+            self.assertEqual(process.stdout.read(), b"ABC\n")
+            self.assertEqual(
+                process.stderr.read(),
+                b"upper-client: the server closed the connection before the end of"
+                b" input\n",
+            )
+
+    def test_endBeforeLastAnswer(self) -> None:
+        """
+        A server, or a proxy, that ends its side cleanly but has not answered
+        everything, has cut the conversation off.
+        """
+        for text, answer in [
+            (b"abc\ndef\n", b"ABC\n"),
+            (b"abc\ndef", b"ABC\n"),
+            ("äöü\nabc\n".encode(), "ÄÖÜ\n".encode()),
+            ("abc\näöü".encode(), b"ABC\n"),
+            (b"abc\n", b"error: too many connections\n"),
+        ]:
+
+            def answerInPart(connection: socket.socket, part: bytes = answer) -> None:
+                receiveAll(connection)
+                connection.sendall(part)
+
+            with serve(answerInPart) as options:
+                result = run(*options, data=text)
+            said = "the server closed the connection before its last answer"
+            self.assertEnded(result, 1, answer, f"upper-client: {said}\n")
+
+    def test_reset(self) -> None:
+        """
+        A reset has cut the conversation off.
+        """
+
+        def reset(connection: socket.socket) -> None:
+            connection.recv(100)
+            linger = struct.pack("ii", 1, 0)
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+
+        with serve(reset) as options:
+            result = run(*options, data=b"abc\n")
+        self.assertEnded(result, 1, b"", "upper-client: the connection was cut off\n")
+
+    def test_tutorial(self) -> None:
+        """
+        A server that knows no lines serves a filter, too.
+        """
+        with serve(tutorial) as options:
+            result = run(*options, data=b"abc\ndef")
+        self.assertEnded(result, 0, b"ABC\nDEF")
+
+    def test_wrongUsage(self) -> None:
+        """
+        Wrong usage is one line with a hint, and status 2.
+        """
+        for options, said in [
+            (["--nonsense"], "option --nonsense not recognized"),
+            (["a", "1", "word"], "not an option: word"),
+            (
+                ["ping", "-c", "0"],
+                "--count takes a whole number, 1 to 1000000000, not '0'",
+            ),
+            (["ask"], "ask needs a TEXT"),
+            (["ask", "a\nb"], "ask takes one line, and the TEXT has more"),
+            (
+                ["-c", "tcp:127.0.0.1"],
+                "not an endpoint: tcp:127.0.0.1: it is tcp:HOST:PORT and words with =",
+            ),
+            (["-p", "70000"], "--port takes a whole number, 1 to 65535, not '70000'"),
+            (["-c", "5000"], "not an endpoint: 5000: Unknown endpoint type: '5000'"),
+        ]:
+            result = run(*options)
+            self.assertEnded(
+                result, 2, b"", f"upper-client: {said} (see upper-client --help)\n"
+            )
+
+    def test_help(self) -> None:
+        """
+        C{--help} and C{--version} say what they should, if anybody reads it.
+        """
+        result = run("--help")
+        self.assertEqual((result.returncode, result.stderr), (0, b""))
+        self.assertIn(b"--port", result.stdout)
+        result = run("--version")
+        self.assertEqual((result.returncode, result.stderr), (0, b""))
+        self.assertTrue(re.fullmatch(rb"upper-client \d+\.\d+.*\n", result.stdout))
+        reader, writer = os.pipe()
+        os.close(reader)
+        result = run("--help", stdout=writer)
+        os.close(writer)
+        self.assertEqual((result.returncode, result.stderr), (0, b""))
