@@ -1,48 +1,44 @@
 /*
- * The load of the benchmarks: it asks one server, checks every byte of each
- * answer, and prints what it has counted as one line of JSON.
+ * The load of the benchmarks: it asks one server, checks every byte of each answer,
+ * and prints what it has counted as one line of JSON.
  *
- *   load stream  PORT CONNECTIONS SECONDS REQUEST ANSWER WINDOW
- *   load connect PORT CONNECTIONS SECONDS REQUEST ANSWER
- *   load idle    PORT CONNECTIONS ASK     REQUEST ANSWER
+ *   load stream|connect|idle tcp|tls|resume PORT CONNECTIONS SECONDS REQUEST ANSWER
+ *       WINDOW TEXT CLIENTS
  *
- * REQUEST and ANSWER are files: what is sent, over and over, and what has to
- * come back for it.
+ * REQUEST and ANSWER are files: what is sent, over and over, and what has to come back.
+ * With "resume", all connections resume one TLS session.
  *
- * stream: each connection keeps up to WINDOW requests on their way. With a
- * WINDOW of 1 and a request of one line, these are round trips.
- * connect: connect, send, read the answer, end our side, wait for the end of
- * the other, close; CONNECTIONS are open at a time.
- * idle: open the connections, ask on each (ASK is 1) or on the last one only
- * (0), say "open", and hold them until standard input ends.
+ * stream: each connection keeps up to WINDOW requests on their way. With a WINDOW of 1
+ * and a request of one line, these are round trips. Each of them is timed where so many
+ * CLIENTS more send the file TEXT without end, and throw the answers away.
+ * connect: connect, send, read the answer, end our side, wait for the end of the other,
+ * close; CONNECTIONS are open at a time.
+ * idle: open the connections, ask on each (SECONDS is -1) or on the last one only, say
+ * "open", and hold them until standard input ends.
  *
- * One thread, nothing but system calls and memcmp() on the way. The first quarter
- * of a second is not counted. The share of its core that it has used is told, so
- * that everybody can see whether this program was what was measured.
+ * One thread, nothing but system calls, OpenSSL and memcmp() on the way. The first
+ * quarter of a second is not counted.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
+#include <err.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/tcp.h>
+#include <openssl/err.h>
+#include <openssl/ssl.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/resource.h>
-#include <sys/socket.h>
 #include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
-/* A run that takes so many seconds longer than it should has failed. */
-#define PATIENCE 60
-
-/* From how many bytes on a request is better sent without copying it. */
-#define LARGE 16384
+#define GRACE 60    /* A run that takes so many seconds longer has failed. */
+#define LARGE 16384 /* A request of so many bytes is better sent without a copy. */
 
 static struct bytes {
     char *at;
@@ -50,40 +46,35 @@ static struct bytes {
     int file;
 } request, answer;
 
-/* What one connection has sent and received, in whole requests and bytes of the
- * next. */
+/* Requests that were begun, answers that have come, and bytes of the next of each. */
 struct connection {
-    int fd;
+    int fd, unchecked;
+    SSL *tls;
     unsigned long asked, answered;
     size_t sent, received;
+    double askedAt;
 };
+
+/* Of all connections together. */
+static unsigned long asked, answered, received;
 
 static char buffer[1 << 18];
 static int port;
+static SSL_CTX *context;     /* or 0, without TLS */
+static SSL_SESSION *session; /* to resume, or 0 */
 
-static void fail(const char *format, ...)
-{
-    va_list arguments;
+/* How long answers took, in seconds. */
+static double times[1 << 20];
+static size_t timed;
 
-    va_start(arguments, format);
-    vfprintf(stderr, format, arguments);
-    va_end(arguments);
-    fputc('\n', stderr);
-    exit(1);
-}
+/* When counting began and ended, and how much was done in between. */
+static double began, ended, done;
 
 static void failed(const char *what)
 {
-    fail("%s: %s", what, strerror(errno));
-}
+    unsigned long error = ERR_get_error();
 
-static void tooLate(int number)
-{
-    static const char message[] = "the answers did not come in time\n";
-
-    (void)number;
-    (void)!write(2, message, sizeof message - 1);
-    _exit(1);
+    errx(1, "%s: %s", what, error ? ERR_reason_error_string(error) : strerror(errno));
 }
 
 static double now(void)
@@ -94,299 +85,263 @@ static double now(void)
     return time.tv_sec + time.tv_nsec * 1e-9;
 }
 
-/* The processor time that we have used, and the time for which we have waited
- * until somebody else left our core, in seconds. */
-static struct cost {
-    double used, waited;
-} cost(void)
+/* Begin or end to count, if it is time and something was done. Return whether it has
+ * ended. */
+static int counted(double seconds, double count)
 {
-    struct cost cost = {0, 0};
-    double ran, waited;
-    struct timespec time;
-    FILE *file = fopen("/proc/self/schedstat", "r");
+    static double start;
+    double time = now();
 
-    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time);
-    cost.used = time.tv_sec + time.tv_nsec * 1e-9;
-    if (file) {
-        if (fscanf(file, "%lf %lf", &ran, &waited) == 2)
-            cost.waited = waited * 1e-9;
-        fclose(file);
+    if (!start)
+        start = time + (seconds < 1 ? seconds / 4 : .25);
+    if (!began && time >= start) {
+        began = time;
+        done = -count;
+    } else if (began && !ended && time >= began + seconds && done + count > 0) {
+        ended = time;
+        done += count;
     }
-    return cost;
+    return ended != 0;
+}
+
+static void report(unsigned long total)
+{
+    printf("{\"total\": %lu, \"perSecond\": %.6f, \"times\": [", total,
+           done / (ended - began));
+    for (size_t i = 0; i < timed; i++)
+        printf("%s%.6f", i ? ", " : "", times[i]);
+    puts("]}");
 }
 
 static struct bytes contents(const char *path)
 {
-    struct bytes bytes;
+    struct bytes bytes = {.file = open(path, O_RDONLY | O_CLOEXEC)};
     struct stat status;
-    FILE *file = fopen(path, "rb");
 
-    if (!file || fstat(fileno(file), &status))
+    if (fstat(bytes.file, &status))
         failed(path);
     bytes.length = status.st_size;
     bytes.at = malloc(bytes.length + 1);
-    if (!bytes.at || fread(bytes.at, 1, bytes.length, file) != bytes.length)
+    if (pread(bytes.file, bytes.at, bytes.length, 0) != status.st_size)
         failed(path);
-    bytes.file = dup(fileno(file));
-    fclose(file);
     return bytes;
 }
 
-static int dial(void)
+static void handshake(struct connection *c)
 {
-    /* Each connection that we close keeps its pair of ports for a minute. One
-     * address has 28,000; so each comes from another address. */
-    static unsigned count;
-    struct sockaddr_in here = {.sin_family = AF_INET};
-    struct sockaddr_in there = {.sin_family = AF_INET};
-    int on = 1, fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (c->tls && SSL_connect(c->tls) != 1)
+        failed("handshake");
+    if (session && !SSL_session_reused(c->tls))
+        errx(1, "a session was not resumed");
+}
 
-    if (fd < 0)
-        failed("socket");
+/* Connect; over TLS, only begin the handshake. */
+static struct connection dial(void)
+{
+    /* Each connection that we close keeps its pair of ports for a minute. One address
+     * has 28,000; so each comes from another address. */
+    static unsigned count;
+    struct sockaddr_in here = {.sin_family = AF_INET}, there = here;
+    struct connection c = {.fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)};
+    int on = 1;
+
     here.sin_addr.s_addr = htonl(INADDR_LOOPBACK + count++ % 200);
     there.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     there.sin_port = htons(port);
-    setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof on);
-    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-    if (bind(fd, (struct sockaddr *)&here, sizeof here))
-        failed("bind");
-    if (connect(fd, (struct sockaddr *)&there, sizeof there))
+    setsockopt(c.fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof on);
+    setsockopt(c.fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    if (bind(c.fd, (struct sockaddr *)&here, sizeof here) ||
+        connect(c.fd, (struct sockaddr *)&there, sizeof there))
         failed("connect");
-    return fd;
+    if (!context)
+        return c;
+    c.tls = SSL_new(context);
+    SSL_set_fd(c.tls, c.fd);
+    if (session)
+        SSL_set_session(c.tls, session);
+    fcntl(c.fd, F_SETFL, O_NONBLOCK);
+    SSL_connect(c.tls);
+    fcntl(c.fd, F_SETFL, 0);
+    return c;
 }
 
-/* Check bytes that have come against those that have to come next. */
-static void check(struct connection *c, const char *bytes, size_t length)
+/* Fill the buffer: with how many bytes, 0 at the end, or -1 if none is there. */
+static ssize_t fill(struct connection *c)
 {
-    while (length) {
-        size_t part = answer.length - c->received;
+    ssize_t got = c->tls ? SSL_read(c->tls, buffer, sizeof buffer)
+                         : recv(c->fd, buffer, sizeof buffer, 0);
+    int error = c->tls && got <= 0 ? SSL_get_error(c->tls, got) : SSL_ERROR_NONE;
 
-        if (part > length)
-            part = length;
-        if (c->answered == c->asked + (c->sent > 0))
-            fail("more came than was asked for: \"%.*s\"",
-                 (int)(length < 60 ? length : 60), bytes);
-        if (memcmp(bytes, answer.at + c->received, part)) {
-            size_t good = 0;
+    if (error == SSL_ERROR_WANT_READ || (!c->tls && got < 0 && errno == EAGAIN))
+        return -1;
+    if (got < 0 || (error != SSL_ERROR_NONE && error != SSL_ERROR_ZERO_RETURN))
+        failed("receive");
+    return got;
+}
 
-            while (bytes[good] == answer.at[c->received + good])
-                good++;
-            fail("a wrong answer at byte %zu: \"%.*s\" for \"%.*s\"",
-                 c->received + good,
-                 (int)(part - good < 30 ? part - good : 30), bytes + good,
-                 (int)(part - good < 30 ? part - good : 30),
-                 answer.at + c->received + good);
-        }
-        bytes += part;
-        length -= part;
-        c->received += part;
-        if (c->received == answer.length) {
-            c->received = 0;
-            c->answered++;
-        }
+/* Send: how many bytes, or -1 if the socket takes none. */
+static ssize_t give(struct connection *c, const struct bytes *what)
+{
+    size_t length = what->length - c->sent;
+    off_t from = c->sent;
+    ssize_t took;
+
+    /* sendfile() does not copy: what it saves keeps us ahead of the limit. */
+    took = c->tls ? SSL_write(c->tls, what->at + from, length)
+           : what->length < LARGE
+               ? send(c->fd, what->at + from, length, MSG_NOSIGNAL)
+               : sendfile(c->fd, what->file, &from, length);
+    if (took > 0)
+        c->sent = (c->sent + took) % what->length;
+    else if (c->tls ? SSL_get_error(c->tls, took) != SSL_ERROR_WANT_WRITE
+                    : errno != EAGAIN)
+        failed("send");
+    return took > 0 ? took : -1;
+}
+
+/* Read what has come, and check it against what has to come next. Return whether there
+ * may be more. */
+static int receive(struct connection *c)
+{
+    ssize_t got = fill(c);
+
+    if (got == 0)
+        errx(1, "the server closed the connection after %lu answers", c->answered);
+    for (ssize_t part = 0, from = 0; from < got && !c->unchecked; from += part) {
+        part = answer.length - c->received;
+        if (part > got - from)
+            part = got - from;
+        if (c->answered == c->asked)
+            errx(1, "more came than was asked for");
+        if (memcmp(buffer + from, answer.at + c->received, part))
+            errx(1, "a wrong answer after byte %zu: \"%.*s\"", c->received,
+                 (int)(part < 60 ? part : 60), buffer + from);
+        received += part;
+        c->received = (c->received + part) % answer.length;
+        c->answered += !c->received;
+        answered += !c->received;
     }
-}
-
-/* Read all that has come. */
-static void hear(struct connection *c)
-{
-    ssize_t got;
-
-    do {
-        got = recv(c->fd, buffer, sizeof buffer, 0);
-        if (got < 0) {
-            if (errno == EAGAIN)
-                return;
-            failed("recv");
-        }
-        if (got == 0)
-            fail("the server closed the connection after %lu answers",
-                 c->answered);
-        check(c, buffer, got);
-    } while (got == sizeof buffer);
+    return c->tls ? got > 0 : got == sizeof buffer;
 }
 
 /* Send all that the window and the socket take. */
-static void say(struct connection *c, unsigned long window, int more)
+static void ask(struct connection *c, unsigned long window)
 {
-    while (c->sent || (more && c->asked - c->answered < window)) {
-        size_t length = request.length - c->sent;
-        off_t from = c->sent;
-        /* sendfile() does not copy: what it saves keeps us ahead of the limit. */
-        ssize_t took =
-            request.length < LARGE
-                ? send(c->fd, request.at + from, length, MSG_NOSIGNAL)
-                : sendfile(c->fd, request.file, &from, length);
+    while (c->sent || c->asked - c->answered < window) {
+        int first = !c->sent;
+        ssize_t took = give(c, &request);
 
-        if (took < 0) {
-            if (errno == EAGAIN)
-                return;
-            failed("send");
-        }
-        c->sent += took;
-        if (c->sent == request.length) {
-            c->sent = 0;
-            c->asked++;
-        }
-        if ((size_t)took < length)
+        c->asked += first && took > 0;
+        asked += first && took > 0;
+        if (took < 0 || (!c->tls && c->sent))
             return;
     }
 }
 
-static void sayAll(int fd)
+/* Ask, if nothing was asked yet, and wait for the answer. */
+static void converse(struct connection *c)
 {
-    size_t sent = 0;
-
-    while (sent < request.length) {
-        ssize_t took = send(fd, request.at + sent, request.length - sent,
-                            MSG_NOSIGNAL);
-
-        if (took < 0)
-            failed("send");
-        sent += took;
-    }
+    ask(c, 1);
+    while (!c->answered)
+        receive(c);
 }
 
-static void hearAll(int fd)
+static void stream(int count, double seconds, unsigned long window,
+                   struct bytes text, int clients)
 {
-    struct connection c = {.fd = fd, .asked = 1};
-
-    while (!c.answered) {
-        ssize_t got = recv(fd, buffer, sizeof buffer, 0);
-
-        if (got < 0)
-            failed("recv");
-        if (got == 0)
-            fail("the server closed the connection");
-        check(&c, buffer, got);
-    }
-}
-
-/* How many bytes of requests have been answered. */
-static double sum(const struct connection *connections, int count)
-{
-    double answers = 0;
-
-    for (int i = 0; i < count; i++)
-        answers += connections[i].answered +
-                   (double)connections[i].received / answer.length;
-    return answers * request.length;
-}
-
-static void report(double bytes, double seconds, struct cost from, struct cost to)
-{
-    printf("{\"perSecond\": %.3f, \"bytesPerSecond\": %.0f,"
-           " \"load\": %.4f, \"waited\": %.4f}\n",
-           bytes / request.length / seconds, bytes / seconds,
-           (to.used - from.used) / seconds, (to.waited - from.waited) / seconds);
-}
-
-static void stream(int count, double seconds, unsigned long window)
-{
-    struct connection *connections = calloc(count, sizeof *connections);
+    struct connection *all = calloc(count + clients, sizeof *all);
     struct epoll_event events[512];
-    double began = 0, before = 0, bytes = 0, end = 0;
-    struct cost atFirst = {0, 0}, atLast = {0, 0};
-    int epoll = epoll_create1(EPOLL_CLOEXEC), left = count;
-    double warmUp;
+    int epoll = epoll_create1(EPOLL_CLOEXEC);
 
-    for (int i = 0; i < count; i++) {
-        struct epoll_event event = {EPOLLIN | EPOLLOUT | EPOLLET,
-                                    {.ptr = &connections[i]}};
+    for (int i = 0; i < count + clients; i++) {
+        struct epoll_event event = {EPOLLIN | EPOLLOUT | EPOLLET, {.ptr = &all[i]}};
 
-        connections[i].fd = dial();
-        fcntl(connections[i].fd, F_SETFL, O_NONBLOCK);
-        if (epoll_ctl(epoll, EPOLL_CTL_ADD, connections[i].fd, &event))
+        all[i] = dial();
+        all[i].unchecked = i >= count;
+        handshake(&all[i]);
+        fcntl(all[i].fd, F_SETFL, O_NONBLOCK);
+        if (epoll_ctl(epoll, EPOLL_CTL_ADD, all[i].fd, &event))
             failed("epoll_ctl");
     }
-    warmUp = now() + (seconds < 1 ? seconds / 4 : .25);
-    while (left) {
+    /* At the end nothing more is asked; all that was asked has to be answered. */
+    while (window || asked != answered) {
         int ready = epoll_wait(epoll, events, 512, 10);
-        double time = now();
 
-        if (!began && time >= warmUp) {
-            before = sum(connections, count);
-            atFirst = cost();
-            began = now();
-        } else if (began && !end && time >= began + seconds) {
-            bytes = sum(connections, count) - before;
-            atLast = cost();
-            end = time;
-        }
+        if (counted(seconds, (double)received / answer.length))
+            window = 0;
         for (int i = 0; i < ready; i++) {
             struct connection *c = events[i].data.ptr;
 
             if (events[i].events & ~EPOLLOUT)
-                hear(c);
-            say(c, window, !end);
-        }
-        if (end) {
-            /* Nothing more is asked; all that was asked has to be answered. */
-            left = 0;
-            for (int i = 0; i < count; i++)
-                left += connections[i].sent ||
-                        connections[i].asked != connections[i].answered;
+                while (receive(c))
+                    ;
+            if (c->unchecked) {
+                while (give(c, &text) > 0)
+                    ;
+                continue;
+            }
+            if (clients && c->asked == c->answered) {
+                if (began && c->asked && timed < sizeof times / sizeof *times)
+                    times[timed++] = now() - c->askedAt;
+                c->askedAt = now();
+            }
+            ask(c, window);
         }
     }
-    report(bytes, end - began, atFirst, atLast);
+    report(answered);
 }
 
-/* The connections stand in a ring. When one is started, the one half a ring
- * before has most probably been answered, and the one before the next has been
- * closed by the server: nothing has to be waited for with epoll, and the load
- * stays lighter than the servers. */
+/* The connections stand in a ring. When one is opened, the one a part of the ring
+ * before has most probably been answered, and the one before the next has been closed
+ * by the server: nothing has to be waited for with epoll, and the load stays lighter
+ * than the servers. */
 static void dialAndClose(int count, double seconds)
 {
-    int *ring = malloc(count * sizeof *ring);
-    long asked = 0, heard = 0, closed = 0, before = 0, counted = 0;
-    double began = 0, end = 0;
-    struct cost atFirst = {0, 0}, atLast = {0, 0};
-    double warmUp = now() + (seconds < 1 ? seconds / 4 : .25);
+    struct connection *c, *ring = calloc(count, sizeof *ring);
+    int askLater = context ? count / 3 : 0, receiveLater = count / (context ? 3 : 2);
+    long opened = 0, begun = 0, heard = 0, closed = 0, over = 0;
+    ssize_t got;
 
     do {
-        double time = now();
-
-        if (!began && time >= warmUp) {
-            before = closed;
-            atFirst = cost();
-            began = time;
-        } else if (began && !end && time >= began + seconds) {
-            counted = closed - before;
-            atLast = cost();
-            end = time;
+        if (opened - closed == count || over) {
+            c = &ring[closed++ % count];
+            /* Over TLS, the end of the stream has a message before it. */
+            while ((got = recv(c->fd, buffer, sizeof buffer, 0)) > 0 && c->tls)
+                ;
+            if (got != 0)
+                errx(1, "no clean end of the stream");
+            close(c->fd);
+            SSL_free(c->tls);
         }
-        if (asked - closed == count || end) {
-            int fd = ring[closed++ % count];
-
-            if (recv(fd, buffer, sizeof buffer, 0) != 0)
-                fail("no clean end of the stream");
-            close(fd);
+        over = counted(seconds, closed);
+        if (!over)
+            ring[opened++ % count] = dial();
+        while (opened - begun > (over ? 0 : askLater)) {
+            c = &ring[begun++ % count];
+            handshake(c);
+            ask(c, 1);
         }
-        if (!end) {
-            ring[asked % count] = dial();
-            sayAll(ring[asked++ % count]);
+        while (begun - heard > (over ? 0 : receiveLater)) {
+            c = &ring[heard++ % count];
+            converse(c);
+            if (c->tls)
+                SSL_shutdown(c->tls);
+            else
+                shutdown(c->fd, SHUT_WR);
         }
-        while (asked - heard > (end ? 0 : count / 2)) {
-            int fd = ring[heard++ % count];
-
-            hearAll(fd);
-            shutdown(fd, SHUT_WR);
-        }
-    } while (closed < asked);
-    report(counted * (double)request.length, end - began, atFirst, atLast);
+    } while (closed < opened);
+    report(closed);
 }
 
-static void idle(int count, int ask)
+static void idle(int count, int askAll)
 {
-    int *fds = malloc(count * sizeof *fds);
-
     for (int i = 0; i < count; i++) {
-        fds[i] = dial();
+        struct connection c = dial();
+
+        handshake(&c);
         /* The last answer shows that all before have been accepted. */
-        if (ask || i == count - 1) {
-            sayAll(fds[i]);
-            hearAll(fds[i]);
-        }
+        if (askAll || i == count - 1)
+            converse(&c);
     }
     puts("open");
     fflush(stdout);
@@ -394,29 +349,44 @@ static void idle(int count, int ask)
     (void)!read(0, buffer, 1);
 }
 
+/* Speak TLS 1.3 only, with the same cipher and group to every server. */
+static void secure(int resume)
+{
+    context = SSL_CTX_new(TLS_client_method());
+    SSL_CTX_set_min_proto_version(context, TLS1_3_VERSION);
+    SSL_CTX_set_ciphersuites(context, "TLS_AES_128_GCM_SHA256");
+    SSL_CTX_set1_groups_list(context, "X25519");
+    SSL_CTX_set_mode(context, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_RELEASE_BUFFERS);
+    SSL_CTX_set_read_ahead(context, 1);
+    SSL_CTX_set_default_read_buffer_len(context, 1 << 16);
+    if (resume) {
+        struct connection c = dial();
+
+        handshake(&c);
+        converse(&c);
+        session = SSL_get1_session(c.tls);
+    }
+}
+
 int main(int argc, char **argv)
 {
-    double seconds;
-    int count;
+    if (argc != 11)
+        errx(1, "ten arguments; see the head of load.c");
+    int count = atoi(argv[4]);
+    double seconds = atof(argv[5]);
 
-    if (argc < 7)
-        fail("usage: load stream|connect|idle PORT CONNECTIONS SECONDS|ASK"
-             " REQUEST ANSWER [WINDOW]");
-    port = atoi(argv[2]);
-    count = atoi(argv[3]);
-    seconds = atof(argv[4]);
-    request = contents(argv[5]);
-    answer = contents(argv[6]);
-    signal(SIGALRM, tooLate);
+    port = atoi(argv[3]);
+    request = contents(argv[6]);
+    answer = contents(argv[7]);
     signal(SIGPIPE, SIG_IGN);
-    alarm(seconds + PATIENCE);
+    alarm(seconds + GRACE);
+    if (strcmp(argv[2], "tcp"))
+        secure(!strcmp(argv[2], "resume"));
     if (!strcmp(argv[1], "stream"))
-        stream(count, seconds, argc > 7 ? strtoul(argv[7], 0, 10) : 1);
+        stream(count, seconds, atol(argv[8]), contents(argv[9]), atoi(argv[10]));
     else if (!strcmp(argv[1], "connect"))
         dialAndClose(count, seconds);
-    else if (!strcmp(argv[1], "idle"))
-        idle(count, seconds != 0);
     else
-        fail("no such scene: %s", argv[1]);
+        idle(count, seconds < 0);
     return 0;
 }

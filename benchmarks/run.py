@@ -1,680 +1,308 @@
 """
 Measure this server beside its peers: C{python benchmarks/run.py}.
 
-Each round runs every scene, and each scene every peer, in an order that is drawn
-anew, so that what disturbs the machine disturbs all. A ratio is the median of the
-rounds' ratios. The server has one core to itself, the load another.
+Each round runs every scene, and each scene every peer, in an order that is drawn anew,
+so that what disturbs the machine disturbs all. A ratio is the median of the rounds'
+ratios. The server has one core to itself, the load another.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import math
 import os
 import platform
 import random
+import re
 import resource
-import shutil
+import signal
 import subprocess
 import sys
-import sysconfig
 import tempfile
 import time
-from collections.abc import Callable, Iterable
-from contextlib import suppress
-from importlib.metadata import PackageNotFoundError, version
+from contextlib import closing
 from pathlib import Path
 from statistics import median
-from timeit import repeat
 from typing import Any
 
-from scaling import (
-    measureProfile,
-    measureScaling,
-    measureWorkers,
-    profileTable,
-    scalingTable,
-    workersTable,
-)
-from scenes import IDLE, SCENES, TARGETS, Scene
-from servers import (
-    DISTURBED,
-    HERE,
-    LOAD_CORE,
-    PATIENCE,
-    PEERS_BY_KEY,
-    SERVER_CORE,
-    Missing,
-    Server,
-    compileC,
-    place,
-)
+from report import details, table
+from scenes import GROUPS, SCENES, Scene
+from servers import LOAD_CORE, PEERS, SOURCES, Server, build, place, split, usage
 
-# How often a figure that was disturbed is taken again.
-REPEATS = 2
-REPEAT_FOR = 240.0  # Seconds; after them, no figure is taken again.
+Measures = dict[str, float]
 
-QUICK_IDLE = 500
+# What one Python tells of itself. Most of what streams cost is bytes.upper.
+ABOUT = """
+import json, platform, statistics, timeit, twisted
+text = b"upper case\\n" * 24_000
+rate = len(text) / statistics.median(timeit.repeat(text.upper, number=1, repeat=200))
+print(json.dumps({"Python": platform.python_version(), "Twisted": twisted.__version__,
+    "bytes.upper": f"{rate / 1e9:.2f} GB/s"}))
+"""
 
-# What the two clients of the "filter" scene send through, in bytes.
-FILTERED = 500 << 20
+# What looks on while a server is asked, and what then tells how often, or in how many
+# percent of the samples, something was seen. Virtual machines count no cycles.
+TRACERS = {
+    "system-calls": ("strace -fco trace -U calls,name -p", "cat trace"),
+    "profile": (
+        "perf record -q -F 999 -e cpu-clock -o trace -p",
+        "perf report -i trace --stdio --percent-limit 1 --sort dso,sym",
+    ),
+}
 
 
 class Bench:
     """
     One run.
 
-    @ivar values: by scene and peer, what was measured, round by round: the
-        C{figure}, in the scene's unit, and what else is known about it.
-    @ivar missing: by peer, what it lacks.
-    @ivar failures: by scene and peer, what went wrong.
+    @ivar values: by scene, peer and measure, what was measured, round by round:
+        C{figure}, in the scene's unit; C{worst}, likewise; C{MB}, of memory;
+        C{processor} and C{load}, the shares of their cores that server and load had,
+        and C{waited}, that for which one was ready while another program had its core.
+    @ivar without: by scene and peer, why there is no figure.
     """
 
-    def __init__(
-        self, folder: Path, seconds: float, idle: int, deadline: float
-    ) -> None:
+    def __init__(self, names: dict[str, str], seconds: float) -> None:
         """
-        @param folder: for all that is built, sent and logged.
-        @param seconds: how long each figure is measured.
-        @param idle: how many idle connections are opened.
-        @param deadline: the monotonic time from which on nothing is repeated.
+        @param names: what stands for the names in commands.
+        @param seconds: how long each figure is measured. For less than one, there are
+            fewer idle connections, and fewer bytes are filtered.
         """
-        self.folder = folder
+        self.names = names
+        self.folder = Path(names["folder"])
         self.seconds = seconds
-        self.idle = idle
-        self.deadline = deadline
-        self.values: dict[str, dict[str, list[dict[str, float]]]] = {}
-        self.missing: dict[str, str] = {}
-        self.failures: dict[str, dict[str, str]] = {}
-        self.load = compileC(HERE / "load.c", folder, "-O2")
+        self.values: dict[str, dict[str, dict[str, list[float]]]] = {}
+        self.without: dict[str, dict[str, str]] = {}
         self._servers: dict[str, Server] = {}
 
-    def round(self, scenes: dict[str, Scene], peers: list[str]) -> None:
-        """
-        Measure every scene with every peer, once, in an order that is drawn each
-        time: what comes before a figure may have a part in it.
-        """
-        for key, scene in scenes.items():
-            drawn = random.sample(peers, len(peers))
-            for peer in ["ours"] if scene.kind == "filter" else drawn:
-                if not (
-                    key in PEERS_BY_KEY[peer].cannot
-                    or peer in self.missing
-                    or peer in self.failures.get(key, {})
-                ):
-                    self._measure(key, scene, peer)
-        self.end()
+    def round(self, scenes: list[str], peers: list[str]) -> None:
+        """Measure every scene with every peer that can serve it, once."""
+        for key in scenes:
+            for peer in random.sample(peers, len(peers)):
+                failed = self.without.get(key, {})
+                if not PEERS[peer].serves(SCENES[key]) or peer in failed:
+                    continue
+                values = self.values.setdefault(key, {}).setdefault(peer, {})
+                try:
+                    for name, value in self.measure(peer, SCENES[key]).items():
+                        values.setdefault(name, []).append(value)
+                except (RuntimeError, OSError) as error:
+                    # No figure stands for a peer that answers wrongly.
+                    del self.values[key][peer]
+                    self.without.setdefault(key, {})[peer] = str(error)
+        self.close()
 
-    def end(self, *peers: str) -> None:
-        """
-        End the servers of some peers, if they run; by default, all.
-        """
-        for peer in peers or list(self._servers):
-            if peer in self._servers:
-                self._servers.pop(peer).end()
+    def close(self) -> None:
+        """End all servers that run."""
+        while self._servers:
+            self._servers.popitem()[1].close()
 
-    def _measure(self, key: str, scene: Scene, peer: str) -> None:
-        """
-        Take one figure; note it, or why there is none.
-        """
-        try:
-            if scene.kind == "filter":
-                for name, figure in self.filter(self.server(peer), scene).items():
-                    self._note(key, name, figure)
-            elif scene.kind == "idle":
-                # Once: memory does not depend on who else uses the machine.
-                if not self.values.get(key, {}).get(peer):
-                    # What earlier scenes left behind must not be reused.
-                    self.end(peer)
-                    self._note(key, peer, self.memory(self.server(peer), scene))
-            else:
-                self._note(key, peer, self.undisturbed(peer, scene))
-        except Missing as error:
-            self.missing[peer] = str(error)
-        except (RuntimeError, subprocess.SubprocessError) as error:
-            # Once is enough: no figure stands for a peer that answers wrongly.
-            self.failures.setdefault(key, {})[peer] = str(error)
-            self.values.get(key, {}).pop(peer, None)
-            print(f"{peer}, {key}: {error}", file=sys.stderr)
-            self.end(peer)
+    def server(self, peer: str, scene: Scene) -> Server:
+        """Give a peer's server for a scene, started if it does not run."""
+        key = PEERS[peer].words(scene)
+        if key not in self._servers or not self._servers[key].running():
+            self._servers[key] = Server(PEERS[peer], scene, self.names)
+            used, before = 0.0, -1.0
+            while used - before > 0.005:  # Workers are started by one who listens.
+                time.sleep(0.05)
+                used, before = usage(self._servers[key].processes())[0], used
+        return self._servers[key]
 
-    def _note(self, key: str, peer: str, figure: dict[str, float]) -> None:
-        self.values.setdefault(key, {}).setdefault(peer, []).append(figure)
+    def measure(self, peer: str, scene: Scene) -> Measures:
+        """Take one figure. For a wrong answer or none, there is a L{RuntimeError}."""
+        if scene.kind == "client":
+            return self._send(PEERS[peer].can["client"], scene)
+        if scene.kind in ("start", "idle"):
+            return self._startAnew(peer, scene)
+        return self.traffic(peer, scene)
 
-    def server(self, peer: str) -> Server:
-        """
-        Give a peer's server, started if it does not run.
-        """
-        server = self._servers.get(peer)
-        if server is None or not server.running():
-            server = Server(PEERS_BY_KEY[peer], self.folder)
-            self._servers[peer] = server
-        return server
-
-    def undisturbed(self, peer: str, scene: Scene) -> dict[str, float]:
-        """
-        Measure, again if other programs had our cores, and give the figure that
-        was disturbed least.
-        """
-        figures = []
-        for _ in range(1 + REPEATS):
-            figures.append(self.traffic(self.server(peer), scene))
-            if PEERS_BY_KEY[peer].once:
-                self.end(peer)
-            if figures[-1]["disturbed"] < DISTURBED or time.monotonic() > self.deadline:
-                break
-        return min(figures, key=lambda each: each["disturbed"])
-
-    def traffic(self, server: Server, scene: Scene) -> dict[str, float]:
-        """
-        Let the load ask the server.
-
-        @return: the figure, the shares of their cores that server and load used,
-            and the share of the time for which each waited for its core.
-        @raise RuntimeError: for a wrong answer, or none.
-        """
-        before = server.usage()
-        found = self._found(self._load(server, scene, str(self.seconds)))
-        used = server.usage(before)
-        disturbed = max(found["waited"], used.pop("waited"))
-        return {
-            "figure": found[scene.figure] / (1e6 if scene.unit == "MB/s" else 1),
-            "load": found["load"],
-            **used,
-            "disturbed": disturbed,
+    def traffic(self, peer: str, scene: Scene) -> Measures:
+        """Let the load ask a server."""
+        server = self.server(peer, scene)
+        began, before = time.monotonic(), usage(server.processes())
+        found = _result(self._load(server, scene, self.seconds))
+        passed, after = time.monotonic() - began, usage(server.processes())
+        measures = {
+            "figure": found["perSecond"],
+            "total": found["total"],
+            "processor": (after[0] - before[0]) / passed,
+            "load": found["ran"] / passed,
+            "waited": max(found["waited"], after[1] - before[1]) / passed,
         }
+        if scene.unit == "MB/s":
+            measures["figure"] *= len(scene.request) / 1e6
+        if found["times"]:
+            measures["figure"] = median(found["times"]) * 1e3
+            measures["worst"] = max(found["times"]) * 1e3
+        return measures
 
-    def together(self, servers: list[Server], scene: Scene) -> float:
-        """
-        Let a load ask each of some servers, all at the same time.
-
-        @return: the sum of their figures, each by the second.
-        @raise RuntimeError: for a wrong answer, or none.
-        """
-        loads = [self._load(server, scene, str(self.seconds)) for server in servers]
-        return sum(self._found(load)[scene.figure] for load in loads)
-
-    def _found(self, load: subprocess.Popen[str]) -> dict[str, float]:
-        """
-        Wait for what a load has found.
-        """
-        output, errors = load.communicate()
-        if load.returncode:
-            raise RuntimeError(errors.strip())
-        found: dict[str, float] = json.loads(output)
-        return found
-
-    def memory(self, server: Server, scene: Scene) -> dict[str, float]:
-        """
-        Measure by how much the server's memory grows for each idle connection.
-        """
-        # The first ones load and set aside what all others share.
-        self._hold(server, scene, 20, server.memory())
-        growth = self._hold(server, scene, self.idle, server.memory())
-        return {"figure": growth / self.idle}
-
-    def _hold(self, server: Server, scene: Scene, count: int, before: int) -> int:
-        """
-        Hold some connections open.
-
-        @return: by how many bytes the server's memory grew meanwhile.
-        """
-        load = self._load(server, scene, str(int(scene.ask)), count)
-        assert load.stdout is not None
-        opened = load.stdout.readline()
-        growth = server.memory() - before
-        _, errors = load.communicate("")
-        if opened != "open\n":
-            raise RuntimeError(errors.strip())
-        return growth
+    def trace(self, name: str, peer: str, scene: Scene) -> str:
+        """Let one of L{TRACERS} look on while the load asks, and tell what it saw."""
+        command, report = (each.split() for each in TRACERS[name])
+        command.append(",".join(map(str, self.server(peer, scene).processes())))
+        tracer = subprocess.Popen(command, cwd=self.folder, stderr=subprocess.DEVNULL)
+        time.sleep(0.5)  # It does not say when it has begun.
+        asked = self.traffic(peer, scene)["total"]
+        tracer.send_signal(signal.SIGINT)
+        tracer.wait()
+        seen = subprocess.run(report, cwd=self.folder, stdout=-1, stderr=-1, text=True)
+        found = re.findall(r"^ *([\d.]+)(%?) +(\S.*?) *$", seen.stdout, re.MULTILINE)
+        counts = (
+            (float(each) / (1 if share else asked), what) for each, share, what in found
+        )
+        return "\n".join(f"{count:8.2f}  {what}" for count, what in counts)
 
     def _load(
-        self, server: Server, scene: Scene, argument: str, connections: int = 0
+        self, server: Server, scene: Scene, seconds: float, connections: int = 0
     ) -> subprocess.Popen[str]:
-        request, answer = scene.write(self.folder)
+        numbers = server.port, connections or scene.connections, seconds
+        answer = scene.request.decode().upper().encode()
         return subprocess.Popen(
             [
-                *(self.load, scene.kind, str(server.port)),
-                *(str(connections or scene.connections), argument),
-                *(request, answer, str(scene.window)),
+                *(f"{self.folder}/load", scene.kind, scene.security),
+                *map(str, numbers),
+                *(self._file(scene.request), self._file(answer), str(scene.window)),
+                *(self._file(scene.text), str(scene.clients)),
             ],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
+            stdin=-1, stdout=-1, stderr=-1, text=True,
             preexec_fn=lambda: place(LOAD_CORE),
-            start_new_session=True,
-        )
+        )  # fmt: skip
 
-    def filter(self, server: Server, scene: Scene) -> dict[str, dict[str, float]]:
-        """
-        Send a file through this server with C{upper-client} and with C{nc}.
+    def _file(self, content: bytes) -> Path:
+        path = self.folder / f"{hash(content)}.txt"
+        if not path.exists():
+            path.write_bytes(content)
+        return path
 
-        @return: the figures by client.
-        """
-        times = max(1, int(FILTERED * min(1.0, self.seconds)) // len(scene.request))
-        source, result = self.folder / "filtered", self.folder / "answered"
-        with source.open("wb") as file:
-            file.writelines([scene.request] * times)
-        upperClient = Path(sysconfig.get_path("scripts"), "upper-client")
-        clients = {
-            "upper-client": (str(upperClient), "--port", str(server.port)),
-            "nc": ("nc", "-N", "127.0.0.1", str(server.port)),
-        }
-        figures = {}
-        for name, command in clients.items():
-            if name in self.missing:
-                continue
-            if shutil.which(command[0]) is None:
-                self.missing[name] = f"{name} is not installed"
-                continue
-            with source.open("rb") as data, result.open("wb") as answers:
-                began = time.monotonic()
-                done = subprocess.run(
-                    command,
-                    stdin=data,
-                    stdout=answers,
-                    stderr=subprocess.PIPE,
-                    text=True,
-                    timeout=2 * PATIENCE,
-                    preexec_fn=lambda: place(LOAD_CORE),
-                    start_new_session=True,
-                )
-                elapsed = time.monotonic() - began
-            if done.returncode:
-                last = done.stderr.strip().splitlines()[-1:] or ["no message"]
-                self.missing[name] = f"{name} ends with {last[0]}"
-                continue
-            with result.open("rb") as file:
-                if any(file.read(len(scene.answer)) != scene.answer
-                       for _ in range(times)) or file.read(1):  # fmt: skip
-                    raise RuntimeError(f"{name} gave a wrong answer")
-            figures[name] = {"figure": times * len(scene.request) / elapsed / 1e6}
-        return figures
+    def _startAnew(self, peer: str, scene: Scene) -> Measures:
+        """Measure what has done nothing before: the start of a server, or memory."""
+        began = time.monotonic()
+        with closing(Server(PEERS[peer], scene, self.names)) as server:
+            if scene.kind == "start":
+                passed = time.monotonic() - began
+                return {"figure": passed * 1e3, "MB": server.memory() / 1e6}
+            # The first ones set aside what all others share.
+            for count in (20, int(scene.connections * min(1, self.seconds))):
+                before = server.memory()
+                load = self._load(server, scene, -scene.asked, count)
+                assert load.stdout is not None
+                opened = load.stdout.readline()
+                growth = server.memory() - before
+                if not opened:
+                    _result(load)
+                load.communicate("")
+        return {"figure": max(1, growth) / count}
 
-
-def summarize(
-    bench: Bench, scenes: dict[str, Scene], peers: list[str]
-) -> dict[str, Any]:
-    """
-    Make medians and ratios of what was measured, for JSON.
-    """
-    result: dict[str, Any] = {}
-    for key, scene in scenes.items():
-        found = bench.values.get(key, {})
-        # The order of the first round was drawn. A filter's clients are no peers.
-        values = {peer: found[peer] for peer in peers if peer in found} or found
-        ours = values.get("upper-client" if scene.kind == "filter" else "ours", [])
-        summary: dict[str, Any] = {"title": scene.title, "unit": scene.unit}
-        summary["figures"] = {
-            peer: _medians(figures) for peer, figures in values.items()
-        }
-        ratios = _ratios(ours, values, _figure)
-        byProcessor = _ratios(ours, values, _perProcessor)
-        summary["ratios"] = {peer: _middle(each) for peer, each in ratios.items()}
-        summary["bounds"] = {peer: _bounds(each) for peer, each in ratios.items()}
-        summary["processorRatios"] = {
-            peer: _middle(each) for peer, each in byProcessor.items()
-        }
-        without = {
-            peer: PEERS_BY_KEY[peer].cannot[key]
-            for peer in peers
-            if key in PEERS_BY_KEY[peer].cannot and scene.kind != "filter"
-        }
-        summary["without"] = {**without, **bench.failures.get(key, {})}
-        result[key] = summary
-    return result
+    def _send(self, client: str, scene: Scene) -> Measures:
+        """Send text through this server with some client."""
+        times = int(800 * min(1, self.seconds)) if scene.unit == "MB/s" else 1
+        names = {**self.names, "port": str(self.server("ours", SCENES["ask1"]).port)}
+        with (
+            self._file(scene.request * times).open("rb") as source,
+            tempfile.TemporaryFile() as result,
+        ):
+            began = time.monotonic()
+            process = subprocess.Popen(
+                split(client, names), stdin=source, stdout=result,
+                preexec_fn=lambda: place(LOAD_CORE),
+            )  # fmt: skip
+            # What this process has counts, too: the least that can be told.
+            _, process.returncode, used = os.wait4(process.pid, 0)
+            passed = time.monotonic() - began
+            result.seek(0)
+            if process.returncode or result.read() != scene.request.upper() * times:
+                raise RuntimeError(f"{client} ends with status {process.returncode}")
+        sent = times * len(scene.request) / 1e6
+        figure = sent / passed if scene.unit == "MB/s" else passed * 1e3
+        return {"figure": figure, "MB": used.ru_maxrss / 1e3}
 
 
-def _ratios(
-    ours: list[dict[str, float]],
-    values: dict[str, list[dict[str, float]]],
-    measure: Callable[[dict[str, float]], float | None],
-) -> dict[str, list[float]]:
-    """
-    Compare with each peer, round by round.
-    """
-    ratios = {}
-    for peer, figures in values.items():
-        rounds = [
-            mine / theirs
-            for mine, theirs in zip(
-                map(measure, ours), map(measure, figures), strict=False
-            )
-            if mine and theirs
-        ]
-        if rounds:
-            ratios[peer] = rounds
-    return ratios
+def _result(load: subprocess.Popen[str]) -> dict[str, Any]:
+    """Wait for what a load has counted, and the processor time that it had."""
+    assert load.stdout is not None
+    output = load.stdout.read()
+    os.waitid(os.P_PID, load.pid, os.WEXITED | os.WNOWAIT)
+    ran, waited = usage([load.pid])
+    _, errors = load.communicate()
+    if load.returncode:
+        late = load.returncode == -signal.SIGALRM
+        raise RuntimeError("no answers in time" if late else errors.strip())
+    return {"ran": ran, "waited": waited, **json.loads(output)}
 
 
-def _bounds(ratios: list[float]) -> tuple[float, float]:
-    """
-    Tell how far the median of some ratios can be trusted: the bounds within which
-    it would come to lie, were there rounds without end, in 95 cases of 100, by the
-    sign test. They say nothing about another machine.
-    """
-    ranked = sorted(ratios)
-    rank = max(0, math.floor(len(ranked) / 2 - 0.98 * math.sqrt(len(ranked))))
-    return _digits(ranked[rank]), _digits(ranked[-1 - rank])
+def install(python: str, checkout: str, folder: str) -> str:
+    """Make an environment for a checkout, and give the folder of its programs."""
+    subprocess.run([python, "-m", "venv", folder], check=True)
+    packages = ["uvloop", "-e", f"{checkout}[tls,fast]"]
+    subprocess.run([f"{folder}/bin/pip", "install", "-qq", *packages], check=True)
+    return f"{folder}/bin"
 
 
-def _figure(measured: dict[str, float]) -> float:
-    """
-    What was measured, by the clock on the wall.
-    """
-    return measured["figure"]
-
-
-def _perProcessor(measured: dict[str, float]) -> float | None:
-    """
-    What was measured, by the server's processor time: less exact, but it hardly
-    changes when other programs take a part of the core.
-    """
-    used = measured.get("server", 0) + measured.get("kernel", 0)
-    return measured["figure"] / used if used else None
-
-
-def _medians(figures: list[dict[str, float]]) -> dict[str, Any]:
-    names = dict.fromkeys(name for each in figures for name in each)
-    medians: dict[str, Any] = {
-        name: _middle(each[name] for each in figures if name in each) for name in names
+def run(options: argparse.Namespace, names: dict[str, str]) -> None:
+    """Do what is wanted with one Python, and print it."""
+    processor = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
+    python = [f"{names['bin']}/python", "-c", ABOUT]
+    about: dict[str, str] = {
+        "processor": processor[1] if processor else platform.machine(),
+        "Linux": platform.release(),
+        **json.loads(subprocess.run(python, stdout=-1, check=True).stdout),
+        "date": time.strftime("%Y-%m-%d"),
+        "rounds": f"{options.rounds} of {options.seconds:g} s",
     }
-    medians["all"] = [_digits(each["figure"]) for each in figures]
-    return medians
-
-
-def _middle(numbers: Iterable[float]) -> float:
-    """
-    Give the median.
-    """
-    return _digits(median(numbers))
-
-
-def _digits(number: float) -> float:
-    """
-    Round to four significant digits, which is more than the machine repeats.
-    """
-    return float(f"{number:.4g}")
-
-
-def judge(scenes: dict[str, Any]) -> list[dict[str, Any]]:
-    """
-    Set what was reached beside what was to be reached.
-
-    @param scenes: as L{summarize} gives them.
-    @return: for each target that could be measured, whether it is met, and, if it is
-        a ratio, between which bounds it lies.
-    """
-    verdicts = []
-    for target in TARGETS:
-        scene = scenes.get(target.scene, {})
-        if target.peer is None:
-            value = scene.get("figures", {}).get("ours", {}).get("figure")
-            met = value is not None and value <= target.value
-        else:
-            value = scene.get("ratios", {}).get(target.peer)
-            met = value is not None and value >= target.value
-        if value is not None:
-            verdicts.append(
-                {
-                    "scene": target.scene,
-                    "peer": target.peer,
-                    "target": target.value,
-                    "reached": value,
-                    "between": scene["bounds"].get(target.peer),
-                    "met": met,
-                    "disturbed": max(
-                        scene["figures"].get(peer, {}).get("disturbed", 0)
-                        for peer in ("ours", target.peer)
-                    ),
-                }
-            )
-    return verdicts
-
-
-def machine() -> dict[str, Any]:
-    """
-    Describe where this runs.
-    """
-    processor = platform.processor()
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
-        if line.startswith("model name"):
-            processor = line.partition(": ")[2]
-            break
-    return {
-        "processor": processor,
-        "cores": os.cpu_count(),
-        "kernel": platform.release(),
-        "load": os.getloadavg()[0],
-        "bytesUpper": upperRate(),
-    }
-
-
-def upperRate() -> float:
-    """
-    How many MB of ASCII C{bytes.upper} makes in a second: it is most of what streams
-    cost, and goes twice as fast in one build of Python as in another.
-    """
-    text = b"upper case\n" * 24_000
-    return _digits(len(text) / median(repeat(text.upper, number=1, repeat=200)) / 1e6)
-
-
-def versions() -> dict[str, str]:
-    """
-    Tell the versions of all that takes part, as far as it is here.
-    """
-    found = {"python": platform.python_version()}
-    for package in ("upperproto", "twisted", "uvloop"):
-        with suppress(PackageNotFoundError):
-            found[package] = version(package)
-    for name, *command in (
-        ("cc", "cc", "--version"),
-        ("go", "go", "version"),
-        ("socat", "socat", "-V"),
-    ):
-        if shutil.which(command[0]):
-            output = subprocess.run(command, capture_output=True, text=True).stdout
-            lines = [line for line in output.splitlines() if "version" in line.lower()]
-            found[name] = (lines or output.splitlines())[0]
-    return found
-
-
-def table(results: dict[str, Any]) -> str:
-    """
-    Lay the results out for a terminal.
-    """
-    lines = []
-    for key, scene in results["scenes"].items():
-        lines.append(f"\n{scene['title']} ({key}), {scene['unit']}")
-        for peer, figure in scene["figures"].items():
-            name = PEERS_BY_KEY[peer].name if peer in PEERS_BY_KEY else peer
-            text = f"  {name:30} {_number(figure['figure']):>12}"
-            ratio = scene["ratios"].get(peer)
-            text += f"  ours/it {ratio:7.3g}" if ratio is not None else " " * 17
-            ratio = scene["processorRatios"].get(peer)
-            text += f", by CPU {ratio:7.3g}" if ratio is not None else " " * 16
-            if "load" in figure:
-                text += f"   load {figure['load']:4.0%}"
-            if "server" in figure:
-                text += f", server {figure['server']:4.0%} + {figure['kernel']:4.0%}"
-            if figure.get("disturbed", 0) >= DISTURBED:
-                text += f"; DISTURBED {figure['disturbed']:.0%}"
-            lines.append(text)
-        for peer, why in scene["without"].items():
-            lines.append(f"  {PEERS_BY_KEY[peer].name:30} {'-':>12}  {why}")
-    for peer, why in results["missing"].items():
-        lines.append(f"\nmissing: {peer}: {why}")
-    if results["targets"]:
-        lines.append(
-            f"\n{'target':54} {'at least':>9} {'reached':>9}  {'(95 % bounds)':16}"
-        )
-    for verdict in results["targets"]:
-        scene = results["scenes"][verdict["scene"]]["title"]
-        if verdict["peer"] is None:
-            what, bound = scene, f"<= {verdict['target']:g}"
-        else:
-            what = f"{scene}, by {PEERS_BY_KEY[verdict['peer']].name}"
-            bound = f"{verdict['target']:g}"
-        bounds = ""
-        if verdict["between"] is not None:
-            bounds = "{:.3g} to {:.3g}".format(*verdict["between"])
-        lines.append(
-            f"{what:54} {bound:>9} {verdict['reached']:>9.3g}"
-            f"  {bounds:16}"
-            f"  {'met' if verdict['met'] else 'MISSED'}"
-            f"{', disturbed' if verdict['disturbed'] >= DISTURBED else ''}"
-        )
-    return "\n".join(lines)
-
-
-def _number(value: float) -> str:
-    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
-
-
-def parse(arguments: list[str]) -> argparse.Namespace:
-    """
-    Read the command line.
-    """
-    parser = argparse.ArgumentParser(
-        description=(__doc__ or "").split("\n\n")[1],
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-    )
-    parser.add_argument("--rounds", type=int, default=5, help="how often each is run")
-    parser.add_argument(
-        "--seconds", type=float, default=1.0, help="how long each figure is measured"
-    )
-    parser.add_argument(
-        "--scenes", nargs="+", choices=SCENES, default=list(SCENES), metavar="SCENE",
-        help="what to measure",
-    )  # fmt: skip
-    parser.add_argument(
-        "--peers", nargs="+", choices=PEERS_BY_KEY, default=list(PEERS_BY_KEY),
-        metavar="PEER", help="what to measure it with; ours is always there",
-    )  # fmt: skip
-    parser.add_argument(
-        "--json", type=Path, help="where to write the results;"
-        " a run of all scenes and peers writes benchmarks/results.json",
-    )  # fmt: skip
-    parser.add_argument(
-        "--quick", action="store_true", help="one round of a fifth of a second each:"
-        " shows that all works, and little of how fast it is",
-    )  # fmt: skip
-    parser.add_argument(
-        "--scaling", action="store_true", help="instead, measure how cost grows with"
-        " connections, line length and the share of non-ASCII text",
-    )  # fmt: skip
-    parser.add_argument(
-        "--profile", action="store_true", help="instead, sample where this server's"
-        " time goes, with perf",
-    )  # fmt: skip
-    parser.add_argument(
-        "--workers", action="store_true", help="instead, compare what two workers, one"
-        " service and two do in a second of processor time",
-    )  # fmt: skip
-    options = parser.parse_args(arguments)
-    if options.quick:
-        options.rounds, options.seconds = 1, 0.2
-    options.peers = [
-        key for key in PEERS_BY_KEY if key == "ours" or key in options.peers
-    ]
-    whole = len(options.peers) == len(PEERS_BY_KEY) and set(options.scenes) == set(
-        SCENES
-    )
-    kept = whole or options.scaling or options.profile or options.workers
-    if options.json is None and kept:
-        if not options.quick:
-            options.json = HERE / "results.json"
-    return options
+    with closing(Bench(names, options.seconds)) as bench:
+        for key in options.scenes if options.trace else ():
+            for peer in options.peers:
+                if PEERS[peer].serves(SCENES[key]):
+                    print(f"\n{SCENES[key].title}, {PEERS[peer].name}")
+                    print(bench.trace(options.trace, peer, SCENES[key]))
+        for number in range(0 if options.trace else options.rounds):
+            print(f"round {number + 1} of {options.rounds}", file=sys.stderr)
+            bench.round(options.scenes, options.peers)
+    results = {"about": about, "without": bench.without, "scenes": bench.values}
+    for rows in filter(None, (details(results, group) for group in GROUPS)):
+        print(f"\n{table(rows)}")
+    print(json.dumps({**about, "without": bench.without}, indent=1))
+    if options.keep:
+        name = re.sub(r"\W+", "-", f"{about['processor']} {about['Python']}")
+        # A line for each measure, not for each round.
+        text = re.sub(r"(?<=[\[\d,])\s+(?=[\d\]])", " ", json.dumps(results, indent=1))
+        options.keep.mkdir(exist_ok=True)
+        (options.keep / f"{name}.json").write_text(f"{text}\n")
 
 
 def main(arguments: list[str]) -> None:
-    """
-    Run, print the tables, and write the results.
-
-    @raise Missing: where nothing can be measured.
-    """
-    options = parse(arguments)
-    if not {SERVER_CORE, LOAD_CORE} <= os.sched_getaffinity(0):
-        raise Missing("server and load need a core each")
-    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    """Read the command line, and do what it wants with each Python."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[1])
+    add = parser.add_argument
+    add("--rounds", type=int, default=5, help="how often each is run [5]")
+    add("--seconds", type=float, default=1.0, help="for each figure [1]")
+    add("--scenes", nargs="+", choices=SCENES, default=list(SCENES), metavar="SCENE")
+    add("--peers", nargs="+", choices=PEERS, default=list(PEERS), metavar="PEER")
+    add("--baseline", type=os.path.abspath, help="a checkout with its venv: 'before'")
+    add("--keep", type=Path, help="the folder for the results of each machine")
+    add("--python", action="append", help="measure with this one; repeatable")
+    for name, (command, _) in TRACERS.items():
+        add(f"--{name}", dest="trace", action="store_const", const=name,
+            help=f"instead, look on with {command.split()[0]}")  # fmt: skip
+    options = parser.parse_args(arguments)
+    if options.baseline is None:
+        options.peers = [each for each in options.peers if each != "before"]
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    began = time.monotonic()
-    with tempfile.TemporaryDirectory() as name:
-        bench = Bench(
-            Path(name),
-            options.seconds,
-            QUICK_IDLE if options.quick else IDLE,
-            began + (0 if options.quick else REPEAT_FOR),
-        )
-        results: dict[str, Any]
-        try:
-            if options.scaling:
-                sweeps = measureScaling(bench, options.rounds)
-                results = {"scaling": {**_about(options), "sweeps": sweeps}}
-                print(scalingTable(sweeps))
-            elif options.profile:
-                profile = measureProfile(bench)
-                results = {"profile": {**_about(options), "scenes": profile}}
-                print(profileTable(profile))
-            elif options.workers:
-                workers = measureWorkers(bench, options.rounds)
-                results = {"workers": {**_about(options), "ratios": workers}}
-                print(workersTable(workers))
-            else:
-                results = measure(bench, options)
-                print(table(results))
-        finally:
-            bench.end()
-    print(f"\ntook {time.monotonic() - began:.0f} s", file=sys.stderr)
-    if options.json is not None:
-        _keep(options.json, results)
-
-
-def measure(bench: Bench, options: argparse.Namespace) -> dict[str, Any]:
-    """
-    Run the scenes.
-
-    @return: all that is known of them, for JSON.
-    """
-    scenes = {key: SCENES[key] for key in options.scenes}
-    results = _about(options)
-    for number in range(options.rounds):
-        print(f"round {number + 1} of {options.rounds}", file=sys.stderr)
-        bench.round(scenes, options.peers)
-    results["missing"] = bench.missing
-    results["scenes"] = summarize(bench, scenes, options.peers)
-    results["targets"] = judge(results["scenes"])
-    return results
-
-
-def _about(options: argparse.Namespace) -> dict[str, Any]:
-    """
-    Tell when, where and how long something is measured.
-    """
-    return {
-        "date": time.strftime("%Y-%m-%d"),
-        "machine": machine(),
-        "versions": versions(),
-        "rounds": options.rounds,
-        "seconds": options.seconds,
-    }
-
-
-def _keep(path: Path, results: dict[str, Any]) -> None:
-    """
-    Write results, beside those of another kind that are there already.
-    """
-    kept = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    kept.update(results)
-    path.write_text(
-        json.dumps(kept, indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
-    )
+    with tempfile.TemporaryDirectory() as folder:
+        build(Path(folder))
+        names = {"folder": folder, "sources": str(SOURCES)}
+        for number, python in enumerate(options.python or [""]):
+            names["bin"] = str(Path(sys.executable).parent)
+            names["before"] = f"{options.baseline}/venv/bin"
+            if python:
+                names["bin"] = install(python, f"{SOURCES}/..", f"{folder}/{number}")
+            if python and options.baseline:
+                names["before"] = install(
+                    python, options.baseline, f"{folder}/-{number}"
+                )
+            run(options, names)
 
 
 if __name__ == "__main__":
-    try:
-        main(sys.argv[1:])
-    except Missing as error:
-        sys.exit(f"cannot measure: {error}")
+    main(sys.argv[1:])

@@ -4,171 +4,107 @@ What is asked of the servers, and what this one has to reach.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
 
-# How many bytes go out in one request of a stream.
-BLOCK = 128 * 1024
-
-HELLO = b"hello, network!\n"
-
-ASCII = "the quick brown fox jumps over the lazy dog "
-
-# Text as it comes: most letters are ASCII, few lines are.
-EUROPEAN = Path(__file__).with_name("european.txt").read_bytes()
-
-
-def line(length: int) -> bytes:
-    """
-    Make a line of ASCII.
-
-    @param length: in bytes, with its line end.
-    """
-    text = ASCII * (length // len(ASCII) + 1)
-    return text[: length - 1].encode() + b"\n"
-
-
-def block(lines: bytes, size: int = BLOCK) -> bytes:
-    """
-    Repeat lines until they make a request of a stream.
-
-    @param lines: one or more.
-    @param size: in bytes; not exceeded unless by C{lines} alone.
-    """
-    return lines * max(1, size // len(lines))
+GROUPS = ("tcp", "tls", "start", "beside")
+BLOCK = 128 << 10  # How many bytes are a request of a stream.
 
 
 @dataclass(frozen=True)
 class Scene:
-    """
-    Something that can be measured.
-
-    @ivar title: what it is, for the table.
-    @ivar unit: of its figures.
-    @ivar kind: what the load does; C{filter} needs no load.
-    @ivar connections: how many.
-    @ivar request: what is sent, over and over.
-    @ivar window: how many requests a connection keeps on their way.
-    @ivar ask: whether an idle connection has been asked something before.
-    """
+    """Something that can be measured."""
 
     title: str
-    unit: str
-    kind: Literal["stream", "connect", "idle", "filter"]
-    connections: int
-    request: bytes
-    window: int = 1
-    ask: bool = False
+    unit: str  # Of its figures; of bytes and ms, less is better.
+    kind: str  # What the load does (see load.c); or start, or client: it does nothing.
+    goals: dict[str, float]  # So many times a peer's figure; of a measure, not more.
+    connections: int = 1
+    request: bytes = b"hello, network!\n"  # Sent over and over.
+    security: str = "tcp"  # Or tls, or resume: TLS that resumes a session.
+    group: str = "tcp"  # One of GROUPS, the tables.
+    log: bool | None = None  # Of connections. None: as each server does by itself.
+    asked: bool = False  # Whether idle connections have asked before.
+    text: bytes = b""  # What others stream.
+    clients: int = 0  # How many others.
 
     @property
-    def answer(self) -> bytes:
-        """
-        What has to come back.
-        """
-        return self.request.decode().upper().encode()
+    def window(self) -> int:
+        """How many requests a connection keeps on their way."""
+        return 2 if self.unit == "MB/s" else 1
 
     @property
-    def figure(self) -> str:
-        """
-        Which figure of the load counts.
-        """
-        return "bytesPerSecond" if self.unit == "MB/s" else "perSecond"
-
-    def write(self, folder: Path) -> tuple[str, str]:
-        """
-        Write the request and its answer to files.
-
-        @return: their paths.
-        """
-        request, answer = folder / "request", folder / "answer"
-        for path, content in ((request, self.request), (answer, self.answer)):
-            # Another load may be reading them.
-            new = path.with_suffix(".new")
-            new.write_bytes(content)
-            new.replace(path)
-        return str(request), str(answer)
+    def needs(self) -> set[str]:
+        """What a peer has to be able to do."""
+        if self.kind == "client":
+            return {"client"}
+        needs = {"tcp" if self.security == "tcp" else "tls"}
+        needs |= {None: set(), True: {"log"}, False: {"quiet"}}[self.log]
+        if not (self.request + self.text).isascii():
+            needs.add("unicode")
+        return needs
 
 
-def stream(title: str, lines: bytes, connections: int = 10) -> Scene:
-    """
-    Describe a stream of lines.
-    """
-    return Scene(title, "MB/s", "stream", connections, block(lines), window=2)
+def block(lines: bytes) -> bytes:
+    """Repeat lines until they make a request of a stream."""
+    return lines * (BLOCK // len(lines))
 
 
-def ask(title: str, connections: int) -> Scene:
-    """
-    Describe round trips of one short line.
-    """
-    return Scene(title, "round trips/s", "stream", connections, HELLO)
+def line(length: int) -> bytes:
+    """Make a line of ASCII, of so many bytes with its line end."""
+    words = b"the quick brown fox jumps over the lazy dog "
+    return (words * (length // len(words) + 1))[: length - 1] + b"\n"
 
 
-IDLE = 5000
+_ASK = {"go": 1.0, "blocks-uvloop": 1.0, "limit": 0.7}
+_STREAM = {"blocks-uvloop": 1.2, "limit": 0.8}
+_CONNECT = {"go": 1.0, "blocks-uvloop": 0.8}
+_BETTER = {"before": 1.3}
+_PYTHON = {"textbook": 1.0, "streams-uvloop": 1.0, "blocks-uvloop": 1.0}
+_BESIDE = {"figure": 10.0, "worst": 50.0}
+
+_LINES = block(line(80))
+# Text as it comes: most letters are ASCII, few lines are.
+_EUROPEAN = block(Path(__file__).with_name("european.txt").read_bytes())
+# The costliest text that is valid, and that is not.
+_TRIPLING = block(("ΐ" * 39 + "\n").encode())
+_INVALID = block(b"\xff\n")
 
 SCENES = {
-    "ask1": ask("round trips, 1 connection", 1),
-    "ask100": ask("round trips, 100 connections", 100),
-    "stream16": stream("16-byte lines, streamed", line(16)),
-    "stream80": stream("80-byte lines, streamed", line(80)),
-    "stream8k": stream("8-KiB lines, streamed", line(8192)),
-    "mixed": stream("mixed European text, streamed", EUROPEAN),
-    "connect1": Scene("connect, ask, close", "connections/s", "connect", 1, HELLO),
-    "connect10": Scene(
-        "connect, ask, close, 10 at a time", "connections/s", "connect", 10, HELLO
-    ),
-    "idle": Scene("an idle connection", "bytes", "idle", IDLE, HELLO),
-    "idleAsked": Scene(
-        "an idle connection that has asked", "bytes", "idle", IDLE, HELLO, ask=True
-    ),
-    "filter": Scene(
-        "upper-client as a filter, 80-byte lines", "MB/s", "filter", 1, block(line(80))
-    ),
-}
+    "ask1": Scene("round trips, 1 connection", "per s", "stream", {}),
+    "ask100": Scene("round trips, 100 connections", "per s", "stream", _ASK, 100),
+    "ask1000": Scene("round trips, 1,000 connections", "per s", "stream", _ASK, 1000),
+    "stream16": Scene("16-byte lines", "MB/s", "stream", _STREAM, 10, block(line(16))),
+    "stream80": Scene("80-byte lines", "MB/s", "stream", _STREAM, 10, _LINES),
+    "stream8k": Scene("8-KiB lines", "MB/s", "stream", _STREAM, 10, block(line(8192))),
+    "european": Scene("European text", "MB/s", "stream", _BETTER, 10, _EUROPEAN),
+    "connect1": Scene("connections, 1 by 1", "per s", "connect", _PYTHON, log=False),
+    "connect10": Scene("connections, 10 at a time", "per s", "connect", _CONNECT, 10,
+                       log=False),
+    "idle": Scene("an idle connection", "bytes", "idle", {"figure": 1229.0}, 5000),
+    "idleAsked": Scene("one that has asked", "bytes", "idle", {}, 5000, asked=True),
+    "startServer": Scene("start-up of a server", "ms", "start", {}, group="start"),
+    "startClient": Scene("a client that asks once", "ms", "client", {}, group="start"),
+    "filter": Scene("a client as a filter", "MB/s", "client", {}, 1, _LINES,
+                    group="start"),
+    "besideTripling": Scene("a round trip beside 4 that triple", "ms", "stream",
+                            _BESIDE, group="beside", text=_TRIPLING, clients=4),
+    "besideInvalid": Scene("a round trip beside 4 with invalid bytes", "ms", "stream",
+                           _BESIDE, group="beside", text=_INVALID, clients=4),
+    "besideBoth": Scene("a round trip beside 1 with both", "ms",
+                        "stream", _BESIDE, group="beside", clients=1,
+                        text=2 * _LINES + 2 * _INVALID),
+}  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Target:
-    """
-    A ratio to reach: our figure by a peer's; or, without a peer, a figure that
-    is not to be exceeded.
-    """
-
-    scene: str
-    peer: str | None
-    value: float
+def _derive(keys: str, suffix: str, title: str, **changes: object) -> None:
+    for key in keys.split():
+        scene = replace(SCENES[key], title=f"{SCENES[key].title}, {title}")
+        SCENES[key + suffix] = replace(scene, **changes)  # type: ignore[arg-type]
 
 
-TARGETS = [
-    Target("stream16", "textbook", 45),
-    Target("stream16", "blocks-uvloop", 1.2),
-    Target("stream16", "limit", 0.5),
-    Target("stream80", "textbook", 11),
-    Target("stream80", "blocks-uvloop", 1.5),
-    Target("stream80", "limit", 0.5),
-    Target("stream8k", "textbook", 1.7),
-    Target("stream8k", "blocks-uvloop", 1.4),
-    Target("stream8k", "limit", 0.5),
-    Target("mixed", "textbook", 3.2),
-    Target("mixed", "blocks-uvloop", 1.0),
-    Target("ask100", "textbook", 1.6),
-    Target("ask100", "streams-uvloop", 1.0),
-    Target("ask100", "limit", 0.55),
-    Target("ask1", "textbook", 1.0),
-    # "Its best", of the two on uvloop.
-    Target("ask1", "streams-uvloop", 1.0),
-    Target("ask1", "blocks-uvloop", 1.0),
-    Target("ask1", "limit", 0.9),
-    *(
-        Target(scene, peer, value)
-        for scene in ("connect1", "connect10")
-        for peer, value in [
-            ("textbook", 0.9),
-            ("streams-uvloop", 0.9),
-            ("blocks-uvloop", 0.9),
-            ("limit", 0.8),
-        ]
-    ),
-    Target("idle", None, 1536),
-    Target("idleAsked", None, 1536),
-]
+_derive("connect1 connect10", "Logged", "logged", log=True)
+_derive("ask1 ask100 stream80 stream8k european connect10", "TLS", "TLS",
+        group="tls", security="tls", goals=_PYTHON)  # fmt: skip
+_derive("connect10TLS", "Resumed", "resumed", security="resume")
+_derive("idle", "TLS", "TLS", group="tls", security="tls", goals={})

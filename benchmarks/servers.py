@@ -8,339 +8,221 @@ import ctypes
 import os
 import shutil
 import signal
+import socket
 import subprocess
-import sys
-import sysconfig
 import time
-from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
-from importlib.util import find_spec
+from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
+from string import Template
 
-from scenes import SCENES
+from scenes import Scene
 
-HERE = Path(__file__).parent
-PEERS = HERE / "peers"
+SOURCES = Path(__file__).parent
 
-SERVER_CORE = 0
-LOAD_CORE = 1
+# The server has one core, the load another: on a machine with many, far apart.
+_cores = sorted(os.sched_getaffinity(0))
+SERVER_CORE, LOAD_CORE = _cores[0], _cores[-1]
 
 _libc = ctypes.CDLL(None)
 _PR_SET_PDEATHSIG = 1
-
-# A figure is disturbed when other programs had our cores for more than this
-# share of its time.
-DISTURBED = 0.05
-
-# Nothing that is waited for takes a tenth of this, in seconds.
-PATIENCE = 30.0
-
-
-class Missing(Exception):
-    """
-    Something that a peer needs is not here. The message says what.
-    """
-
-
-def compileC(source: Path, folder: Path, *options: str) -> str:
-    """
-    Compile a C program, once.
-
-    @param source: its file.
-    @param folder: where the program goes.
-    @param options: for the compiler.
-    @return: the path of the program.
-    @raise Missing: where there is no compiler.
-    """
-    target = folder / source.stem
-    if not target.exists():
-        compiler = _find("cc")
-        subprocess.run(
-            [compiler, *options, "-Wall", "-Wextra", "-o", target, source], check=True
-        )
-    return str(target)
-
-
-def _find(program: str) -> str:
-    found = shutil.which(program)
-    if found is None:
-        raise Missing(f"{program} is not installed")
-    return found
-
-
-def _twistd(*options: str) -> Callable[[Path], list[str]]:
-    def command(folder: Path) -> list[str]:
-        log = folder / "upper.log"
-        log.unlink(missing_ok=True)
-        twistd = Path(sysconfig.get_path("scripts"), "twistd")
-        if not twistd.exists():
-            raise Missing(f"{sys.executable} has no twistd beside it")
-        return [
-            *(str(twistd), "--nodaemon", "--pidfile=", f"--logfile={log}"),
-            *("upper", "--port", "0", *options),
-        ]
-
-    return command
-
-
-def _python(script: str, *arguments: str) -> Callable[[Path], list[str]]:
-    def command(folder: Path) -> list[str]:
-        if "uvloop" in arguments and find_spec("uvloop") is None:
-            raise Missing("uvloop is not installed")
-        return [sys.executable, str(PEERS / script), *arguments]
-
-    return command
-
-
-def _socat(folder: Path) -> list[str]:
-    # Unbuffered, tr writes each block that it has read at once.
-    return [
-        _find("socat"),
-        "TCP4-LISTEN:0,bind=127.0.0.1,fork,backlog=1024,nodelay",
-        f"EXEC:{_find('stdbuf')} -o0 {_find('tr')} a-z A-Z",
-    ]
-
-
-def _go(folder: Path) -> list[str]:
-    target = folder / "lines"
-    if not target.exists():
-        subprocess.run(
-            [_find("go"), "build", "-o", target, PEERS / "lines.go"],
-            check=True,
-            # Go wants a home for its cache; the tree stays as it is.
-            env={
-                **os.environ,
-                "GOCACHE": str(folder / "gocache"),
-                "GO111MODULE": "off",
-            },
-        )
-    return [str(target)]
-
-
-def _limit(folder: Path) -> list[str]:
-    return [compileC(PEERS / "limit.c", folder, "-O3", "-march=native")]
-
-
-def place(core: int) -> None:
-    """
-    Keep this process on one core, and no longer than the one that started it.
-
-    @param core: the core's number.
-    """
-    os.sched_setaffinity(0, {core})
-    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 @dataclass(frozen=True)
 class Peer:
     """
-    A server that can be started.
+    A server, or a client, that can be started.
 
-    @ivar name: for the table.
-    @ivar command: gives the command line; it may build the program in the
-        folder that it is given, and raises L{Missing} where it cannot.
-    @ivar cannot: the scenes that it cannot serve, each with the reason.
-    @ivar once: whether it ends with its first client.
-    @ivar threads: whether it has several, which wait for one another on its core.
-    @ivar forks: whether processes of its own do the work.
+    In its words, C{$bin} is the folder of this Python's programs, C{$before} that of
+    the baseline's, C{$sources} and C{$folder} are those of sources and of what is made
+    of them, C{$port} is the port to ask, C{$fd} a socket to inherit, C{$own} its port.
     """
 
-    name: str
-    command: Callable[[Path], list[str]]
-    cannot: dict[str, str] = field(default_factory=dict)
-    once: bool = False
-    threads: bool = False
-    forks: bool = False
+    name: str  # For the tables.
+    command: str  # Starts the server; behind "then", another that stands before it.
+    can: dict[str, str]  # What it can (Scene.needs), and the words that it needs then.
+
+    def serves(self, scene: Scene) -> bool:
+        """Whether it can be measured in a scene."""
+        return scene.needs <= self.can.keys()
+
+    def words(self, scene: Scene) -> str:
+        """Give the command that starts it for a scene."""
+        return " ".join([self.command, *(self.can[need] for need in scene.needs)])
 
 
-# Reasons.
-_ONE = "serves one client, and ends"
-_ASCII = "changes ASCII only"
-PEERS_BY_KEY = {
-    "ours": Peer("upperproto (twistd -n upper)", _twistd()),
-    "tutorial": Peer(
-        "the tutorial's server",
-        _python("tutorial.py"),
-        {scene: _ONE for scene in SCENES if scene != "ask1"},
-        once=True,
-    ),
-    "textbook": Peer("Twisted LineReceiver", _python("textbook.py")),
-    "streams": Peer("asyncio streams", _python("streams.py")),
-    "streams-uvloop": Peer(
-        "asyncio streams on uvloop", _python("streams.py", "uvloop")
-    ),
-    "blocks": Peer("asyncio Protocol", _python("blocks.py", "keep")),
-    "blocks-uvloop": Peer(
-        "asyncio Protocol on uvloop", _python("blocks.py", "uvloop", "keep")
-    ),
-    "blocks-plain": Peer(
-        "uvloop Protocol, plain",
-        _python("blocks.py", "uvloop"),
-        {
-            key: "has little memory to keep"
-            for key, scene in SCENES.items()
-            if scene.kind != "stream"
-        },
-    ),
-    "socat": Peer(
-        "socat and tr",
-        _socat,
-        {
-            "mixed": _ASCII,
-            "idle": "two processes for each connection",
-            "idleAsked": "two processes for each connection",
-        },
-        forks=True,
-    ),
-    "go": Peer(
-        "Go, line by line",
-        _go,
-        {"mixed": "has no full case mapping: ß stays ß"},
-        threads=True,
-    ),
-    "limit": Peer("the limit: C, epoll", _limit, {"mixed": _ASCII}),
-}
+_PROGRAM = {"tcp": "", "tls": "tls", "log": "log", "quiet": ""}
+_OURS = {"tls": "--tls-cert server.pem", "log": "", "quiet": "--log none"}
+_FRONT = {"tls": "", "quiet": "", "unicode": ""}
 
-WORKERS = [
-    Peer(f"{number} workers", _twistd("--workers", str(number))) for number in (1, 2)
-]
+
+def _ours(name: str, programs: str = "$bin", twistd: str = "", upper: str = "") -> Peer:
+    command = f"{programs}/twistd -n --pidfile= {twistd} upper --port 0 {upper}"
+    return Peer(name, command, {"tcp": "", "unicode": "", **_OURS})
+
+
+def _python(name: str, words: str) -> Peer:
+    command = f"$bin/python $sources/peers/{words}"
+    return Peer(name, command, {"unicode": "", **_PROGRAM})
+
+
+def _front(name: str, command: str) -> Peer:
+    return Peer(name, f"{_ours('').command} then {command}", _FRONT)
+
+
+PEERS = {
+    "ours": _ours("upperproto"),
+    "epoll": _ours("upperproto, --reactor=epoll", twistd="--reactor=epoll"),
+    "workers": _ours("upperproto, --workers 2", upper="--workers 2"),
+    "before": _ours("upperproto, before", programs="$before"),
+    "textbook": _python("Twisted LineReceiver", "textbook.py"),
+    "streams": _python("asyncio streams", "streams.py"),
+    "streams-uvloop": _python("asyncio streams, uvloop", "streams.py uvloop"),
+    "blocks": _python("asyncio Protocol", "blocks.py keep"),
+    "blocks-uvloop": _python("asyncio Protocol, uvloop", "blocks.py uvloop keep"),
+    "go": Peer("Go", "$folder/lines", _PROGRAM),
+    "nginx": _front("nginx and ours", "nginx -p $folder -c nginx.conf"),
+    "haproxy": _front("HAProxy and ours", "haproxy -f haproxy.cfg"),
+    "limit": Peer("the limit: C, epoll", "$folder/limit", {"tcp": "", "quiet": ""}),
+    "nc": Peer("nc -N", "", {"client": "nc -N 127.0.0.1 $port"}),
+    "python": Peer("Python, without a network", "",
+        {"client": "$bin/python -c print(open(0).read().upper(),end='')"}),
+}  # fmt: skip
+for _key, _programs in (("ours", "$bin"), ("before", "$before")):
+    PEERS[_key].can["client"] = f"{_programs}/upper-client --port $port"
+
+
+def build(folder: Path) -> None:
+    """Make the programs and the certificate, where there is what makes them."""
+    for command in (
+        "cc -O2 -Wall -Wextra -o load $sources/load.c -lssl -lcrypto",
+        "cc -O3 -march=native -Wall -Wextra -o limit $sources/peers/limit.c",
+        "go build -o lines $sources/peers/lines.go",
+        "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2"
+        " -subj /CN=localhost -keyout server.key -out server.crt",
+    ):
+        # Go wants a home for its cache; the tree stays as it is.
+        go = {"GOCACHE": f"{folder}/go", "GO111MODULE": "off"}
+        words = split(command, {"sources": str(SOURCES)})
+        if words[0] != "go" or shutil.which("go"):
+            done = subprocess.run(
+                words, cwd=folder, env={**os.environ, **go}, stderr=-1, text=True
+            )
+            if done.returncode:
+                raise RuntimeError(f"{command}: {done.stderr.strip()}")
+    pem = (folder / each for each in ("server.key", "server.crt"))
+    (folder / "server.pem").write_text("".join(each.read_text() for each in pem))
+
+
+def split(command: str, names: dict[str, str]) -> list[str]:
+    """Make the words of a command line, with what stands for the names in it."""
+    return [Template(word).substitute(names) for word in command.split()]
+
+
+def place(core: int) -> None:
+    """Keep this process on one core, and no longer than the one that started it."""
+    os.sched_setaffinity(0, {core})
+    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def usage(processes: list[int]) -> tuple[float, float]:
+    """
+    Tell for how many seconds processes had a core, and for how many a thread that is
+    the only one was ready while another process had it (of several: 0).
+    """
+    threads = [
+        thread.read_text().split()
+        for pid in processes
+        for thread in Path(f"/proc/{pid}/task").glob("*/schedstat")
+    ]
+    ran = sum(int(thread[0]) for thread in threads) / 1e9
+    return ran, int(threads[0][1]) / 1e9 if len(threads) == 1 else 0.0
 
 
 class Server:
     """
-    A peer that runs, on the server's core and a port that the system handed out.
+    A peer that runs, on the server's core.
 
     @ivar port: where it listens, on 127.0.0.1.
-    @ivar pid: its process.
     """
 
-    def __init__(self, peer: Peer, folder: Path) -> None:
+    def __init__(self, peer: Peer, scene: Scene, names: dict[str, str]) -> None:
         """
         Start it, and wait until it listens.
 
-        @param peer: which.
-        @param folder: for what it builds and logs.
-        @raise Missing: where something that it needs is not here.
+        @param names: what stands for the names in commands.
+        @raise RuntimeError: where it does not start.
         """
-        self._peer = peer
-        command = peer.command(folder)
-        with (folder / "server.log").open("ab") as log:
-            self._process = subprocess.Popen(
-                command,
-                cwd=folder,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                env={**os.environ, "GOMAXPROCS": "1"},
+        self._folder = Path(names["folder"])
+        self._started: list[subprocess.Popen[bytes]] = []
+        commands = peer.words(scene).split(" then ")
+        with socket.create_server(("127.0.0.1", 0), backlog=1024) as listener:
+            fd = listener.fileno()
+            names = {**names, "fd": str(fd), "own": str(listener.getsockname()[1])}
+            for number, command in enumerate(commands):
+                for source in (SOURCES / "peers").glob("*.c*f*") if number else ():
+                    text = Template(source.read_text()).substitute(names)
+                    (self._folder / source.name).write_text(text)
+                try:
+                    # Only who stands before another inherits a socket.
+                    self._start(split(command, names), [fd] * number)
+                    self.port = self._listeningPort()
+                except BaseException:
+                    self.close()
+                    raise
+                names["port"] = str(self.port)
+
+    def _start(self, command: list[str], descriptors: list[int]) -> None:
+        program = shutil.which(command[0], path=f"{os.environ['PATH']}:/usr/sbin")
+        if program is None:
+            raise RuntimeError(f"{command[0]} is not here")
+        more = {"GOMAXPROCS": "1", "NGINX": "".join(f"{fd};" for fd in descriptors)}
+        with (self._folder / "server.log").open("wb") as log:
+            process = subprocess.Popen(
+                [program, *command[1:]],
+                cwd=self._folder, env={**os.environ, **more}, pass_fds=descriptors,
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                 preexec_fn=lambda: place(SERVER_CORE),
-                # What it forks ends with it.
-                start_new_session=True,
-            )
-        self.pid = self._process.pid
-        try:
-            self.port = self._listeningPort()
-        except BaseException:
-            self.end()
-            raise
-
-    def __enter__(self) -> Server:
-        """
-        Give the server; it ends with the block.
-        """
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """
-        End it.
-        """
-        self.end()
-
-    def end(self) -> None:
-        """
-        End the process and those that it has forked.
-        """
-        with suppress(ProcessLookupError):
-            os.killpg(self.pid, signal.SIGKILL)
-        self._process.wait()
-
-    def running(self) -> bool:
-        """
-        Whether it still runs.
-        """
-        return self._process.poll() is None
+                start_new_session=True,  # What it starts ends with it.
+            )  # fmt: skip
+        self._started.append(process)
 
     def _listeningPort(self) -> int:
-        """
-        Wait until the process has a listening socket, as proc(5) shows it.
-        """
-        deadline = time.monotonic() + PATIENCE
+        """Wait until what was started last listens, as proc(5) shows it."""
+        deadline = time.monotonic() + 30
         while time.monotonic() < deadline and self.running():
             listeners = {}
-            for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
-                _, local, _, state, *_, inode = line.split()[:10]
+            for line in Path("/proc/net/tcp").read_text().splitlines():
+                _, address, _, state, *rest = line.split()
                 if state == "0A":
-                    listeners[f"socket:[{inode}]"] = int(local.split(":")[1], 16)
-            for descriptor in Path(f"/proc/{self.pid}/fd").iterdir():
-                try:
-                    target = os.readlink(descriptor)
-                except OSError:
-                    continue
-                if target in listeners:
-                    return listeners[target]
-            time.sleep(0.01)
-        raise RuntimeError(f"{self._peer.name} does not listen")
+                    listeners[f"socket:[{rest[5]}]"] = int(address.split(":")[1], 16)
+            for descriptor in Path(f"/proc/{self._started[-1].pid}/fd").iterdir():
+                with suppress(OSError, KeyError):
+                    return listeners[os.readlink(descriptor)]
+            time.sleep(0.002)
+        output = (self._folder / "server.log").read_text().strip()
+        raise RuntimeError(output.rpartition("\n")[2] or "it does not listen")
 
-    def usage(self, before: dict[str, float] | None = None) -> dict[str, float]:
-        """
-        Tell how the server's time is spent.
+    def close(self) -> None:
+        """End its processes."""
+        for process in self._started:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
 
-        @param before: an earlier answer.
-        @return: in seconds, or, given C{before}, as shares of the time since
-            then: C{server}, in its own code; C{kernel}, in the kernel; C{waited},
-            ready to run while another process had its core. The first two are
-            left out where they cannot be told.
-        """
-        if before is not None:
-            now = self.usage()
-            passed = now.pop("clock") - before["clock"]
-            return {name: (now[name] - before[name]) / passed for name in now}
-        times = {"clock": time.monotonic(), "waited": 0.0}
-        process = Path("/proc", str(self.pid))
-        if not self._peer.forks:
-            fields = (process / "stat").read_text().rpartition(")")[2].split()
-            ticks = os.sysconf("SC_CLK_TCK")
-            times["server"] = int(fields[11]) / ticks
-            times["kernel"] = int(fields[12]) / ticks
-            if not self._peer.threads and (process / "schedstat").exists():
-                nanoseconds = (process / "schedstat").read_text().split()[1]
-                times["waited"] = int(nanoseconds) / 1e9
-        return times
+    def running(self) -> bool:
+        """Whether all that was started runs."""
+        return all(process.poll() is None for process in self._started)
 
-    def processorTime(self) -> float:
-        """
-        How many seconds of a processor it has used, with the processes that it
-        has started.
-        """
-        processes = [self.pid]
-        nanoseconds = 0
-        for pid in processes:
-            process = Path("/proc", str(pid))
-            children = (process / "task" / str(pid) / "children").read_text()
-            processes += map(int, children.split())
-            for thread in process.glob("task/*/schedstat"):
-                nanoseconds += int(thread.read_text().split()[0])
-        return nanoseconds / 1e9
+    def processes(self) -> list[int]:
+        """Find its processes, and those that they have started."""
+        found = [process.pid for process in self._started]
+        for pid in found:
+            children = Path(f"/proc/{pid}/task/{pid}/children").read_text()
+            found += map(int, children.split())
+        return found
 
     def memory(self) -> int:
-        """
-        How many bytes of memory the process has resident.
-        """
-        pages = Path(f"/proc/{self.pid}/statm").read_text().split()[1]
-        return int(pages) * os.sysconf("SC_PAGESIZE")
+        """How many bytes of memory its processes have resident."""
+        pages = [Path(f"/proc/{pid}/statm").read_text() for pid in self.processes()]
+        return sum(int(each.split()[1]) for each in pages) * os.sysconf("SC_PAGESIZE")

@@ -1,43 +1,41 @@
 """
-The best that asyncio can do: a C{Protocol} that answers all whole lines of a
-chunk at once, with back-pressure; on uvloop, and with memory that is kept, if told
-so.
+The best that asyncio can do: a C{Protocol} that answers all whole lines of a chunk at
+once, with back-pressure.
 """
 
 from __future__ import annotations
 
 import asyncio
-import sys
+from asyncio import get_running_loop
 from typing import cast
+
+from asyncserver import access, run
 
 
 def upper(data: bytes) -> bytes:
-    """
-    Give the upper case of some UTF-8 text.
-    """
+    """Give the upper case of some UTF-8 text."""
     if data.isascii():
         return data.upper()
     return data.decode().upper().encode()
 
 
 class Upper(asyncio.Protocol):
-    """
-    Answer whole lines with their upper case, as many as there are.
-    """
+    """Answer whole lines with their upper case, as many as there are."""
 
     transport: asyncio.Transport
     rest = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """
-        Begin.
-        """
+        """Begin."""
         self.transport = cast(asyncio.Transport, transport)
+        access.info("%s opened", transport.get_extra_info("peername"))
+
+    def connection_lost(self, reason: Exception | None) -> None:
+        """End."""
+        access.info("%s closed", self.transport.get_extra_info("peername"))
 
     def data_received(self, data: bytes) -> None:
-        """
-        Answer the lines that a chunk ends, and keep its rest.
-        """
+        """Answer the lines that a chunk ends, and keep its rest."""
         end = data.rfind(b"\n") + 1
         if end == len(data) and not self.rest:
             self.transport.write(upper(data))
@@ -48,42 +46,18 @@ class Upper(asyncio.Protocol):
             self.rest += data
 
     def eof_received(self) -> None:
-        """
-        Answer what is left; the transport then sends all, and closes.
-        """
+        """Answer what is left; the transport then sends all, and closes."""
         if self.rest:
             self.transport.write(upper(self.rest))
 
     def pause_writing(self) -> None:
-        """
-        Read no more while the client does not take its answers.
-        """
+        """Read no more while the client does not take its answers."""
         self.transport.pause_reading()
 
     def resume_writing(self) -> None:
-        """
-        Read on.
-        """
+        """Read on."""
         self.transport.resume_reading()
 
 
-async def serve() -> None:
-    """
-    Serve until the process is ended.
-    """
-    loop = asyncio.get_running_loop()
-    server = await loop.create_server(Upper, "127.0.0.1", 0, backlog=1024)
-    await server.serve_forever()
-
-
 if __name__ == "__main__":
-    if "keep" in sys.argv:
-        # Once it has seen a larger block freed, the C library keeps the memory of
-        # smaller ones (M_MMAP_THRESHOLD in mallopt(3)): no more page faults.
-        bytes(1 << 20)
-    if "uvloop" in sys.argv:
-        import uvloop
-
-        uvloop.run(serve())
-    else:
-        asyncio.run(serve())
+    run(lambda *where, **how: get_running_loop().create_server(Upper, *where, **how))

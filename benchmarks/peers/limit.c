@@ -1,19 +1,16 @@
 /*
- * The limit: what the kernel leaves to do for a server that has one core. It
- * reads 64 KiB, changes the case of ASCII in place, and writes.
- *
- * What a client does not take is kept, and until it has, nothing more is read
- * from this client.
+ * The limit: what the kernel leaves to do for a server that has one core. It reads 64
+ * KiB, changes the case of ASCII in place, and writes. What a client does not take is
+ * kept, and until it has, nothing more is read from this client.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
+#include <err.h>
 #include <errno.h>
 #include <netinet/tcp.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 struct connection {
@@ -25,24 +22,20 @@ struct connection {
 static char buffer[1 << 16];
 static int epoll;
 
-static void failed(const char *what)
-{
-    perror(what);
-    exit(1);
-}
-
-static void upper(char *bytes, size_t length)
-{
-    for (size_t i = 0; i < length; i++)
-        bytes[i] -= (unsigned char)(bytes[i] - 'a') < 26 ? 'a' - 'A' : 0;
-}
-
 static void watch(struct connection *c, int operation, unsigned what)
 {
     struct epoll_event event = {what, {.ptr = c}};
 
     if (epoll_ctl(epoll, operation, c->fd, &event))
-        failed("epoll_ctl");
+        err(1, "epoll_ctl");
+}
+
+/* Send. Return how many bytes, or -1 if the connection has ended. */
+static ssize_t give(struct connection *c, const char *bytes, size_t length)
+{
+    ssize_t took = send(c->fd, bytes, length, MSG_NOSIGNAL);
+
+    return took < 0 && errno == EAGAIN ? 0 : took;
 }
 
 static void end(struct connection *c)
@@ -56,25 +49,17 @@ static void answer(struct connection *c)
 {
     ssize_t took, got = recv(c->fd, buffer, sizeof buffer, 0);
 
-    if (got <= 0) {
-        if (got == 0 || errno != EAGAIN)
-            end(c);
+    if (got < 0 && errno == EAGAIN)
         return;
-    }
-    upper(buffer, got);
-    took = send(c->fd, buffer, got, MSG_NOSIGNAL);
-    if (took < 0 && errno != EAGAIN) {
-        end(c);
-        return;
-    }
+    for (ssize_t i = 0; i < got; i++)
+        buffer[i] -= (unsigned char)(buffer[i] - 'a') < 26 ? 'a' - 'A' : 0;
+    took = got > 0 ? give(c, buffer, got) : -1;
     if (took < 0)
-        took = 0;
-    if (took < got) {
+        end(c);
+    else if (took < got) {
         c->from = 0;
         c->to = got - took;
         c->waiting = malloc(c->to);
-        if (!c->waiting)
-            failed("malloc");
         memcpy(c->waiting, buffer + took, c->to);
         watch(c, EPOLL_CTL_MOD, EPOLLOUT);
     }
@@ -82,12 +67,10 @@ static void answer(struct connection *c)
 
 static void resume(struct connection *c)
 {
-    ssize_t took = send(c->fd, c->waiting + c->from, c->to - c->from,
-                        MSG_NOSIGNAL);
+    ssize_t took = give(c, c->waiting + c->from, c->to - c->from);
 
     if (took < 0) {
-        if (errno != EAGAIN)
-            end(c);
+        end(c);
         return;
     }
     c->from += took;
@@ -100,15 +83,13 @@ static void resume(struct connection *c)
 
 static void begin(int listener)
 {
-    struct connection *c;
     int on = 1, fd = accept4(listener, 0, 0, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    struct connection *c;
 
     if (fd < 0)
         return;
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     c = calloc(1, sizeof *c);
-    if (!c)
-        failed("calloc");
     c->fd = fd;
     watch(c, EPOLL_CTL_ADD, EPOLLIN);
 }
@@ -117,24 +98,23 @@ int main(void)
 {
     struct sockaddr_in here = {.sin_family = AF_INET};
     struct epoll_event events[512];
-    struct connection door = {0};
+    struct connection listener = {0};
 
     here.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    door.fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (door.fd < 0 || bind(door.fd, (struct sockaddr *)&here, sizeof here))
-        failed("bind");
+    listener.fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     epoll = epoll_create1(EPOLL_CLOEXEC);
-    watch(&door, EPOLL_CTL_ADD, EPOLLIN);
-    if (listen(door.fd, 1024))
-        failed("listen");
+    if (bind(listener.fd, (struct sockaddr *)&here, sizeof here) ||
+        listen(listener.fd, 1024))
+        err(1, "listen");
+    watch(&listener, EPOLL_CTL_ADD, EPOLLIN);
     for (;;) {
         int ready = epoll_wait(epoll, events, 512, -1);
 
         for (int i = 0; i < ready; i++) {
             struct connection *c = events[i].data.ptr;
 
-            if (c == &door)
-                begin(door.fd);
+            if (c == &listener)
+                begin(c->fd);
             else if (c->waiting)
                 resume(c);
             else

@@ -4,12 +4,19 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"crypto/tls"
 	"log"
 	"net"
+	"os"
+	"strings"
 )
 
-func converse(connection net.Conn) {
+func converse(connection net.Conn, logged bool) {
 	defer connection.Close()
+	if logged {
+		log.Print(connection.RemoteAddr(), " opened")
+		defer log.Print(connection.RemoteAddr(), " closed")
+	}
 	reader := bufio.NewReaderSize(connection, 1<<16)
 	writer := bufio.NewWriterSize(connection, 1<<16)
 	defer writer.Flush()
@@ -21,24 +28,25 @@ func converse(connection net.Conn) {
 		if err != nil && err != bufio.ErrBufferFull {
 			return
 		}
-		if reader.Buffered() == 0 {
-			if writer.Flush() != nil {
-				return
-			}
+		if reader.Buffered() == 0 && writer.Flush() != nil {
+			return
 		}
 	}
 }
 
 func main() {
+	words := strings.Join(os.Args[1:], " ")
 	listener, err := net.Listen("tcp4", "127.0.0.1:0")
-	if err != nil {
-		log.Fatal(err)
+	if err == nil && strings.Contains(words, "tls") {
+		var pair tls.Certificate
+		pair, err = tls.LoadX509KeyPair("server.pem", "server.pem")
+		listener = tls.NewListener(listener, &tls.Config{Certificates: []tls.Certificate{pair}})
 	}
-	for {
-		connection, err := listener.Accept()
-		if err != nil {
-			log.Fatal(err)
+	for err == nil {
+		var connection net.Conn
+		if connection, err = listener.Accept(); err == nil {
+			go converse(connection, strings.Contains(words, "log"))
 		}
-		go converse(connection)
 	}
+	log.Fatal(err)
 }

@@ -1,35 +1,24 @@
 """
-An asyncio stream server that answers line by line; on uvloop, if told so.
+An asyncio stream server that answers line by line.
 """
 
 from __future__ import annotations
 
 import asyncio
-import sys
+
+from asyncserver import access, run
 
 
 async def converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """
-    Answer each line of one client with its upper case.
-    """
+    """Answer each line of one client with its upper case."""
+    peer = writer.get_extra_info("peername")
+    access.info("%s opened", peer)
     async for line in reader:
         writer.write(line.decode().upper().encode())
         await writer.drain()
     writer.close()
-
-
-async def serve() -> None:
-    """
-    Serve until the process is ended.
-    """
-    server = await asyncio.start_server(converse, "127.0.0.1", 0, backlog=1024)
-    await server.serve_forever()
+    access.info("%s closed", peer)
 
 
 if __name__ == "__main__":
-    if "uvloop" in sys.argv:
-        import uvloop
-
-        uvloop.run(serve())
-    else:
-        asyncio.run(serve())
+    run(asyncio.start_server, converse)

@@ -4,33 +4,44 @@ The textbook's answer: a Twisted C{LineReceiver} that answers line by line.
 
 from __future__ import annotations
 
+import sys
+from typing import Any
+
 from twisted.internet import reactor
-from twisted.internet.protocol import ServerFactory
+from twisted.internet.endpoints import serverFromString
+from twisted.internet.protocol import Factory, connectionDone
 from twisted.protocols.basic import LineReceiver
+from twisted.python import log
+from twisted.python.failure import Failure
+
+LOG = "log" in sys.argv
 
 
 class Upper(LineReceiver):
-    """
-    Answer each line with its upper case.
-    """
+    """Answer each line with its upper case."""
 
+    transport: Any  # As long as it is called.
     delimiter = b"\n"
 
+    def connectionMade(self) -> None:
+        """Begin."""
+        if LOG:
+            log.msg(f"{self.transport.getPeer()} opened")
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """End."""
+        if LOG:
+            log.msg(f"{self.transport.getPeer()} closed")
+
     def lineReceived(self, line: bytes) -> None:
-        """
-        Answer a line.
-        """
+        """Answer a line."""
         self.sendLine(line.decode().upper().encode())
 
 
-class UpperFactory(ServerFactory):
-    """
-    Build L{Upper}s.
-    """
-
-    protocol = Upper
-
-
 if __name__ == "__main__":
-    reactor.listenTCP(0, UpperFactory(), backlog=1024, interface="127.0.0.1")
+    if LOG:
+        log.startLogging(sys.stderr, setStdout=False)
+    kind = "ssl:0:privateKey=server.pem" if "tls" in sys.argv else "tcp:0"
+    endpoint = serverFromString(reactor, f"{kind}:interface=127.0.0.1:backlog=1024")
+    endpoint.listen(Factory.forProtocol(Upper))
     reactor.run()
