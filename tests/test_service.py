@@ -13,15 +13,18 @@ from typing import Any
 
 from twisted.internet.address import IPv4Address
 from twisted.internet.defer import Deferred
+from twisted.internet.error import CannotListenError
 from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 
+from tests.datagrams.test_port import MemorySocket
 from tests.memory import MemoryNetwork
 from upperproto import service
 from upperproto.factory import UpperFactory
 from upperproto.service import SecondSignal, UpperService
 from upperproto.ways import systemd
 from upperproto.ways.endpoints import CannotStart, Listener
+from upperproto.ways.inherited import Inheriting
 from upperproto.ways.proxyprotocol import ProxyFactory
 
 
@@ -127,6 +130,48 @@ class UpperServiceTests(SynchronousTestCase):
         self.patch(service, "keepMemory", lambda: calls.append("kept"))
         self.make().startService()
         self.assertEqual(calls, ["kept"])
+
+    def test_datagrams(self) -> None:
+        """
+        Datagrams are answered beside the first TCP listener, or on a socket that was
+        inherited; where neither is possible, nothing listens.
+        """
+        bound: list[tuple[str, int]] = []
+
+        def bind(host: str, port: int) -> Any:
+            if port == 2:
+                raise CannotListenError(host, port, "no")
+            bound.append((host, port))
+            return MemorySocket(host)
+
+        self.patch(service, "bindDatagrams", bind)
+        made = self.make("tcp:1")
+        made.addDatagrams("same", "")
+        made.privilegedStartService()
+        made.startService()
+        self.assertEqual(bound, [("127.0.0.1", 1)])
+        self.assertEqual(len(self.network.readers), 1)
+        with self.assertRaises(ValueError), made._everywhereOrNowhere():
+            raise ValueError
+        self.assertEqual(self.network.readers, set())
+        made = self.make("tcp:1")
+        made.addDatagrams(2, "")
+        self.events.clear()
+        error = self.assertRaises(CannotStart, made.startService)
+        self.assertEqual(str(error), "upper: Couldn't listen on 127.0.0.1:2: no.")
+        self.assertEqual(self.events, ["close"])
+
+    def test_datagramsInherited(self) -> None:
+        """
+        A worker answers them on the socket that it has inherited.
+        """
+        inherited: Any = MemorySocket("192.0.2.9")
+        self.patch(Inheriting, "inheritDatagrams", lambda _: inherited)
+        made = UpperService(self.factory, [], 10, Inheriting(self.network))
+        made.addDatagrams("same", "")
+        made.startService()
+        [port] = self.network.readers
+        self.assertIs(port._socket, inherited)
 
     def test_listens(self) -> None:
         """

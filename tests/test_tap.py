@@ -15,6 +15,7 @@ from twisted.python import usage
 from twisted.trial.unittest import SynchronousTestCase
 
 from upperproto import tap
+from upperproto.datagrams.listener import DatagramListener
 from upperproto.factory import UpperFactory
 from upperproto.processes import supervisor
 from upperproto.processes.supervisor import Supervisor
@@ -84,6 +85,7 @@ class OptionsTests(SynchronousTestCase):
             "workers": ["0", "x"],
             "log": ["all"],
             "drain": ["never", "-1", "inf", "nan", "x"],
+            "udp": ["x", "65536", ""],
             "proxy-from": ["x", "10.0.0.1/8", "10.0.0.0/33"],
         }.items():
             for word in words:
@@ -91,6 +93,20 @@ class OptionsTests(SynchronousTestCase):
                     parse("--proxy-protocol", f"--{option}", word)
                 self.assertIn(f"--{option} takes ", str(caught.exception))
                 self.assertIn(word, str(caught.exception))
+
+    def test_udp(self) -> None:
+        """
+        C{--udp} needs no value: datagrams come to the TCP port then.
+        """
+        for words, udp, port in [
+            ([], None, 5000),
+            (["--udp"], "same", 5000),
+            (["--udp", "-p", "1"], "same", 1),
+            (["-p", "1", "--udp", "2"], 2, 1),
+            (["--udp=2", "-p", "1"], 2, 1),
+        ]:
+            options = parse(*words)
+            self.assertEqual((options["udp"], options["port"]), (udp, port))
 
     def test_choice(self) -> None:
         """
@@ -271,6 +287,17 @@ class MakeServiceTests(SynchronousTestCase):
         service = makeService(parse("--workers", "2"), self.reactor)
         self.assertIsInstance(service, Supervisor)
         self.assertEqual(self.settings, [])
+
+    def test_datagrams(self) -> None:
+        """
+        One process binds the socket of datagrams itself; of several, the parent does.
+        """
+        service: Any = makeService(parse("--udp"), self.reactor)
+        self.assertIsInstance([*service][-1], DatagramListener)
+        service = makeService(
+            parse("--udp", "7", "-i", "::1", "--workers", "2"), self.reactor
+        )
+        self.assertEqual(service._datagrams, (7, "::1"))
 
     def test_share(self) -> None:
         """

@@ -6,8 +6,9 @@ it.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from math import inf
+from typing import Any
 
 from twisted.python import usage
 
@@ -46,6 +47,28 @@ def seconds(option: str, never: bool = True) -> Callable[[str], float | None]:
         raise usage.UsageError(f"--{option} takes seconds{alternative}, not {word!r}")
 
     return coerce
+
+
+def either(word: str, coerce: Callable[[str], Any]) -> Callable[[str], Any]:
+    """
+    Make an option's coercion that leaves one word as it is.
+    """
+    return lambda value: word if value == word else coerce(value)
+
+
+def valueOptional(words: Iterable[str], option: str, value: str) -> list[str]:
+    """
+    Give an option its value where it stands alone, which L{usage.Options} does not
+    allow: as the last word, or before another option.
+
+    @param words: those of a command line.
+    """
+    given = [*words]
+    for place, word in enumerate(given):
+        following = "".join(given[place + 1 : place + 2])
+        if word == option and (place + 1 == len(given) or following.startswith("-")):
+            given[place] = f"{option}={value}"
+    return given
 
 
 def oneOf(option: str, *words: str) -> Callable[[str], str]:

@@ -6,19 +6,25 @@ from __future__ import annotations
 
 import signal
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from socket import socket
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred
+from twisted.internet.error import CannotListenError
 
+from upperproto.datagrams.listener import DatagramListener, chooseAddress
+from upperproto.datagrams.port import bindDatagrams
 from upperproto.factory import UpperFactory
 from upperproto.limits.descriptors import keepMemory
 from upperproto.limits.pending import PendingConnections
 from upperproto.ways import systemd
 from upperproto.ways.endpoints import CannotStart
+from upperproto.ways.inherited import Inheriting
 from upperproto.ways.layers import Layers
 from upperproto.ways.proxyprotocol import Network
 
@@ -70,8 +76,34 @@ class UpperService(MultiService):
             proxies=proxies,
         )
         self._listeners = [layers.listener(each, reactor) for each in endpoints]
+        self._datagrams: DatagramListener | None = None
         for listener in self._listeners:
             self.addService(listener)
+
+    def addDatagrams(self, port: int | str, interface: str) -> None:
+        """
+        Answer datagrams, too.
+
+        @param port: where, as L{chooseAddress} has it.
+        @param interface: likewise.
+        """
+
+        def bind() -> socket:
+            inherited = None
+            if isinstance(self._reactor, Inheriting):
+                inherited = self._reactor.inheritDatagrams()
+            if inherited is not None:
+                return inherited
+            hosts = [listener.getHost() for listener in self._listeners]
+            try:
+                return bindDatagrams(*chooseAddress(port, hosts, interface))
+            except (CannotListenError, ValueError) as error:
+                raise CannotStart(f"upper: {error}") from error
+
+        self._datagrams = DatagramListener(
+            bind, self._reactor, Counter(), self._factory.connectionLog
+        )
+        self.addService(self._datagrams)
 
     def privilegedStartService(self) -> None:
         """
@@ -135,6 +167,8 @@ class UpperService(MultiService):
         except BaseException:
             for listener in self._listeners:
                 listener.close()
+            if self._datagrams is not None:
+                self._datagrams.close()
             raise
 
 

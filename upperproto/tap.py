@@ -15,7 +15,8 @@ from twisted.application.service import IService
 from twisted.internet.endpoints import quoteStringArgument
 from twisted.python import usage
 
-from upperproto.coercions import number, oneOf, seconds
+from upperproto.coercions import either, number, oneOf, seconds, valueOptional
+from upperproto.datagrams.listener import SAME
 from upperproto.factory import UpperFactory
 from upperproto.limits.descriptors import fitDescriptors
 from upperproto.monitoring.logobserver import chooseLogObserver
@@ -45,6 +46,8 @@ class Options(usage.Options):
          number("port", 0, 65535)],
         ["interface", "i", "127.0.0.1", "IPv4 or IPv6 address to listen on;"
          " 0.0.0.0 or ::, to be open to the network."],
+        ["udp", None, None, "Answer datagrams, too: on the TCP port, or on this one.",
+         either(SAME, number("udp", 0, 65535))],
         ["backlog", None, 1024, "Connections that may wait to be accepted.",
          number("backlog", 1)],
         ["errors", None, "strict", "What becomes of invalid UTF-8: strict, answer"
@@ -100,8 +103,9 @@ class Options(usage.Options):
             what is wrong, and that of Twisted 24.3 ends with status 0.
         @raise UsageError: likewise, by themselves.
         """
+        words = sys.argv[1:] if options is None else options
         try:
-            super().parseOptions(options)
+            super().parseOptions(valueOptional(words, "--udp", SAME))
         except usage.UsageError as error:
             if self.parent is None:
                 raise
@@ -224,6 +228,9 @@ def makeService(options: Options, reactor: Any = None) -> IService:
         from twisted.internet import reactor
     endpoints, drain = options.endpoints(), options["drain"]
     certificates = _certificates(options)
+    datagrams = None
+    if options["udp"] is not None:
+        datagrams = (options["udp"], options["interface"])
     workers = options["workers"]
     if workers > 1:
         # Few need it.
@@ -237,7 +244,7 @@ def makeService(options: Options, reactor: Any = None) -> IService:
         share["listen"] = [
             "tcp:0" if kindOf(each) == "systemd" else each for each in options["listen"]
         ]
-        return Supervisor(workers, share, endpoints, drain, reactor)
+        return Supervisor(workers, share, endpoints, drain, reactor, datagrams)
     waits = certificates is not None or options["proxy-protocol"]
     maxConnections, maxRefused = fitDescriptors(
         options["max-connections"], queues=2 if waits else 1
@@ -255,6 +262,9 @@ def makeService(options: Options, reactor: Any = None) -> IService:
     proxies = None
     if options["proxy-protocol"]:
         proxies = [ip_network(each) for each in options["proxy-from"] or LOOPBACK]
-    return UpperService(
+    service = UpperService(
         factory, endpoints, drain, reactor, maxRefused, certificates, proxies
     )
+    if datagrams is not None:
+        service.addDatagrams(*datagrams)
+    return service

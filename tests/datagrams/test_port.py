@@ -6,12 +6,16 @@ from __future__ import annotations
 
 import errno
 import socket
+from collections import Counter
 from typing import Any
 
+from twisted.internet.error import CannotListenError
 from twisted.internet.testing import MemoryReactorClock
+from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
-from upperproto.datagrams.port import BATCH, BATCH_BYTES, DatagramPort
+from upperproto.datagrams.port import BATCH, BATCH_BYTES, DatagramPort, bindDatagrams
+from upperproto.monitoring.connectionlog import ConnectionLog
 
 PEER = ("192.0.2.1", 7)
 
@@ -94,7 +98,7 @@ class DatagramPortTests(SynchronousTestCase):
         bound: Any = MemorySocket(host, **settings)
         clock: Any = MemoryReactorClock()
         self.socket = bound
-        return DatagramPort(bound, clock)
+        return DatagramPort(bound, clock, Counter())
 
     def test_answers(self) -> None:
         """
@@ -199,3 +203,45 @@ class DatagramPortTests(SynchronousTestCase):
         self.assertEqual((host.type, host.host, host.port), ("UDP", "192.0.2.9", 5000))
         host = self.port("::1", family=socket.AF_INET6).getHost()
         self.assertEqual((host.type, host.host, host.port), ("UDP", "::1", 5000))
+
+    def test_lines(self) -> None:
+        """
+        What is said is logged, if lines are: text and answer, or text alone.
+        """
+        port = self.port()
+        for lines, said in [
+            (False, []),
+            (True, ["from connected user: a", "sending: A", "from connected user: B"]),
+        ]:
+            port._connectionLog = ConnectionLog(lines)
+            self.socket.inbound = [(b"a\n", []), (b"B", [])]
+            with capturedLogs() as events:
+                port.doRead()
+            self.assertEqual([formatEvent(each) for each in events], said)
+
+
+class BindTests(SynchronousTestCase):
+    """
+    L{bindDatagrams}. It binds ports of the loopback interface, which nobody asks.
+    """
+
+    def test_binds(self) -> None:
+        """
+        It binds any address, and shares a port only if told so.
+        """
+        for host in ["127.0.0.1", "::1"]:
+            bound = bindDatagrams(host, 0)
+            self.addCleanup(bound.close)
+            self.assertFalse(bound.getblocking())
+            self.assertEqual(bound.getsockname()[0], host)
+            port = bound.getsockname()[1]
+            error = self.assertRaises(CannotListenError, bindDatagrams, host, port)
+            self.assertIn(f"Couldn't listen on UDP {host}:{port}: ", str(error))
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, True)
+        bindDatagrams(host, port, shared=True).close()
+
+    def test_name(self) -> None:
+        """
+        It takes addresses alone.
+        """
+        self.assertRaises(CannotListenError, bindDatagrams, "localhost", 0)

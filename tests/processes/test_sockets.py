@@ -144,6 +144,21 @@ class SharedSocketsTests(SynchronousTestCase):
         self.close(shared)
         self.assertEqual(first.fileno(), -1)
 
+    def test_udp(self) -> None:
+        """
+        A UDP port is bound once for each worker, beside the first TCP port; one that is
+        taken is an error.
+        """
+        shared = self.share()
+        first = shared.listenTCP(0, Workers(), interface="127.0.0.1")
+        shared.listenUDP("same", "::")
+        bound = shared.sockets[-1]
+        self.assertEqual(len(set(bound)), 3)
+        address = ("127.0.0.1", first.getHost().port)
+        self.assertEqual({each.getsockname() for each in bound}, {address})
+        self.assertRaises(CannotListenError, shared.listenUDP, address[1], "::")
+        self.assertEqual(len(shared.sockets), 2)
+
     def test_tls(self) -> None:
         """
         TLS is the workers': its port is bound like any other.

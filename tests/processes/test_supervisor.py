@@ -321,6 +321,25 @@ class SupervisorTests(SynchronousTestCase):
                 self.assertEqual(self.reactor.getDelayedCalls(), [])
                 self.assertEqual(self.reactor.processes, [])
 
+    def test_datagrams(self) -> None:
+        """
+        The sockets of datagrams are bound when the process has its privileges, or the
+        service cannot start.
+        """
+        endpoints = ["tcp:0:interface=127.0.0.1"]
+        ports: list[int | str] = ["same", 0]
+        for port in ports:
+            service = Supervisor(2, {}, endpoints, DRAIN, self.reactor, (port, ""))
+            service.privilegedStartService()
+            self.assertEqual(len(service._shared.sockets), 2)
+            taken = service._shared.sockets[-1][0].getsockname()[1]
+            other = Supervisor(2, {}, endpoints, DRAIN, self.reactor, (taken, ""))
+            with self.assertRaises(CannotStart) as caught:
+                other.privilegedStartService()
+            self.assertIn("upper: Couldn't listen on UDP", str(caught.exception))
+            self.assertEqual(other._shared.sockets, [])
+            service._shared.close()
+
     def test_notShared(self) -> None:
         """
         An endpoint that wants more than sockets cannot be shared.

@@ -296,3 +296,17 @@ class InheritingTests(InheritedTestsMixin):
         self.reactor.advance(0)
         self.successResultOf(stopped)
         self.assertEqual(checkSocket(copy), socket.AF_UNIX)
+
+    def test_datagrams(self) -> None:
+        """
+        The socket of datagrams comes after those of the endpoints, if there is one.
+        """
+        descriptor = self.bind(socket.AF_INET, socket.SOCK_DGRAM, False)
+        before = self.open(descriptor)
+        inheriting = Inheriting(self.reactor, [descriptor])
+        inherited = inheriting.inheritDatagrams()
+        assert inherited is not None
+        self.addCleanup(inherited.close)
+        self.assertEqual(self.open(inherited.fileno()), before)
+        self.assertEqual(self.open(descriptor), os.devnull)
+        self.assertIsNone(inheriting.inheritDatagrams())

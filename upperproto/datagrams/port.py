@@ -12,6 +12,7 @@ from typing import Any
 
 from twisted.internet.abstract import FileDescriptor
 from twisted.internet.address import IPv4Address, IPv6Address
+from twisted.internet.error import CannotListenError
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -41,20 +42,23 @@ def bindDatagrams(host: str, port: int, shared: bool = False) -> socket.socket:
     @param port: which port; 0 for one that the system chooses.
     @param shared: let others bind the same port, too (C{SO_REUSEPORT}).
     @return: the socket, which does not block.
-    @raise OSError: where the system refuses.
+    @raise CannotListenError: where the system refuses.
     """
-    [(family, *_, address), *_] = socket.getaddrinfo(
-        host, port, type=socket.SOCK_DGRAM, flags=socket.AI_NUMERICHOST
-    )
-    bound = socket.socket(family, socket.SOCK_DGRAM)
     try:
-        bound.setblocking(False)
-        if shared:
-            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, True)
-        bound.bind(address)
-    except BaseException:
-        bound.close()
-        raise
+        [(family, *_, address), *_] = socket.getaddrinfo(
+            host, port, type=socket.SOCK_DGRAM, flags=socket.AI_NUMERICHOST
+        )
+        bound = socket.socket(family, socket.SOCK_DGRAM)
+        try:
+            bound.setblocking(False)
+            if shared:
+                bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, True)
+            bound.bind(address)
+        except BaseException:
+            bound.close()
+            raise
+    except OSError as error:
+        raise CannotListenError(f"UDP {host}", port, error) from error
     return bound
 
 
@@ -69,15 +73,20 @@ class DatagramPort(FileDescriptor):
     _log = Logger()
 
     def __init__(
-        self, bound: socket.socket, reactor: Any, connectionLog: Any = None
+        self,
+        bound: socket.socket,
+        reactor: Any,
+        outcomes: Counter[str],
+        connectionLog: Any = None,
     ) -> None:
         """
         @param bound: the socket, which is closed in the end.
         @param reactor: what waits for datagrams.
+        @param outcomes: what counts them.
         @param connectionLog: where what is said is logged; nowhere by default.
         """
         super().__init__(reactor)
-        self.outcomes: Counter[str] = Counter()
+        self.outcomes = outcomes
         self._socket = bound
         self._connectionLog = connectionLog
         address = bound.getsockname()[0]

@@ -16,6 +16,8 @@ from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
 from twisted.internet.protocol import Factory
 from twisted.logger import Logger
 
+from upperproto.datagrams.listener import chooseAddress
+from upperproto.datagrams.port import bindDatagrams
 from upperproto.ways.endpoints import setConnectionOptions
 
 
@@ -110,6 +112,23 @@ class SharedSockets:
         port = self._reactor.adoptStreamPort(*arguments)
         self._take(port, self._workers)
         return port
+
+    def listenUDP(self, udp: int | str, interface: str) -> None:
+        """
+        Bind a UDP port once for each worker, after all else.
+
+        @param udp: which, as L{chooseAddress} has it.
+        @param interface: likewise.
+        """
+        hosts = [port.getHost() for port in self._ports]
+        host, number = chooseAddress(udp, hosts, interface)
+        # Alone first: another service of the same user could share the port.
+        first = bindDatagrams(host, number)
+        self.sockets.append([first])
+        first.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, True)
+        number = first.getsockname()[1]
+        while len(self.sockets[-1]) < self._workers:
+            self.sockets[-1].append(bindDatagrams(host, number, shared=True))
 
     def __getattr__(self, name: str) -> NoReturn:
         """

@@ -12,10 +12,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from types import FrameType
-from typing import Any
+from typing import Any, NoReturn
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.error import CannotListenError
 from twisted.internet.process import reapAllProcesses
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
@@ -53,6 +54,7 @@ class Supervisor(Service):
         endpoints: list[str],
         drain: float,
         reactor: Any,
+        datagrams: tuple[int | str, str] | None = None,
     ) -> None:
         """
         @param number: how many.
@@ -61,11 +63,14 @@ class Supervisor(Service):
         @param drain: how many seconds a worker's conversations may go on when
             it is told to stop.
         @param reactor: what binds the sockets and starts the processes.
+        @param datagrams: where they are answered, if they are: a port and an interface,
+            as L{upperproto.datagrams.listener.chooseAddress} has them.
         @raise CannotStart: for an endpoint that is none.
         """
         self._reactor = reactor
         self._killAfter = drain + GRACE
         self._shared = SharedSockets(number, Inheriting(reactor))
+        self._datagrams = datagrams
         self._endpoints = [
             (description, endpointFrom(self._shared, description))
             for description in endpoints
@@ -100,8 +105,16 @@ class Supervisor(Service):
                 why = str(error)
                 if isinstance(error, CannotShare):
                     why = f"workers cannot share {description}"
-                self._finish(self._shared.close())
-                raise CannotStart(f"upper: {why}") from error
+                self._cannotListen(why, error)
+        if self._datagrams is not None:
+            try:
+                self._shared.listenUDP(*self._datagrams)
+            except (CannotListenError, ValueError) as error:
+                self._cannotListen(str(error), error)
+
+    def _cannotListen(self, why: str, error: Exception) -> NoReturn:
+        self._finish(self._shared.close())
+        raise CannotStart(f"upper: {why}") from error
 
     def startService(self) -> None:
         """

@@ -82,7 +82,9 @@ def run() -> None:
     globalLogBeginner.beginLoggingTo([observer], redirectStandardIO=False)
     options = Options()
     options.update(json.loads(words))
-    sockets = range(FIRST_SOCKET, FIRST_SOCKET + len(options.endpoints()))
+    # That of datagrams is the last.
+    number = len(options.endpoints()) + (options["udp"] is not None)
+    sockets = range(FIRST_SOCKET, FIRST_SOCKET + number)
     service: Any = makeService(options, Inheriting(main, sockets))
     service.privilegedStartService()
     service.startService()

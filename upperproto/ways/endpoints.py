@@ -254,6 +254,12 @@ class Listener(Service):
         port, self._port = self._port, None
         return succeed(None) if port is None else maybeDeferred(port.stopListening)
 
+    def getHost(self) -> IAddress | None:
+        """
+        Where it listens, if it does.
+        """
+        return None if self._port is None else self._port.getHost()
+
     def close(self) -> None:
         """
         Refuse new connections at once: after a start that has failed, there may be

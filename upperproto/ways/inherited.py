@@ -206,6 +206,16 @@ class Inheriting:
             return self._take(each, factory)
         return self._adopt(descriptor, factory)
 
+    def inheritDatagrams(self) -> socket.socket | None:
+        """
+        Take the next socket, if there is one: that of datagrams.
+        """
+        for descriptor in self._descriptors:
+            inherited = socket.socket(fileno=os.dup(descriptor))
+            release(descriptor)
+            return inherited
+        return None
+
     def _take(self, descriptor: int, factory: IProtocolFactory) -> Any:
         port = self._adopt(descriptor, factory)
         release(descriptor)
