@@ -136,6 +136,7 @@ class OptionsTests(SynchronousTestCase):
             (["--tls-client-ca", "c"], "--tls-client-ca needs --tls-cert"),
             (["--proxy-from", "::1"], "--proxy-from needs --proxy-protocol"),
             (["--tls-cert", "c", "--listen", "ssl:1"], "besides --tls-cert"),
+            (["--tls-cert", "c", "-l", "fault:delay=1:ssl:1"], "besides --tls-cert"),
         ]:
             with self.assertRaises(usage.UsageError) as caught:
                 parse(*words)
@@ -170,6 +171,7 @@ class OptionsTests(SynchronousTestCase):
             "tcp:0": "tcp:0:backlog=7",
             "tcp6:0": "tcp6:0:backlog=7",
             "unix:/s:mode=600": "unix:/s:mode=600:backlog=7",
+            "fault:delay=1:tcp:0": "fault:delay=1:tcp:0:backlog=7",
             "tcp:1:backlog=3": "tcp:1:backlog=3",
             "systemd:domain=INET:index=0": "systemd:domain=INET:index=0",
         }

@@ -21,7 +21,7 @@ from upperproto.factory import UpperFactory
 from upperproto.limits.descriptors import fitDescriptors
 from upperproto.monitoring.logobserver import chooseLogObserver
 from upperproto.service import UpperService
-from upperproto.ways.endpoints import CannotStart, kindOf
+from upperproto.ways.endpoints import CannotStart, forWorker, kindOf
 from upperproto.ways.proxyprotocol import LOOPBACK
 
 if TYPE_CHECKING:
@@ -240,10 +240,7 @@ def makeService(options: Options, reactor: Any = None) -> IService:
         for cap in ["max-connections", "max-per-peer"]:
             if options[cap] is not None:
                 share[cap] = max(1, options[cap] // workers)
-        # What a worker inherits it takes as it is; systemd's is for the parent.
-        share["listen"] = [
-            "tcp:0" if kindOf(each) == "systemd" else each for each in options["listen"]
-        ]
+        share["listen"] = [forWorker(each) for each in options["listen"]]
         return Supervisor(workers, share, endpoints, drain, reactor, datagrams)
     waits = certificates is not None or options["proxy-protocol"]
     maxConnections, maxRefused = fitDescriptors(

@@ -17,11 +17,14 @@ from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
+from upperproto.faults.settings import FaultSettings
 from upperproto.ways.endpoints import (
     CannotStart,
     Listener,
     addressName,
     endpointFrom,
+    faultsFrom,
+    forWorker,
     kindOf,
     listen,
 )
@@ -86,6 +89,45 @@ class EndpointFromTests(SynchronousTestCase):
                 f"upper: not an endpoint: {description}: {why}",
                 self.refusal(description),
             )
+
+    def test_faults(self) -> None:
+        """
+        C{fault:} stands before any of these, which are what they are without it.
+        """
+        reactor = MemoryReactorClock()
+        factory = Factory()
+        description = "fault:delay=1:tcp:5000:interface=127.0.0.1:rate=7"
+        self.assertEqual(kindOf(description), "tcp")
+        self.assertEqual(faultsFrom(description), FaultSettings(delay=1, rate=7))
+        listen(endpointFrom(reactor, description), factory)
+        self.assertEqual(reactor.tcpServers, [(5000, factory, 50, "127.0.0.1")])
+        for none in ["tcp:5000", "fault:tcp:5000"]:
+            self.assertIsNone(faultsFrom(none))
+        for wrong, why in [
+            ("fault:dealy=1:tcp:5000", "there is no fault dealy"),
+            ("fault:delay=1", "fault: stands before another endpoint"),
+            ("fault:delay=x:tcp:5000", "delay takes seconds, not 'x'"),
+            ("fault:delay=1:nonsense:1", "Unknown endpoint type: 'nonsense'"),
+            ("FAULT:delay=1:tcp:65536", "not a port: 65536"),
+        ]:
+            self.assertIn(f"not an endpoint: {wrong}: {why}", self.refusal(wrong))
+        for kind in ["stdio:", "haproxy:tcp:5000"]:
+            words = self.refusal(kind).removeprefix(f"upper: {kind}")
+            for faulty in [f"fault:{kind}", f"fault:delay=1:{kind}"]:
+                self.assertEqual(self.refusal(faulty), f"upper: {faulty}{words}")
+
+    def test_forWorker(self) -> None:
+        """
+        A worker inherits systemd's socket from its parent, not from systemd; faults are
+        its own.
+        """
+        for description, worker in [
+            ("tcp:1", "tcp:1"),
+            ("fault:delay=1:tcp:1", "fault:delay=1:tcp:1"),
+            ("systemd:domain=INET:index=0", "tcp:0"),
+            ("fault:delay=1:systemd:domain=INET:index=0", "fault:delay=1:tcp:0"),
+        ]:
+            self.assertEqual(forWorker(description), worker)
 
     def test_port(self) -> None:
         """
@@ -240,6 +282,22 @@ class ListenerTests(SynchronousTestCase):
             Listener(endpoint, Factory()).startService()
         self.assertEqual(
             [formatEvent(each) for each in events], ["Listening on [::1]:5000"]
+        )
+
+    def test_faults(self) -> None:
+        """
+        The log says that connections are given faults.
+        """
+        endpoint = serverFromString(MemoryReactorClock(), r"tcp:5000:interface=\:\:1")
+        with capturedLogs() as events:
+            Listener(endpoint, Factory(), FaultSettings(delay=0.2)).startService()
+        self.assertEqual(
+            [formatEvent(each) for each in events],
+            [
+                "Listening on [::1]:5000",
+                "fault: [::1]:5000: connections of this listener are given faults:"
+                " delay=0.2",
+            ],
         )
 
     def test_cannot(self) -> None:

@@ -16,6 +16,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.authority import Authority
 from upperproto.factory import UpperFactory
+from upperproto.faults.endpoint import FaultFactory
 from upperproto.limits.pending import PendingConnections
 from upperproto.tls.certificates import Certificates
 from upperproto.ways.endpoints import CannotStart
@@ -118,6 +119,26 @@ class LayersTests(SynchronousTestCase):
         self.assertIsInstance(factory, TLSListenerFactory)
         self.assertEqual((port, backlog, interface), (5000, 7, "::"))
         self.assertIsNotNone(factory.buildProtocol(None))
+
+    def test_faults(self) -> None:
+        """
+        Faults stand before all else, as the network does: also before the TLS of an
+        endpoint.
+        """
+        layers = Layers(self.pending, self.service, proxies=[])
+        for description, inner in [
+            ("tcp:5000", ProxyFactory),
+            (
+                f"ssl:5000:privateKey={self.key}:certKey={self.certificate}",
+                ProxyFactory,
+            ),
+        ]:
+            self.reactor.tcpServers.clear()
+            listener = layers.listener(f"fault:delay=1:{description}", self.reactor)
+            self.assertEqual(str(listener.faults), "delay=1")
+            _, factory, *_ = self.listen(layers, f"fault:delay=1:{description}")
+            self.assertIsInstance(factory, FaultFactory)
+            self.assertIsInstance(factory.wrappedFactory, inner)
 
     def test_notAnEndpoint(self) -> None:
         """

@@ -9,7 +9,7 @@ from itertools import count
 from typing import Any
 
 from twisted.internet.defer import Deferred
-from twisted.internet.endpoints import quoteStringArgument, serverFromString
+from twisted.internet.endpoints import serverFromString
 from twisted.internet.interfaces import (
     IAddress,
     IListeningPort,
@@ -22,6 +22,7 @@ from twisted.protocols.policies import WrappingFactory
 from zope.interface import implementer
 
 from upperproto.faults.connection import FaultyConnection
+from upperproto.faults.description import Fields, join
 from upperproto.faults.settings import READERS, FaultSettings
 
 
@@ -39,12 +40,10 @@ def parse(
     if not arguments:
         raise ValueError("fault: stands before another endpoint, such as tcp:5001")
     faults = {name: word for name, word in keywords.items() if name in READERS}
-    inner = [quoteStringArgument(each) for each in arguments]
-    for name, word in keywords.items():
-        if name not in READERS:
-            inner.append(f"{name}={quoteStringArgument(word)}")
+    inner: Fields = [(None, each) for each in arguments]
+    inner += [each for each in keywords.items() if each[0] not in READERS]
     return FaultEndpoint(
-        serverFromString(reactor, ":".join(inner)),
+        serverFromString(reactor, join(inner)),
         FaultSettings.fromWords(faults),
         reactor,
     )

@@ -23,6 +23,8 @@ from twisted.internet.interfaces import (
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from upperproto.faults.description import fields, join, separateFaults
+from upperproto.faults.settings import FaultSettings
 from upperproto.ways.inherited import InheritedEndpoint
 
 # Kinds of endpoints that break a promise of the service.
@@ -60,71 +62,82 @@ class CannotStart(SystemExit, Exception):
 
 def kindOf(description: str) -> str:
     """
-    What kind of endpoint a description has, such as C{tcp}, in lower case.
+    What kind of endpoint a description has, such as C{tcp}, in lower case; of
+    C{fault:} endpoints, the one that has the faults.
 
     @param description: a server endpoint, as Twisted describes it.
     """
-    [(_, kind), *_] = _fields(description)
+    [(_, kind), *_] = fields(separateFaults(description)[1])
     return kind.lower()
 
 
-def _fields(description: str) -> list[tuple[str | None, str]]:
+def forWorker(description: str) -> str:
     """
-    Take a description apart, as Twisted does: fields between colons, each with its
-    name, if it has one, before an equals sign; a character after a backslash stands
-    for itself.
+    Describe what a worker makes of an endpoint, which inherits its socket: systemd's
+    variables are for the parent.
     """
-    fields: list[tuple[str | None, str]] = []
-    name: str | None = None
-    value = ""
-    characters = iter(description)
-    for character in characters:
-        if character == "\\":
-            value += next(characters, "")
-        elif character == "=" and name is None:
-            name, value = value, ""
-        elif character == ":":
-            fields.append((name, value))
-            name, value = None, ""
-        else:
-            value += character
-    return [*fields, (name, value)]
+    faults, inner = separateFaults(description)
+    if kindOf(inner) != "systemd":
+        return description
+    return join([*faults, (None, "tcp"), (None, "0")])
 
 
 def endpointFrom(reactor: Any, description: str) -> IStreamServerEndpoint:
     """
-    Make an endpoint from its description.
+    Make an endpoint from its description, without the faults that its connections are
+    to have: L{faultsFrom}.
 
     @param reactor: what it will listen on.
     @param description: a server endpoint, as Twisted describes it.
     @return: the endpoint.
     @raise CannotStart: if it is not one, or breaks a promise of the service.
     """
+    faultsFrom(description)
     kind = kindOf(description)
     if kind in _BREAKING:
         raise CannotStart(f"upper: {description} {_BREAKING[kind]}")
     try:
-        return _makeEndpoint(reactor, kind, description)
+        return _makeEndpoint(reactor, kind, separateFaults(description)[1])
     except Exception as error:
         # Those of functions of Twisted begin with the function's name.
         why = re.sub(r"^\S+\(\) ", "", str(error))
         raise CannotStart(f"upper: not an endpoint: {description}: {why}") from error
 
 
+def faultsFrom(description: str) -> FaultSettings | None:
+    """
+    Read the faults that a description of an endpoint asks for.
+
+    @return: L{None} if there are none.
+    @raise CannotStart: for one that is none.
+    """
+    faults, inner = separateFaults(description)
+    words = {name: word for name, word in faults if name is not None}
+    [(name, kind), *_] = fields(inner)
+    try:
+        if faults and name is not None:
+            raise ValueError(f"there is no fault {name}")
+        if faults and not kind:
+            raise ValueError("fault: stands before another endpoint, such as tcp:5001")
+        return FaultSettings.fromWords(words) if words else None
+    except ValueError as error:
+        raise CannotStart(f"upper: not an endpoint: {description}: {error}") from error
+
+
 def _makeEndpoint(reactor: Any, kind: str, description: str) -> IStreamServerEndpoint:
     """
     @raise Exception: what is wrong with the description.
     """
-    [(unwanted, _), *fields] = _fields(description)
+    [(unwanted, _), *parts] = fields(description)
     if unwanted is not None:
         raise ValueError("it has to begin with its kind, such as tcp:")
-    for name, value in fields:
+    for name, value in parts:
         if not value:
             # An empty interface would be all of them: that has names of its own.
             what = name or "a value"
             raise ValueError(rf"{what} is empty (a colon within a value: \:)")
-    words = [value for name, value in fields if name is None]
-    named = {name: value for name, value in fields if name is not None}
+    words = [value for name, value in parts if name is None]
+    named = {name: value for name, value in parts if name is not None}
     if kind == "systemd":
         return InheritedEndpoint(reactor, *words, **named)
     if kind in _NAMES:
@@ -202,17 +215,24 @@ class Listener(Service):
 
     Unlike Twisted's own service for endpoints, it ends a process that cannot
     listen with a message instead of a traceback.
+
+    @ivar faults: those that connections are given; L{None} without any.
     """
 
     _log = Logger()
 
     def __init__(
-        self, endpoint: IStreamServerEndpoint, factory: IProtocolFactory
+        self,
+        endpoint: IStreamServerEndpoint,
+        factory: IProtocolFactory,
+        faults: FaultSettings | None = None,
     ) -> None:
         """
         @param endpoint: where to listen. It must know at once whether it can.
         @param factory: what serves the connections.
+        @param faults: those that the factory gives them, to say so.
         """
+        self.faults = faults
         self._endpoint = endpoint
         self._factory = factory
         self._port: Any = None
@@ -232,7 +252,15 @@ class Listener(Service):
             with socket.socket(fileno=os.dup(port.fileno())) as listening:
                 setConnectionOptions(listening)
         # Twisted's own line has no more of the address than the port's number.
-        self._log.info("Listening on {name}", name=addressName(port.getHost()))
+        name = addressName(port.getHost())
+        self._log.info("Listening on {name}", name=name)
+        if self.faults is not None:
+            self._log.warn(
+                "fault: {name}: connections of this listener are given faults:"
+                " {faults}",
+                name=name,
+                faults=self.faults,
+            )
 
     def startService(self) -> None:
         """

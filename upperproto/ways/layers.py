@@ -11,7 +11,7 @@ from twisted.internet.interfaces import IAddress
 from twisted.internet.protocol import Factory
 
 from upperproto.interfaces import IPendingConnections
-from upperproto.ways.endpoints import Listener, endpointFrom, kindOf
+from upperproto.ways.endpoints import Listener, endpointFrom, faultsFrom, kindOf
 from upperproto.ways.inherited import Inheriting
 from upperproto.ways.proxyprotocol import Network, ProxyFactory
 
@@ -79,17 +79,28 @@ class Layers:
         @raise CannotStart: for what is not an endpoint.
         """
         kind = kindOf(description)
-        reactor = Inheriting(reactor)
+        faults = faultsFrom(description)
+
+        def wrap(getContext: Callable[[], Context] | None = None) -> Factory[Any]:
+            factory = self.wrapFactory(getContext)
+            if faults is None:
+                return factory
+            # Few want it.
+            from upperproto.faults.endpoint import FaultFactory
+
+            return FaultFactory(factory, faults, reactor)
+
+        inheriting: Any = Inheriting(reactor)
         if kind == "ssl":
-            reactor = _SSLReactor(reactor, self)
-        endpoint: Any = endpointFrom(reactor, description)
-        factory = self.wrapFactory()
+            inheriting = _SSLReactor(inheriting, wrap)
+        endpoint: Any = endpointFrom(inheriting, description)
+        factory = wrap()
         if kind == "tls":
             # Of Twisted's TLS over TCP, only TCP and the certificates.
             creator = endpoint.connectionCreator
             endpoint = endpoint.endpoint
-            factory = self.wrapFactory(lambda: creator.defaultContext)
-        return Listener(endpoint, factory)
+            factory = wrap(lambda: creator.defaultContext)
+        return Listener(endpoint, factory, faults)
 
 
 class _SSLReactor:
@@ -98,12 +109,14 @@ class _SSLReactor:
     place of Twisted's.
     """
 
-    def __init__(self, reactor: Any, layers: Layers) -> None:
+    def __init__(
+        self, reactor: Any, wrap: Callable[[Callable[[], Context]], Factory[Any]]
+    ) -> None:
         self._reactor = reactor
-        self._layers = layers
+        self._wrap = wrap
 
     def listenSSL(
         self, port: int, factory: object, contextFactory: Any, **options: Any
     ) -> Any:
-        factory = self._layers.wrapFactory(contextFactory.getContext)
+        factory = self._wrap(contextFactory.getContext)
         return self._reactor.listenTCP(port, factory, **options)
