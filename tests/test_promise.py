@@ -66,13 +66,13 @@ class Recording(UpperProtocol):
         self.transport.bufferSize = READ
         super().connectionMade()
 
-    def finish(self, why: str, error: str = "", discardPartial: bool = False) -> None:
+    def lastAnswer(self, text: bytes, error: str, discardPartial: bool) -> bytes:
         """
         Note what has been heard.
         """
         self.heard = self.receivedBytes
         self.discardPartial = discardPartial
-        super().finish(why, error, discardPartial)
+        return super().lastAnswer(text, error, discardPartial)
 
 
 class RecordingFactory(UpperFactory):

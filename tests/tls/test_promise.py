@@ -91,14 +91,13 @@ class Recording(UpperProtocol):
     heard: int | None = None
     discardPartial = aborted = False
 
-    def finish(self, why: str, error: str = "", discardPartial: bool = False) -> None:
+    def lastAnswer(self, text: bytes, error: str, discardPartial: bool) -> bytes:
         """
         Note what has been heard.
         """
-        if not self.ending:
-            self.heard = self.receivedBytes
-            self.discardPartial = discardPartial
-        super().finish(why, error, discardPartial)
+        self.heard = self.receivedBytes
+        self.discardPartial = discardPartial
+        return super().lastAnswer(text, error, discardPartial)
 
     def abort(self, reason: str) -> None:
         """
@@ -316,13 +315,14 @@ class Promise(RuleBasedStateMachine):
     @rule(chooser=data(), kind=sampled_from(sorted(BREAKS)))
     def shatter(self, chooser: DataObject, kind: str) -> None:
         """
-        A client sends what is not TLS.
+        A client sends what is not TLS. (Behind its close_notify, that may stay unread
+        when the service closes; the reset of the kernel then destroys the last answer.)
         """
         client = chooser.draw(sampled_from(self.able()))
-        if not client.shaken and kind == "a second ClientHello":
+        if client.hasEnded or (not client.shaken and kind == "a second ClientHello"):
             return
         client.kept += client.take() + BREAKS[kind]
-        client.isBroken = client.isBroken or not client.hasEnded
+        client.isBroken = True
 
     @precondition(lambda self: self.able())
     @rule(chooser=data(), size=sampled_from([1, 30, 700, 1 << 30]), turn=booleans())
@@ -501,4 +501,6 @@ class PromiseTests(SynchronousTestCase):
         self.addCleanup(shutil.rmtree, folder)
         Promise.authority = Authority(folder)
         Promise.certificates = Certificates(*Promise.authority.issue("server"))
-        run_state_machine_as_test(Promise, settings=settings(stateful_step_count=40))
+        run_state_machine_as_test(
+            Promise, settings=settings(stateful_step_count=40, max_examples=100)
+        )

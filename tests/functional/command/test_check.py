@@ -8,7 +8,6 @@ import contextlib
 import json
 import shutil
 import socket
-from unittest import SkipTest
 
 from tests.functional.command.client import run
 from tests.functional.command.examination import CheckTestCase
