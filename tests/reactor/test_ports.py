@@ -137,6 +137,27 @@ class AcceptTests(SynchronousTestCase):
             self.port.socket.error = 0
             self.reactor.turn()
             self.assertEqual(self.port.socket.waiting, [])
+        stopped = self.port.stopListening()
+        self.reactor.iterate(0)
+        self.successResultOf(stopped)
+
+    def test_late(self) -> None:
+        """
+        A connection that comes just after the port has found no other keeps nobody
+        waiting.
+        """
+        build = self.factory.buildProtocol
+
+        def buildLast(address: object) -> Protocol | None:
+            self.port.socket.error = errno.EWOULDBLOCK
+            return build(address)
+
+        self.patch(self.factory, "buildProtocol", buildLast)
+        self.knock(2)
+        self.assertEqual(self.accepted(), 1)
+        self.assertTrue(self.listening())
+        self.port.socket.error = 0
+        self.assertEqual(self.accepted(), 1)
 
     def test_unwanted(self) -> None:
         """

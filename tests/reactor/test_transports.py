@@ -4,12 +4,14 @@ Tests for L{upperproto.reactor.transports}.
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 from collections.abc import Callable
 from typing import Any
 
 from twisted.internet import main
+from twisted.internet.abstract import FileDescriptor
 from twisted.internet.interfaces import (
     IFileDescriptorReceiver,
     IHalfCloseableProtocol,
@@ -136,6 +138,20 @@ class TransportTestCase(SynchronousTestCase):
         client = self.reactor.connect(Recorder(), window)
         return client, client.transport
 
+    def countSends(self, client: Client) -> list[int]:
+        """
+        Note how many bytes each call of C{send} is given from now on.
+        """
+        sends: list[int] = []
+        send = client.socket.send
+
+        def counted(data: Any) -> int:
+            sends.append(len(data))
+            return send(data)
+
+        self.patch(client.socket, "send", counted)
+        return sends
+
 
 class WriteTests(TransportTestCase):
     """
@@ -153,14 +169,7 @@ class WriteTests(TransportTestCase):
         transport.writeSequence([b"67", b"89"])
         self.assertEqual(client.receive(), b"")
         self.assertEqual(transport.unsentBytes(), 10)
-        sends: list[int] = []
-        send = client.socket.send
-
-        def counted(data: Any) -> int:
-            sends.append(len(data))
-            return send(data)
-
-        self.patch(client.socket, "send", counted)
+        sends = self.countSends(client)
         self.reactor.iterate(0)
         self.assertEqual(client.receive(), b"0123456789")
         self.assertEqual(transport.unsentBytes(), 0)
@@ -173,12 +182,14 @@ class WriteTests(TransportTestCase):
         What the socket does not take is sent when it does, and nothing overtakes it.
         """
         client, transport = self.connect()
+        sends = self.countSends(client)
         transport.write(b"0123456789abc")
         self.reactor.iterate(0)
         self.assertEqual(transport.unsentBytes(), 3)
         transport.write(b"de")
         self.assertEqual(transport.unsentBytes(), 5)
         self.reactor.turn()
+        self.assertEqual(sends, [13])
         self.assertEqual(client.receive(), b"0123456789")
         self.reactor.turn()
         self.assertEqual(client.receive(), b"abcde")
@@ -199,6 +210,23 @@ class WriteTests(TransportTestCase):
         client.socket.window = 10
         self.reactor.turn()
         self.assertEqual(client.receive(), b"abc")
+
+    def test_kernelIsShort(self) -> None:
+        """
+        If the kernel has no memory for it, all waits, too.
+        """
+        client, transport = self.connect()
+
+        def send(data: object) -> int:
+            client.socket.send = sending  # type: ignore[method-assign] # for once
+            raise OSError(errno.ENOBUFS, "no memory")
+
+        sending = client.socket.send
+        client.socket.send = send  # type: ignore[method-assign]
+        transport.write(b"abc")
+        self.reactor.turn()
+        self.assertEqual(client.receive(), b"abc")
+        self.assertEqual(self.reactor.poller.controls, ["modify", "modify"])
 
     def test_many(self) -> None:
         """
@@ -260,13 +288,32 @@ class WriteTests(TransportTestCase):
         transport.write(b"a")
         transport.writeSequence([b"b"])
         self.reactor.turn()
+        self.assertEqual(client.protocol.events, ["write side"])
+        self.assertEqual(client.receive(), b"")
+        client, transport = self.connect()
         transport.connectionLost(Failure(main.CONNECTION_LOST))
         transport.write(b"c")
+        self.assertEqual(transport.unsentBytes(), 0)
         transport.loseWriteConnection()
         transport.startWriting()
         self.assertEqual(self.reactor.getWriters(), [])
         self.reactor.turn()
         self.assertEqual(client.receive(), b"")
+
+    def test_startTLS(self) -> None:
+        """
+        After C{startTLS}, what is written goes to TLS, and what that writes to the
+        socket.
+        """
+        client, transport = self.connect()
+        written: list[bytes] = []
+        client.protocol.write = written.append
+        transport.TLS = True
+        transport.write(b"abc")
+        self.assertEqual(written, [b"abc"])
+        FileDescriptor.write(transport, b"def")
+        self.reactor.iterate(0)
+        self.assertEqual(client.receive(), b"def")
 
     def test_reset(self) -> None:
         """
@@ -292,18 +339,24 @@ class CloseTests(TransportTestCase):
         A connection closes when all was sent: in the same iteration, if the socket
         takes all.
         """
-        for written, iterations in [(b"", 1), (b"0123456789", 1), (b"0123456789a", 2)]:
+        for written, sizes in [
+            (b"", []),
+            (b"0123456789", [10]),
+            (b"0123456789a", [11, 1]),
+        ]:
             client, transport = self.connect()
+            sends = self.countSends(client)
             transport.write(written)
             transport.loseConnection()
             self.assertFalse(client.socket.closed)
             self.reactor.iterate(0)
-            self.assertEqual(client.socket.closed, iterations == 1)
+            self.assertEqual(client.socket.closed, len(sizes) < 2)
             client.receive()
             self.reactor.iterate(0)
             self.assertTrue(client.socket.closed)
             client.receive()
             self.assertEqual(client.received, written)
+            self.assertEqual(sends, sizes)
             self.assertEqual(client.protocol.events, [type(main.CONNECTION_DONE)])
 
     def test_closeWithProducer(self) -> None:
@@ -633,6 +686,11 @@ class UNIXTests(SynchronousTestCase):
         self.assertEqual(self.reactor.poller.controls, ["add"])
         self.send()
         self.assertEqual(self.peer.recv(10), b"abc")
+        size = Server.SEND_LIMIT + 1
+        self.transport.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 2 * size)
+        self.transport.write(bytes(size))
+        self.send()
+        self.assertEqual(self.transport.unsentBytes(), 0)
         self.peer.setblocking(True)
         self.peer.sendall(bytes(SMALLEST_READ))
         self.transport.doRead()
@@ -675,6 +733,9 @@ class UNIXTests(SynchronousTestCase):
         """
         producer = Producer()
         self.transport.registerProducer(producer, True)
+        self.transport.writeSequence([bytes(SMALLEST_READ + 1)])
+        self.assertEqual(producer.told, [])
+        self.send()
         for _ in range(65):
             self.transport.sendFileDescriptor(0)
         self.assertEqual(producer.told, ["pause"])

@@ -52,7 +52,7 @@ class TCPPort(tcp.Port):
         # too, but only if no other waited.
         if self.numberAccepts == 1 and self.sessionno == made and self._readable():
             self.stopReading()
-            self._again = self.reactor.callLater(ACCEPT_AGAIN, self._acceptAgain)
+            self._again = self.reactor.callLater(ACCEPT_AGAIN, self.startReading)
 
     def loseConnection(self, *arguments: Any) -> Any:
         """
@@ -60,9 +60,8 @@ class TCPPort(tcp.Port):
 
         @return: fires when they are refused.
         """
-        if self._again is not None:
+        if self._again is not None and self._again.active():
             self._again.cancel()
-            self._again = None
         return super().loseConnection(*arguments)
 
     stopListening = loseConnection
@@ -75,10 +74,6 @@ class TCPPort(tcp.Port):
         poll = select.poll()
         poll.register(self.fileno(), select.POLLIN)
         return bool(poll.poll(0))
-
-    def _acceptAgain(self) -> None:
-        self._again = None
-        self.startReading()
 
 
 class UNIXPort(unix.Port, TCPPort):
