@@ -1,0 +1,506 @@
+"""
+The promise of the service over TLS, under pressure and in whatever order things come:
+every answer arrives or the connection fails, and nothing stays open for ever.
+"""
+
+from __future__ import annotations
+
+import shutil
+import ssl
+import tempfile
+from contextlib import ExitStack
+from typing import Any, cast
+from unittest.mock import patch
+
+from hypothesis import settings
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+from hypothesis.strategies import DataObject, booleans, data, sampled_from
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IAddress
+from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.authority import Authority
+from tests.memory import MemoryNetwork
+from tests.plain import answerTo
+from tests.tls.clients import TLSClient
+from tests.tls.service import RecordingFactory
+from upperproto.connection import LINGER_TIMEOUT
+from upperproto.limits.drain import CLOSING_TIME
+from upperproto.limits.pending import PendingConnections
+from upperproto.protocol import UpperProtocol
+from upperproto.reactor import sendqueue
+from upperproto.tls.certificates import Certificates
+from upperproto.ways.handshake import HANDSHAKE_TIMEOUT
+from upperproto.ways.tlshandshake import TLSListenerFactory
+
+IDLE = 30.0
+
+# How many bytes are read at a time, and wait before a producer is paused.
+READ = 600
+
+# No line is as long as what is answered in parts: what is right depends on no chunk.
+MAX_LENGTH = 1 << 20
+
+# What clients say: characters whose upper case is longer, and cut or broken ones.
+PIECES = [
+    *(b"\n", b"a\n", b"\n\nabc", "straße ".encode(), "ΐ".encode() * 300 + b"\n"),
+    *(b"\xe2", b"\x82\xac", b"\xff\n", b"bcd\nef" * 30, b"g" * 400),
+]
+
+
+def clientHello() -> bytes:
+    """
+    Make what begins a handshake.
+    """
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    context = ssl.create_default_context()
+    try:
+        context.wrap_bio(incoming, outgoing, server_hostname="x").do_handshake()
+    except ssl.SSLWantReadError:
+        return outgoing.read()
+    raise AssertionError("a handshake of one side")
+
+
+# What breaks a connection that speaks TLS, or the handshake.
+BREAKS = {
+    "a broken record": b"\x17\x03\x03\x00\x20" + b"x" * 32,
+    "a record that is too long": b"\x17\x03\x03\xff\xff" + b"x" * 40,
+    "an alert in the clear": b"\x15\x03\x03\x00\x02\x02\x28",
+    "a close_notify in the clear": b"\x15\x03\x03\x00\x02\x01\x00",
+    "plain HTTP": b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    "a second ClientHello": clientHello(),
+}
+
+
+class Recording(UpperProtocol):
+    """
+    A protocol that notes when its conversation ends.
+
+    @ivar heard: how many bytes the client had said by then.
+    """
+
+    MAX_LENGTH = MAX_LENGTH
+
+    heard: int | None = None
+    discardPartial = aborted = False
+
+    def lastAnswer(self, text: bytes, error: str, discardPartial: bool) -> bytes:
+        """
+        Note what has been heard.
+        """
+        self.heard = self.receivedBytes
+        self.discardPartial = discardPartial
+        return super().lastAnswer(text, error, discardPartial)
+
+    def abort(self, reason: str) -> None:
+        """
+        Note that what was sent may not arrive.
+        """
+        self.aborted = True
+        super().abort(reason)
+
+
+class Factory(RecordingFactory):
+    """
+    A factory that remembers all protocols that it has built.
+    """
+
+    protocol = Recording  # type: ignore[assignment] # As UpperFactory has it.
+
+    def __init__(self, **settings: Any) -> None:
+        """
+        Begin with none.
+        """
+        super().__init__(**settings)
+        self.built: list[Recording] = []
+
+    def buildProtocol(self, addr: IAddress | None) -> Any:
+        """
+        Build one.
+        """
+        protocol = super().buildProtocol(addr)
+        assert isinstance(protocol, Recording)
+        self.built.append(protocol)
+        return protocol
+
+
+class Talker(TLSClient):
+    """
+    A client that knows what it has said.
+
+    @ivar said: all text that it has encrypted.
+    @ivar shaken: whether its handshake is done.
+    @ivar hasEnded: whether it has encrypted a close_notify.
+    @ivar isBroken: whether it has sent what is no TLS before that.
+    @ivar isLost: whether its own TLS has failed.
+    @ivar kept: what it has encrypted and not sent.
+    """
+
+    protocol: Recording
+
+    def __init__(self, *arguments: Any) -> None:
+        """
+        Begin with nothing.
+        """
+        super().__init__(*arguments)
+        self.said = self.kept = b""
+        self.shaken = self.hasEnded = self.isBroken = self.isLost = False
+        self.client.transport.bufferSize = READ
+
+    def canSend(self) -> bool:
+        """
+        Whether its side of the stream is open.
+        """
+        socket = self.client.socket
+        return not (socket.clientEnded or socket.cut)
+
+    def send(self, size: int) -> None:
+        """
+        Send a part of what was kept.
+        """
+        self.kept += self.take()
+        if self.client.socket.closed:
+            # What comes back destroys what has not been received.
+            self.receive()
+        if self.kept:
+            self.client.send(self.kept[:size])
+            self.kept = self.kept[size:]
+
+    def step(self) -> None:
+        """
+        Go on with the handshake, and receive.
+        """
+        try:
+            if not self.shaken:
+                self.tls.do_handshake()
+                self.shaken = True
+            while self.read():
+                pass
+        except ssl.SSLWantReadError:
+            pass
+        except ssl.SSLError:
+            self.isLost = True
+
+    def read(self) -> bytes:
+        """
+        Keep what is decrypted.
+        """
+        data = super().read()
+        self.received += data
+        return data
+
+    def receive(self, size: int = 1 << 30) -> None:
+        """
+        Receive what is there.
+        """
+        received = self.client.receive(size)
+        if not self.isLost:
+            self.incoming.write(received)
+            self.step()
+
+
+class Promise(RuleBasedStateMachine):
+    """
+    A service over TLS, its clients, and all that may happen between them.
+    """
+
+    folder: str
+    authority: Authority
+    certificates: Certificates
+
+    def __init__(self) -> None:
+        """
+        Begin with a network, and keep an eye on the log.
+        """
+        super().__init__()
+        self.network = MemoryNetwork()
+        self.patches = ExitStack()
+        self.patches.enter_context(patch.object(sendqueue, "fcntl", self.network))
+        self.faults: list[LogEvent] = []
+        # An observer is anything that can be called, mypy wants it declared.
+        self.observer = cast(ILogObserver, self.watch)
+        globalLogPublisher.addObserver(self.observer)
+        self.clients: list[Talker] = []
+        self.drained: Deferred[None] | None = None
+        self.end = 0.0
+
+    def watch(self, event: LogEvent) -> None:
+        """
+        Keep what should not be in the log.
+        """
+        if "log_failure" in event:
+            self.faults.append(event)
+
+    @initialize(idle=booleans(), maxConnections=sampled_from([None, 1]))
+    def serve(self, idle: bool, maxConnections: int | None) -> None:
+        """
+        Start a service.
+        """
+        self.idle = idle
+        self.factory = Factory(
+            idleTimeout=IDLE if idle else None,
+            maxConnections=maxConnections,
+            maxRefused=1,
+            clock=self.network,
+        )
+        self.pending = PendingConnections(self.network, 2, self.factory.refused)
+        self.listener = TLSListenerFactory(
+            self.pending,
+            self.factory,
+            self.certificates.getContext,
+            self.factory.truncated,
+        )
+
+    # The service refuses new connections before it drains.
+    @precondition(lambda self: len(self.clients) < 3 and not self.drained)
+    @rule(
+        window=sampled_from([100, 1000, 5000, 1 << 30]),
+        version=sampled_from([ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3]),
+        shake=booleans(),
+    )
+    def connect(self, window: int, version: ssl.TLSVersion, shake: bool) -> None:
+        """
+        A client connects, and may shake hands.
+        """
+        context = ssl.create_default_context(cafile=self.authority.certificate)
+        context.minimum_version = context.maximum_version = version
+        client = Talker(self.network, self.listener, context, window)
+        client.protocol = self.factory.built[-1]
+        self.clients.append(client)
+        while shake and not (
+            client.shaken or client.isLost or client.client.socket.closed
+        ):
+            client.step()
+            client.send(1 << 30)
+            self.network.turn()
+            client.receive()
+
+    def able(self) -> list[Talker]:
+        """
+        The clients that can still send something.
+        """
+        return [client for client in self.clients if client.canSend()]
+
+    @precondition(lambda self: self.able())
+    @rule(chooser=data(), piece=sampled_from(PIECES))
+    def say(self, chooser: DataObject, piece: bytes) -> None:
+        """
+        A client says something, or keeps it for the next segment.
+        """
+        client = chooser.draw(sampled_from(self.able()))
+        if client.shaken and not (client.hasEnded or client.isLost):
+            client.say(piece)
+            if not client.isBroken:
+                client.said += piece
+
+    @precondition(lambda self: self.able())
+    @rule(chooser=data())
+    def close(self, chooser: DataObject) -> None:
+        """
+        A client says that this was all.
+        """
+        client = chooser.draw(sampled_from(self.able()))
+        if client.shaken and not (client.hasEnded or client.isLost):
+            client.hasEnded = True
+            client.end()
+
+    @precondition(lambda self: self.able())
+    @rule(chooser=data(), kind=sampled_from(sorted(BREAKS)))
+    def shatter(self, chooser: DataObject, kind: str) -> None:
+        """
+        A client sends what is not TLS. (Behind its close_notify, that may stay unread
+        when the service closes; the reset of the kernel then destroys the last answer.)
+        """
+        client = chooser.draw(sampled_from(self.able()))
+        if client.hasEnded or (not client.shaken and kind == "a second ClientHello"):
+            return
+        client.kept += client.take() + BREAKS[kind]
+        client.isBroken = True
+
+    @precondition(lambda self: self.able())
+    @rule(chooser=data(), size=sampled_from([1, 30, 700, 1 << 30]), turn=booleans())
+    def send(self, chooser: DataObject, size: int, turn: bool) -> None:
+        """
+        A client sends a part of what it has kept.
+        """
+        client = chooser.draw(sampled_from(self.able()))
+        client.send(size)
+        if turn:
+            self.network.turn()
+
+    @precondition(lambda self: self.able())
+    @rule(chooser=data(), turn=booleans())
+    def finish(self, chooser: DataObject, turn: bool) -> None:
+        """
+        A client ends its TCP stream.
+        """
+        chooser.draw(sampled_from(self.able())).client.finish()
+        if turn:
+            self.network.turn()
+
+    @precondition(lambda self: self.clients)
+    @rule(chooser=data(), size=sampled_from([1, 50, 700, 1 << 30]), turn=booleans())
+    def receive(self, chooser: DataObject, size: int, turn: bool) -> None:
+        """
+        A client receives.
+        """
+        chooser.draw(sampled_from(self.clients)).receive(size)
+        if turn:
+            self.network.turn()
+
+    @precondition(lambda self: self.able())
+    @rule(chooser=data())
+    def reset(self, chooser: DataObject) -> None:
+        """
+        A client is gone.
+        """
+        client = chooser.draw(sampled_from(self.able()))
+        client.receive()
+        if not client.client.socket.closed:
+            client.client.socket.reset()
+
+    @rule(
+        seconds=sampled_from(
+            [0, 0.1, LINGER_TIMEOUT, HANDSHAKE_TIMEOUT, IDLE / 2, IDLE * 2]
+        )
+    )
+    def wait(self, seconds: float) -> None:
+        """
+        Time passes.
+        """
+        self.network.wait(seconds)
+        self.check()
+
+    @precondition(lambda self: self.drained is None)
+    @rule(seconds=sampled_from([0, 1, 10]))
+    def drain(self, seconds: float) -> None:
+        """
+        The service is told to end.
+        """
+        self.pending.refuseAll("the service is shutting down")
+        self.drained = self.factory.drain(seconds)
+        self.end = self.network.seconds() + seconds
+
+    def check(self) -> None:
+        """
+        Check all that the clients have received, and what waits for them.
+        """
+        assert self.faults == []
+        for client in self.clients:
+            if client.protocol.transport is None:
+                # It has not come in.
+                assert client.received == b""
+                continue
+            self.checkAnswer(client)
+            if client.client.socket.closed:
+                assert not self.isOpen(client)
+                self.checkUndelivered(client)
+
+    def isOpen(self, client: Talker) -> bool:
+        """
+        Whether a client has a place.
+        """
+        return client.protocol in self.factory.connections
+
+    def checkAnswer(self, client: Talker) -> None:
+        """
+        Check that what was answered is the beginning of what is right, and all of it
+        where TLS has ended as it should.
+        """
+        conversation, answer = client.protocol, client.received
+        said = client.said[: conversation.heard]
+        reason = b""
+        if conversation.closingReason.startswith(("idle", "too many")):
+            reason = b"error: %s\n" % conversation.closingReason.encode()
+        right = answerTo(said, "strict", MAX_LENGTH)
+        if not client.notified or conversation.discardPartial:
+            assert any(
+                (right + separator + reason).startswith(answer)
+                for separator in (b"", b"\n")
+            )
+        else:
+            separator = b"\n" if reason and right and right[-1:] != b"\n" else b""
+            if conversation.heard is None and (client.kept or not client.hasEnded):
+                # TCP has ended in the middle of what it had said.
+                assert right.startswith(answer)
+            else:
+                assert answer == right + separator + reason
+
+    def checkUndelivered(self, client: Talker) -> None:
+        """
+        Check that of each answer it is known whether it was delivered.
+        """
+        conversation = client.protocol
+        if not client.client.socket.cut:
+            client.receive()
+        if client.isLost:
+            return
+        delivered = conversation.answeredBytes - conversation.undeliveredBytes
+        if conversation.aborted:
+            assert delivered >= len(client.received)
+        else:
+            assert delivered == len(client.received)
+
+    def teardown(self) -> None:
+        """
+        Whatever has happened, in the end everything is closed.
+        """
+        try:
+            if hasattr(self, "factory"):
+                self.network.turn()
+                self.check()
+                self.conclude()
+        finally:
+            globalLogPublisher.removeObserver(self.observer)
+            self.patches.close()
+
+    def conclude(self) -> None:
+        """
+        Let all come to its end: clients that do nothing any more, if the service has
+        a limit of time; otherwise such as receive all, and end.
+        """
+        if self.idle:
+            self.network.wait(2.5 * IDLE + LINGER_TIMEOUT + HANDSHAKE_TIMEOUT)
+        elif self.drained is not None:
+            self.network.wait(
+                max(0, self.end - self.network.seconds()) + CLOSING_TIME + 0.3
+            )
+        else:
+            for client in self.clients:
+                client.client.socket.window = 1 << 30
+                client.client.finish()
+            self.network.wait(LINGER_TIMEOUT)
+            for client in self.clients:
+                client.receive()
+        self.check()
+        assert all(client.client.socket.closed for client in self.clients)
+        assert self.factory.connections == {}
+        assert self.network.getDelayedCalls() == []
+        assert self.network.readers | self.network.writers == set()
+        if self.drained is not None:
+            assert self.drained.called
+
+
+class PromiseTests(SynchronousTestCase):
+    """
+    What trial and pytest run.
+    """
+
+    def test_promise(self) -> None:
+        """
+        No combination of these events breaks the promise.
+        """
+        folder = tempfile.mkdtemp()
+        self.addCleanup(shutil.rmtree, folder)
+        Promise.authority = Authority(folder)
+        Promise.certificates = Certificates(*Promise.authority.issue("server"))
+        run_state_machine_as_test(
+            Promise, settings=settings(stateful_step_count=40, max_examples=1500)
+        )
