@@ -89,7 +89,7 @@ class Path:
         How long each wait for the network may take, in seconds, also where no
         limit was set: a step has its end.
         """
-        return self.connector.timeout or 600.0
+        return self.connector.timeout or 60.0
 
     async def open(self, **how: Any) -> Probe:
         """
