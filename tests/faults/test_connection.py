@@ -5,6 +5,7 @@ of a service behind faults.
 
 from __future__ import annotations
 
+from ipaddress import ip_network
 from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
@@ -19,7 +20,9 @@ from upperproto.faults.connection import FaultyConnection
 from upperproto.faults.endpoint import FaultEndpoint, FaultFactory, parse
 from upperproto.faults.pipe import MAX_QUEUED
 from upperproto.faults.settings import FaultSettings
+from upperproto.limits.pending import PendingConnections
 from upperproto.reactor import sendqueue
+from upperproto.ways.proxyprotocol import ProxyFactory
 
 
 class FaultTestCase(SynchronousTestCase):
@@ -141,7 +144,7 @@ class FaultTests(FaultTestCase):
         sent: list[bytes] = []
         received: list[bytes] = []
         self.patch(client.socket, "send", self.spy(client.socket.send, sent))
-        inner = client.protocol._inner
+        inner = client.protocol.protocol
         self.patch(inner, "dataReceived", self.spy(inner.dataReceived, received))
         self.assertEqual(self.say(client, b"abcdefgh\n"), b"ABCDEFGH\n")
         self.assertEqual(received, [b"abc", b"def", b"gh\n"])
@@ -269,6 +272,24 @@ class PressureTests(FaultTestCase):
         self.assertEqual(client.received, client.sent.upper())
         self.assertTrue(client.ended)
 
+    def test_replaced(self) -> None:
+        """
+        A protocol may hand its connection over to another one: a PROXY header has come,
+        for example. The half-close is the other one's then.
+        """
+        self.factory = UpperFactory(clock=self.network)
+        pending = PendingConnections(self.network, 10, self.factory.refused)
+        proxies = ProxyFactory(pending, self.factory, [ip_network("0.0.0.0/0")])
+        clock: Any = self.network
+        factory = FaultFactory(proxies, FaultSettings(delay=0.25), clock)
+        client = self.network.connect(factory)
+        client.send(b"PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\nabc")
+        client.finish()
+        self.network.wait(0.5)
+        self.assertEqual(client.receive(), b"ABC")
+        self.assertTrue(client.ended)
+        self.assertEqual(self.factory.connections, {})
+
     def test_tinySlices(self) -> None:
         """
         However small the pieces are, what is under way costs its bytes and no more.
@@ -344,7 +365,8 @@ class EndpointTests(SynchronousTestCase):
 
     def test_lost(self) -> None:
         """
-        The protocol is told of the end of its connection.
+        A protocol that takes the client's end for the end of all is told of it in its
+        time.
         """
         lost: list[Any] = []
 
@@ -358,7 +380,9 @@ class EndpointTests(SynchronousTestCase):
         )
         client = network.connect(factory)
         client.finish()
-        network.turn()
+        network.wait(0.9)
+        self.assertEqual(lost, [])
+        network.wait(1.2)
         self.assertEqual(lost, [ConnectionDone])
 
     def test_listen(self) -> None:

@@ -35,6 +35,8 @@ class FaultyConnection(Protocol):
     To the transport, a protocol; to the protocol, its transport.
 
     What is not said here is the transport's own.
+
+    @ivar protocol: the protocol. As with any transport, it may be replaced by the next.
     """
 
     # What the endpoint hands us.
@@ -50,16 +52,14 @@ class FaultyConnection(Protocol):
         @param faults: those of this connection.
         @param clock: what tells the time.
         """
-        self._inner = inner
+        self.protocol = inner
         self._faults = faults
         settings = faults.settings
         leastDelay = 0.0 if settings.halfclose else LEAST_DELAY
         self._inbound = Pipe(faults, clock, self._received, leastDelay)
         self._outbound = Pipe(faults, clock, self._send)
         self._left = faults.limit
-        if settings.halfclose and (
-            inner is None or IHalfCloseableProtocol.providedBy(inner)
-        ):
+        if settings.halfclose:
             alsoProvides(self, IHalfCloseableProtocol)
 
     def __getattr__(self, name: str) -> Any:
@@ -83,31 +83,32 @@ class FaultyConnection(Protocol):
             self.transport.setTcpNoDelay(True)
         self.transport.registerProducer(self._outbound, True)
         self._inbound.setSender(self.transport)
-        if self._inner is not None:
-            self._inner.makeConnection(self)
+        if self.protocol is not None:
+            self.protocol.makeConnection(self)
 
     def dataReceived(self, data: bytes) -> None:
         """
         Pass on what the client sends.
         """
-        if self._inner is not None:
+        if self.protocol is not None:
             self._inbound.send(data)
 
     def readConnectionLost(self) -> None:
         """
         Pass on that the client has ended its side.
         """
-        if self._inner is None:
+        if self.protocol is None:
             self.loseConnection()
         else:
-            self._inbound.end(IHalfCloseableProtocol(self._inner).readConnectionLost)
+            self._inbound.end(self._readEnded)
 
     def writeConnectionLost(self) -> None:
         """
         Pass on that our side has ended.
         """
-        if self._inner is not None:
-            IHalfCloseableProtocol(self._inner).writeConnectionLost()
+        protocol = IHalfCloseableProtocol(self.protocol, None)
+        if protocol is not None:
+            protocol.writeConnectionLost()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """
@@ -115,8 +116,8 @@ class FaultyConnection(Protocol):
         """
         self._inbound.close()
         self._outbound.close()
-        if self._inner is not None:
-            self._inner.connectionLost(reason)
+        if self.protocol is not None:
+            self.protocol.connectionLost(reason)
 
     # From the protocol.
 
@@ -210,8 +211,16 @@ class FaultyConnection(Protocol):
         return self._outbound.size + below
 
     def _received(self, data: bytes) -> None:
-        assert self._inner is not None
-        self._inner.dataReceived(data)
+        assert self.protocol is not None
+        self.protocol.dataReceived(data)
+
+    def _readEnded(self) -> None:
+        protocol = IHalfCloseableProtocol(self.protocol, None)
+        if protocol is None:
+            # It takes it for the end of all, but for what is on its way.
+            self.loseConnection()
+        else:
+            protocol.readConnectionLost()
 
     def _send(self, data: bytes) -> None:
         """
