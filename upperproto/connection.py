@@ -81,8 +81,6 @@ class ServedConnection(BlockReceiver):
     @ivar factory: the service that this connection belongs to.
     @ivar state: which sides of the connection have ended.
     @ivar closingReason: why our side has ended, for the log; empty while it has not.
-    @ivar peer: where the client is: the transport's peer, unless a proxy has told
-        otherwise.
     @ivar identity: what was verified of the client on its way in, for the log:
         the subject of its certificate; empty by default.
     @ivar receivedBytes: how many bytes the client has sent.
@@ -104,15 +102,29 @@ class ServedConnection(BlockReceiver):
 
     state = State.OPEN
     closingReason = ""
-    peer: IAddress | None = None
     identity = ""
     receivedBytes = 0
     answeredBytes = 0
     undeliveredBytes = 0
     lastActivity = 0.0
 
+    _peer: IAddress | None = None
+
     # Waits for the client to end its side, or for what a subclass waits for.
     _timer: IDelayedCall | None = None
+
+    @property
+    def peer(self) -> IAddress:
+        """
+        Where the client is: the transport's peer, unless a proxy has told otherwise.
+        """
+        if self._peer is None:
+            self._peer = self.transport.getPeer()
+        return self._peer
+
+    @peer.setter
+    def peer(self, address: IAddress) -> None:
+        self._peer = address
 
     @property
     def ending(self) -> bool:
@@ -133,8 +145,6 @@ class ServedConnection(BlockReceiver):
         """
         Begin, if the service has a place.
         """
-        if self.peer is None:
-            self.peer = self.transport.getPeer()
         self.transport.registerProducer(self, True)
         self.factory.connectionOpened(self)
 

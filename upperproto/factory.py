@@ -107,7 +107,7 @@ class UpperFactory(ServerFactory):
         connection.lastActivity = self.connections[connection] = now
         if self.connectionLog is not None:
             self.connectionLog.opened(self._name(connection))
-        refusal = self._caps.take(connection.peer)
+        refusal = self._caps.take(connection)
         if refusal:
             self._refused.add(connection)
             if len(self._refused) > self._maxRefused:
@@ -128,7 +128,7 @@ class UpperFactory(ServerFactory):
         if connection in self._refused:
             self._refused.remove(connection)
         else:
-            self._caps.release(connection.peer)
+            self._caps.release(connection)
         if self.connectionLog is not None:
             self.connectionLog.closed(
                 self._name(connection),

@@ -534,7 +534,12 @@ class LogContextTests(ReactorTestCase):
         name = "QuietEcho,0,192.0.2.1"
         self.assertEqual(
             self.logged(QuietEcho),
-            [("resumed", NOBODY), ("resumed", name), ("read", NOBODY), ("lost", name)],
+            [
+                ("resumed", NOBODY),
+                ("resumed", name),
+                ("read", NOBODY),
+                ("lost", NOBODY),
+            ],
         )
 
     def test_changed(self) -> None:

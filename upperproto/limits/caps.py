@@ -11,6 +11,8 @@ from ipaddress import IPv6Network
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.interfaces import IAddress
 
+from upperproto.interfaces import IServedConnection
+
 # A client of IPv6 owns a network of this many bits, not an address (RFC 6177), and
 # chooses its addresses in it as it likes (RFC 8981).
 IPV6_PREFIX = 64
@@ -36,32 +38,32 @@ class Caps:
         self._maxPerPeer = maxPerPeer
         self._perPeer: Counter[str] = Counter()
 
-    def take(self, peer: IAddress | None) -> str:
+    def take(self, connection: IServedConnection) -> str:
         """
         Take a place.
 
-        @param peer: for whom.
+        @param connection: for whom.
         @return: why there is none; empty if there is one, which is taken then.
         """
         if self._maxConnections is not None and self.taken >= self._maxConnections:
             return "too many connections"
         if self._maxPerPeer is not None:
-            owner = _owner(peer)
+            owner = _owner(connection.peer)
             if owner and self._perPeer[owner] >= self._maxPerPeer:
                 return f"too many connections from {owner}"
             self._perPeer[owner] += 1
         self.taken += 1
         return ""
 
-    def release(self, peer: IAddress | None) -> None:
+    def release(self, connection: IServedConnection) -> None:
         """
         Give a place back.
 
-        @param peer: whose it was.
+        @param connection: whose it was.
         """
         self.taken -= 1
         if self._maxPerPeer is not None:
-            owner = _owner(peer)
+            owner = _owner(connection.peer)
             self._perPeer[owner] -= 1
             if not self._perPeer[owner]:
                 del self._perPeer[owner]

@@ -130,7 +130,7 @@ class TCPServer(tcp.Server):
         self.queued = False
         self._sentAtOnce = 0
         if not self.dataBuffer:
-            why = self._send()
+            why = self._send() if self._tempDataLen else None
             if why or self.dataBuffer:
                 return why
             if (
