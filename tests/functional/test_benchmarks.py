@@ -72,8 +72,6 @@ class BenchmarkTests(SynchronousTestCase):
         what is asked; and both come into the tables of a page.
         """
         results = self.measure("--peers", "ours", "limit")
-        # Twisted's contexts do not let a client resume, unless they are told to.
-        results["without"].pop("connect10TLSResumed", None)
         self.assertEqual(results["without"], {})
         for key, peers in results["scenes"].items():
             for peer, measures in peers.items():

@@ -103,6 +103,8 @@ class TLSTests(SynchronousTestCase):
                     check=True,
                 )
                 self.assertIn(b"HELLO\n", client.stdout, words)
+                resumed = b"Reused, TLSv1.3" in client.stdout
+                self.assertEqual(resumed, "-sess_in" in words, words)
 
     @skipUnless(shutil.which("curl"), "needs the command curl")
     def test_curl(self) -> None:

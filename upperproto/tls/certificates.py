@@ -111,7 +111,11 @@ class Certificates:
             trustRoot = trustRootFromCertificates(map(Certificate, authorities))
         try:
             context: Context = CertificateOptions(
-                trustRoot=trustRoot, **pair
+                trustRoot=trustRoot,
+                # A client that comes back need not be proved its certificate again. One
+                # that has to show its own has to do so each time.
+                enableSessionTickets=trustRoot is None,
+                **pair,
             ).getContext()
         except (SSLError, TypeError) as error:
             raise ValueError(
