@@ -15,7 +15,7 @@ def pytest_runtest_makereport() -> Generator[
     None, pytest.TestReport, pytest.TestReport
 ]:
     """
-    Turn a skip into a failure, if the environment says C{CI}.
+    Make a skip a failure, if the environment says C{CI}.
     """
     report = yield
     if report.skipped and os.environ.get("CI"):

@@ -4,6 +4,10 @@ A network in memory: Twisted's own TCP transport on sockets without a kernel.
 All above the socket is what runs in production: the transport's buffers and its
 half-close, the reactor's treatment of errors and ends of stream. Only
 L{MemorySocket} and what tells which of them are ready stand in for the kernel.
+
+Two private classes of C{twisted.internet.posixbase} say what a reactor does with the
+events of the kernel, and are the same from Twisted 24.3 to 26.10. Without them, these
+tests would follow their author's opinion of that. Each of them would notice a change.
 """
 
 from __future__ import annotations
@@ -81,7 +85,7 @@ class MemorySocket:
             raise BrokenPipeError(errno.EPIPE, "sending after the end")
         taken = bytes(data[: max(0, self.window - len(self.outbound))])
         if data and not taken:
-            raise BlockingIOError(errno.EWOULDBLOCK, "no room")
+            raise BlockingIOError(errno.EWOULDBLOCK, "the window is full")
         self.outbound += taken
         return len(taken)
 
@@ -252,7 +256,7 @@ class MemoryNetwork(_PollLikeMixin, _DisconnectSelectableMixin, MemoryReactorClo
     def _callDue(self) -> bool:
         """
         Make the calls that are due, before anything is read, as a reactor does.
-        Those that they add have to wait for the next turn.
+        Those that they add have to wait for the next time.
         """
         due: list[Any] = [
             call for call in self.calls if call.getTime() <= self.rightNow
