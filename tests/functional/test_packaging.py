@@ -188,7 +188,7 @@ class PackagingTests(SynchronousTestCase):
     def test_wheel(self) -> None:
         """
         The wheel, built from the source archive, holds the package, and of
-        C{twisted/} the plugin alone.
+        C{twisted/} the plugins alone. It can be installed.
         """
         [wheel] = self.environment.folder.glob("dist/*.whl")
         modules = {
@@ -205,7 +205,7 @@ class PackagingTests(SynchronousTestCase):
 
     def test_sourceArchive(self) -> None:
         """
-        The source archive has all that is in the tree, and can be installed.
+        The source archive has all that is in the tree.
         """
         [sdist] = self.environment.folder.glob("dist/*.tar.gz")
         with tarfile.open(sdist) as archive:
@@ -219,8 +219,6 @@ class PackagingTests(SynchronousTestCase):
             and path.parent.name != "__pycache__"
         }
         self.assertEqual(tree - names, set())
-        home = self.checkInstalled(str(sdist))
-        self.assertEqual(home, self.environment.sitePackages / "upperproto")
 
     def test_plain(self) -> None:
         """
