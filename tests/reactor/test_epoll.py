@@ -5,8 +5,10 @@ Tests for L{upperproto.reactor.epoll}.
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from typing import Any
@@ -724,9 +726,9 @@ class RealTests(SynchronousTestCase):
         """
         It listens on its own ports, on sockets that it is given, too.
         """
-        folder = self.mktemp()
-        path = os.path.join(os.path.dirname(folder) or ".", "s")
-        os.makedirs(os.path.dirname(path), exist_ok=True)
+        folder = tempfile.mkdtemp()
+        self.addCleanup(shutil.rmtree, folder)
+        path = os.path.join(folder, "s")
         ports: list[Any] = [
             self.reactor.listenTCP(0, self.factory, interface="127.0.0.1"),
             self.reactor.listenUNIX(path, self.factory),

@@ -6,8 +6,10 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import socket
 import stat
+import tempfile
 from typing import Any
 
 from twisted.internet.protocol import Factory, Protocol
@@ -212,12 +214,9 @@ class InheritedUNIXPortTests(SynchronousTestCase):
         at the end.
         """
         reactor = MemoryReactorClock()
-        path = os.path.abspath(self.mktemp())
-        os.makedirs(os.path.dirname(path), exist_ok=True)
-        folder = os.open(os.path.dirname(path), os.O_RDONLY)
-        self.addCleanup(os.close, folder)
-        # A path of a UNIX socket has 107 bytes at most.
-        path = f"/proc/self/fd/{folder}/{os.path.basename(path)}"
+        folder = tempfile.mkdtemp()
+        self.addCleanup(shutil.rmtree, folder)
+        path = os.path.join(folder, "s")
         with socket.socket(socket.AF_UNIX) as bound:
             bound.bind(path)
             os.chmod(path, 0o600)
