@@ -12,6 +12,7 @@ from typing import Any
 
 from twisted.internet import main
 from twisted.internet.abstract import FileDescriptor
+from twisted.internet.error import FileDescriptorOverrun
 from twisted.internet.interfaces import (
     IFileDescriptorReceiver,
     IHalfCloseableProtocol,
@@ -726,6 +727,15 @@ class UNIXTests(SynchronousTestCase):
         os.write(descriptor, b"through")
         os.close(descriptor)
         self.assertEqual(os.read(reader, 10), b"through")
+
+    def test_descriptorAlone(self) -> None:
+        """
+        A descriptor without a byte that it could be sent with ends the connection, as
+        on Twisted's reactors.
+        """
+        self.transport.sendFileDescriptor(0)
+        self.send()
+        self.assertEqual(self.protocol.events, [FileDescriptorOverrun])
 
     def test_manyDescriptors(self) -> None:
         """

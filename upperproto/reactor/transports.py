@@ -19,7 +19,8 @@ C{tests.reactor.test_transports} would notice their end:
     or has ended;
   - C{_maybePauseProducer} is called with each write, and asks C{_isSendBufferFull};
   - C{_dataReceived} is given what was read;
-  - a UNIX transport sends by its C{_writeSomeDataBase}.
+  - a UNIX transport sends by its C{_writeSomeDataBase}, and keeps descriptors that it
+    has to send in C{_sendmsgQueue}.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from time import perf_counter
 from typing import Any
 
 from twisted.internet import tcp, unix
-from twisted.internet.main import CONNECTION_LOST
+from twisted.internet.main import CONNECTION_DONE, CONNECTION_LOST
 from zope.interface import implementer
 
 from upperproto.interfaces import ISendQueue
@@ -75,6 +76,8 @@ class TCPServer(tcp.Server):
     _blocked = False
     # How many bytes were sent since the last doWrite.
     _sentAtOnce = 0
+    # The descriptors that a UNIX transport has to send.
+    _sendmsgQueue: Any = ()
 
     def __init__(self, *arguments: Any, **keywords: Any) -> None:
         """
@@ -130,15 +133,17 @@ class TCPServer(tcp.Server):
         self.queued = False
         self._sentAtOnce = 0
         if not self.dataBuffer:
-            why = self._send() if self._tempDataLen else None
-            if why or self.dataBuffer:
-                return why
-            if (
-                not (self.producerPaused or self.disconnecting)
-                and not self._writeDisconnecting
-                and (self.producer is None or self.streamingProducer)
+            if self._tempDataLen or self._sendmsgQueue:
+                why = self._send()
+                if why or self.dataBuffer:
+                    return why
+            if self.producer is None or (
+                self.streamingProducer and not self.producerPaused
             ):
-                return None
+                if self.disconnecting:
+                    return CONNECTION_DONE
+                if not self._writeDisconnecting:
+                    return None
         return super().doWrite()
 
     def writeSomeData(self, data: bytes) -> Any:
@@ -158,7 +163,7 @@ class TCPServer(tcp.Server):
         """
         How many bytes the kernel has not taken yet.
         """
-        return FileDescriptorSendQueue(self).unsentBytes()
+        return len(self.dataBuffer) - self.offset + self._tempDataLen
 
     def unacknowledgedBytes(self) -> int:
         """
