@@ -347,6 +347,25 @@ class IterationTests(ReactorTestCase):
             self.assertEqual(events, expected)
             self.assertTrue(client.socket.closed)
 
+    def test_endsAtOnce(self) -> None:
+        """
+        One that closes because its client's side has ended, is closed before the next
+        event: whoever comes next finds its place free. What it has written is sent.
+        """
+        closing, transport = self.connect(HalfCloseable())
+        other, _ = self.connect()
+        self.patch(
+            other.protocol,
+            "dataReceived",
+            lambda data: self.events.append(closing.socket.closed),
+        )
+        closing.finish()
+        other.send(b"a")
+        transport.write(b"bye")
+        self.reactor.iterate(0)
+        self.assertEqual(self.events, [True])
+        self.assertEqual(closing.receive(), b"bye")
+
 
 class AcceptedTests(ReactorTestCase):
     """
