@@ -92,8 +92,9 @@ class InheritedUNIXPort(UNIXPort):
     a backlog of 50, and at the end it shuts it down and removes it, although
     others may listen on it now and later.
 
-    C{_shouldShutdown} is what keeps a TCP port of Twisted's from doing so (seen in 24.3
-    to 26.10); C{tests.reactor.test_ports} would notice its end.
+    C{_shouldShutdown} is what keeps a TCP port of Twisted's from doing so, and
+    C{_getLogPrefix} names the factory in the log (seen in 24.3 to 26.10);
+    C{tests.reactor.test_ports} would notice their end.
     """
 
     _shouldShutdown = False
