@@ -53,8 +53,8 @@ _EXAMPLES = {
 
 _TARGET = (
     "TARGET is HOST, HOST:PORT, HOST PORT, [IPv6]:PORT, or an endpoint of Twisted"
-    " (tls:HOST:PORT, unix:PATH); by default 127.0.0.1:5000. Options may stand"
-    " anywhere; -- ends them."
+    " (tls:HOST:PORT, unix:PATH), or udp:HOST:PORT; by default 127.0.0.1:5000. Options"
+    " may stand anywhere; -- ends them."
 )
 
 

@@ -88,6 +88,9 @@ def _run(options: Options) -> int:
         text, *words = words
     from upperproto.command.route.target import target
 
+    datagrams = "udp" in options or bool(words and words[0].startswith("udp:"))
+    if datagrams:
+        from upperproto.command.datagrams.target import target
     where = target(options, words)
     reactor = _reactor(where.needsOpenSSL)
     from upperproto.command.route.connection import CONNECT_TIMEOUT, Connector
@@ -106,10 +109,16 @@ def _run(options: Options) -> int:
 
         return _runReactor(reactor, ask(text, printed, connector, reactor))
     if options.command == "ping":
-        from upperproto.command.probe.ping import ping
+        if datagrams:
+            from upperproto.command.datagrams.ping import ping
+        else:
+            from upperproto.command.probe.ping import ping
 
         return _runReactor(reactor, ping(options, printed, connector, reactor))
-    from upperproto.command.check.examination import check
+    if datagrams:
+        from upperproto.command.datagrams.steps import check
+    else:
+        from upperproto.command.check.examination import check
 
     return _runReactor(reactor, check(options, printed, connector, reactor))
 

@@ -115,6 +115,8 @@ OPTIONS = [
     Option("ipv6", "6", "", "", "Use IPv6 addresses only."),
     Option("proxy-header", "", "ADDRESS:PORT", "none", "Send a PROXY header (version"
            " 2) of a client with this address first, as a balancer would."),
+    Option("udp", "", "", "", "Ask with datagrams, as udp:HOST:PORT does. They are sent"
+           " whole or not at all.", ("ping", "check")),
     Option("timeout", "", "SECONDS", "10; for talk, never, but 30 to connect", "How"
            " long each wait for the network may take: for a name, a connection, a"
            " handshake, an answer; or never.", ALL, _timeout),
@@ -126,8 +128,8 @@ OPTIONS = [
            " pings to send.", ("ping",), _whole(1, 10**9)),
     Option("interval", "i", "SECONDS", "1", "Time from one ping to the next.",
            ("ping",), _seconds),
-    Option("size", "s", "N", "56", "Characters of each ping, 16 or more.", ("ping",),
-           _whole(LEAST_SIZE, MOST_SIZE)),
+    Option("size", "s", "N", "56", "Characters of each ping, 16 or more; over UDP,"
+           " bytes.", ("ping",), _whole(LEAST_SIZE, MOST_SIZE)),
     Option("new", "", "", "", "Make a new connection for each ping.", ("ping",)),
     Option("slow", "", "SECONDS", "3", "How long answers wait unread in the step"
            " slowreader.", ("check",), _seconds),

@@ -4,7 +4,7 @@ C{upper-client check}: all steps, one after the other.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -24,7 +24,9 @@ SLOW = 3.0
 # How long, in seconds, a step may take at least.
 _STEP = 60.0
 
-_MAKE: dict[str, Callable[[Path], Coroutine[Any, Any, Finding]]] = {
+Steps = Mapping[str, Callable[[Path], Coroutine[Any, Any, Finding]]]
+
+_MAKE: Steps = {
     "resolve": network.resolve,
     "connect": network.connect,
     "tls": network.tls,
@@ -41,7 +43,11 @@ _MAKE: dict[str, Callable[[Path], Coroutine[Any, Any, Finding]]] = {
 
 
 async def check(
-    options: Options, formatter: Formatter, connector: Connector, reactor: Any
+    options: Options,
+    formatter: Formatter,
+    connector: Connector,
+    reactor: Any,
+    steps: Steps = _MAKE,
 ) -> int:
     """
     Examine a path.
@@ -50,6 +56,7 @@ async def check(
     @param formatter: what prints.
     @param connector: what makes connections.
     @param reactor: what tells the time.
+    @param steps: what makes each step.
     @return: the status of the process.
     """
     path = Path(connector, reactor, options.get("slow", SLOW), options.get("idle"))
@@ -64,7 +71,7 @@ async def check(
                 report.steps.append(Step(name, "skip", "without --idle"))
                 formatter.stepped(report.steps[-1])
             continue
-        step = await _make(name, path)
+        step = await _make(name, path, steps[name])
         report.steps.append(step)
         formatter.stepped(step)
     report.elapsedSeconds = connector.now() - started
@@ -73,7 +80,9 @@ async def check(
     return formatter.examined(report)
 
 
-async def _make(name: str, path: Path) -> Step:
+async def _make(
+    name: str, path: Path, make: Callable[[Path], Coroutine[Any, Any, Finding]]
+) -> Step:
     """
     Make a step.
     """
@@ -83,7 +92,7 @@ async def _make(name: str, path: Path) -> Step:
     now = path.connector.now
     started = now()
     limit = max(_STEP, 6 * path.timeout) + path.slow + (path.idle or 0.0)
-    making = Deferred.fromCoroutine(_MAKE[name](path))
+    making = Deferred.fromCoroutine(make(path))
     making.addTimeout(limit, path.reactor)
     try:
         step.detail, step.measured = await making

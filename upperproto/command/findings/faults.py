@@ -84,6 +84,20 @@ _WORDS = {
         f" ({ASK_WITH_TLS}) or for a PROXY header (--proxy-header); a firewall that"
         " lets connections in and their text not; a proxy whose server is away.",
     ),
+    "unanswered": (
+        "Nothing came back.",
+        "A server without --udp; a firewall, an address translation or a balancer that"
+        " lets no datagrams through, or none of this length; a path that loses some.",
+    ),
+    "unsteady-datagrams": (
+        "Some datagrams do not arrive, arrive twice, or overtake others.",
+        "A path with too much to carry; radio; several paths that are used in turn.",
+    ),
+    "too-long": (
+        "The path does not take a packet of this length as a whole.",
+        "A tunnel or a link with a smaller MTU; the headers take 28 bytes of a packet,"
+        " 48 with IPv6.",
+    ),
     "half": (
         "The rest of the answer does not come.",
         "A server that hangs; a proxy that waits for more before it passes on; a path"

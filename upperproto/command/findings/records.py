@@ -111,6 +111,8 @@ class Pings:
     @ivar parts: for each part of a connection, its times, with C{--new}.
     @ivar instances: how often each server has answered, if they say who they are.
     @ivar tls: what the server has shown last.
+    @ivar duplicates: of datagrams, how many answers have come once more.
+    @ivar reordered: of datagrams, how many have come after a later one's.
     """
 
     sent: int = 0
@@ -124,6 +126,22 @@ class Pings:
     fault: Fault | None = None
     address: str = ""
     tls: TLSDetails | None = None
+    duplicates: int | None = None
+    reordered: int | None = None
+
+    def counts(self) -> dict[str, int]:
+        """
+        Give the counts, by their names.
+        """
+        counts = {
+            "sent": self.sent,
+            "answered": self.answered,
+            "wrong": self.wrong,
+            "lost": self.lost,
+            "duplicates": self.duplicates,
+            "reordered": self.reordered,
+        }
+        return {name: count for name, count in counts.items() if count is not None}
 
     def add(self, ping: Answered) -> None:
         """
@@ -173,10 +191,7 @@ class Pings:
         names = ("min", "avg", "max", "mdev", *(f"p{each}" for each in PERCENTILES))
         found = self.statistics()
         return {
-            "sent": self.sent,
-            "answered": self.answered,
-            "wrong": self.wrong,
-            "lost": self.lost,
+            **self.counts(),
             "elapsed_seconds": _rounded(self.elapsedSeconds),
             **{f"rtt_{each}_seconds": _rounded(found.get(each)) for each in names},
             **{

@@ -72,8 +72,8 @@ class PrometheusFormatter(Formatter):
         metrics = _Metrics()
         metrics.probe(status == 0, pings.elapsedSeconds)
         metrics.connection(pings.address, pings.tls)
-        for name in ("sent", "answered", "wrong", "lost"):
-            metrics.add(f"upper_ping_{name}", getattr(pings, name))
+        for name, count in pings.counts().items():
+            metrics.add(f"upper_ping_{name}", count)
         found = pings.statistics()
         if found:
             rtt = "upper_ping_rtt_seconds"

@@ -40,7 +40,8 @@ class TextFormatter(Formatter):
         """
         Say what is pinged.
         """
-        self.write(f"PING {self.target}: {size} characters each\n")
+        unit = "bytes" if self.target.startswith("udp:") else "characters"
+        self.write(f"PING {self.target}: {size} {unit} each\n")
 
     def pinged(self, record: Answered) -> None:
         """
@@ -64,8 +65,8 @@ class TextFormatter(Formatter):
         """
         lines = [
             f"--- {self.target} ping statistics ---",
-            f"{pings.sent} sent, {pings.answered} answered, {pings.wrong} wrong,"
-            f" {pings.lost} lost, time {pings.elapsedSeconds * 1000:.0f} ms",
+            "".join(f"{count} {name}, " for name, count in pings.counts().items())
+            + f"time {pings.elapsedSeconds * 1000:.0f} ms",
         ]
         found = pings.statistics()
         if found:

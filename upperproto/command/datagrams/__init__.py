@@ -1,0 +1,3 @@
+"""
+upper-client ping and check over UDP.
+"""

@@ -1,0 +1,153 @@
+"""
+C{upper-client check} over UDP: the steps that apply.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from twisted.internet.defer import Deferred, gatherResults
+
+from upperproto.command.check import examination, network
+from upperproto.command.check.path import Finding, Path, Skip
+from upperproto.command.datagrams.client import DatagramClient, unlike
+from upperproto.command.findings.faults import Fault
+from upperproto.command.findings.formatter import Formatter, milliseconds
+from upperproto.command.options import STEPS, Options
+from upperproto.command.route.connection import Connector
+
+# How many bytes a text has; how many texts are sent, and how many seconds are between
+# two; and how many sockets ask.
+SIZE, MANY, GAP, SOCKETS = 56, 100, 0.005, 20
+
+# What any path has to take whole (the least MTU of IPv6 without its headers), and what
+# most take (an Ethernet without those of IPv4; those of IPv6 are longer).
+LEAST_WHOLE, USUAL_WHOLE = 1232, 1472
+
+
+@asynccontextmanager
+async def _client(path: Path) -> AsyncIterator[DatagramClient]:
+    if not path.addresses:
+        await network.resolve(path)
+    client = DatagramClient(path.reactor, path.addresses[0])
+    try:
+        yield client
+    finally:
+        client.close()
+
+
+async def answer(path: Path) -> Finding:
+    """
+    Ask one text.
+    """
+    async with _client(path) as client:
+        path.broken = "no right answer"
+        seconds = await client.ask(1, unlike(1, SIZE), path.timeout)
+        path.broken, path.reachedAddress = "", str(path.addresses[0])
+    return Finding(f"in {milliseconds(seconds)}", {"rtt_seconds": round(seconds, 6)})
+
+
+async def order(path: Path) -> Finding:
+    """
+    Ask many texts, and see what is lost, doubled or out of order.
+    """
+    answers: list[Deferred[bool]] = []
+    async with _client(path) as client:
+        for number in range(1, MANY + 1):
+            asked = client.ask(number, unlike(number, SIZE), path.timeout)
+            answers.append(asked.addCallbacks(lambda _: True, lambda _: False))
+            await path.wait(GAP)
+        came = sum(await gatherResults(answers))
+    counts = {
+        "lost": MANY - came,
+        "duplicates": client.duplicates,
+        "reordered": client.reordered,
+    }
+    said = f"of {MANY} datagrams: "
+    said += ", ".join(f"{count} {name}" for name, count in counts.items())
+    if any(counts.values()):
+        raise Fault("unsteady-datagrams", said)
+    return Finding(said, {"sent": MANY, **counts})
+
+
+async def longline(path: Path) -> Finding:
+    """
+    Ask texts that just fit into a packet.
+    """
+    async with _client(path) as client:
+        await client.ask(1, unlike(1, LEAST_WHOLE), path.timeout)
+        size = LEAST_WHOLE
+        try:
+            usual = min(path.timeout, 1.0)
+            await client.ask(2, unlike(2, USUAL_WHOLE), usual)
+            size = USUAL_WHOLE
+        except Fault as fault:
+            more = f"; of {USUAL_WHOLE} bytes: {fault}"
+        else:
+            more = ""
+    return Finding(f"datagrams of {size} bytes pass whole{more}", {"bytes": size})
+
+
+async def idle(path: Path) -> Finding:
+    """
+    Ask again from the same port, after silence.
+    """
+    seconds = path.idle or 0.0
+    async with _client(path) as client:
+        await client.ask(1, unlike(1, SIZE), path.timeout)
+        await path.wait(seconds)
+        try:
+            await client.ask(2, unlike(2, SIZE), path.timeout)
+        except Fault as fault:
+            raise Fault("idle-dead", f"after {seconds:g} s: {fault}") from fault
+    return Finding(f"answered after {seconds:g} s", {"idle_seconds": seconds})
+
+
+async def reconnect(path: Path) -> Finding:
+    """
+    Ask from many ports.
+    """
+    times = []
+    for number in range(1, SOCKETS + 1):
+        async with _client(path) as client:
+            try:
+                times.append(
+                    await client.ask(number, unlike(number, SIZE), path.timeout)
+                )
+            except Fault as fault:
+                said = f"{len(times)} of {number} ports were answered; then: {fault}"
+                raise Fault("unsteady", said) from fault
+    least, most = milliseconds(min(times)), milliseconds(max(times))
+    return Finding(f"{SOCKETS} ports, answers in {least} to {most}", {"ports": SOCKETS})
+
+
+async def _notOverUDP(path: Path) -> Finding:
+    raise Skip("not over UDP")
+
+
+MAKE: examination.Steps = {
+    **dict.fromkeys(STEPS, _notOverUDP),
+    "resolve": network.resolve,
+    "answer": answer,
+    "order": order,
+    "longline": longline,
+    "idle": idle,
+    "reconnect": reconnect,
+}
+
+
+async def check(
+    options: Options, formatter: Formatter, connector: Connector, reactor: Any
+) -> int:
+    """
+    Examine a path over UDP.
+
+    @param options: those of check.
+    @param formatter: what prints.
+    @param connector: what looks up names.
+    @param reactor: what sends and tells the time.
+    @return: the status of the process.
+    """
+    return await examination.check(options, formatter, connector, reactor, MAKE)

@@ -1,0 +1,31 @@
+"""
+Which server C{upper-client} asks over UDP.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from upperproto.command.errors import WrongUsage
+from upperproto.command.options import Options
+from upperproto.command.route import target as route
+
+
+def target(options: Options, words: Sequence[str]) -> route.Target:
+    """
+    Find out which server is meant.
+
+    @param options: those of the connection.
+    @param words: C{HOST}, C{HOST:PORT}, C{HOST PORT} or C{[IPv6]:PORT}, perhaps with
+        C{udp:} before it.
+    @raise WrongUsage: where that makes no sense.
+    """
+    if options.command not in ("ping", "check"):
+        raise WrongUsage(f"udp: goes with ping and check, not with {options.command}")
+    words = [words[0].removeprefix("udp:"), *words[1:]] if words else []
+    where = route.target(options, words)
+    if where.endpoint or where.credentials or where.source or "new" in options:
+        raise WrongUsage(
+            "datagrams have no TLS, no endpoint, no PROXY header, no --new"
+        )
+    return where._replace(name=f"udp:{where.name}")
