@@ -80,12 +80,15 @@ class UpperService(MultiService):
         for listener in self._listeners:
             self.addService(listener)
 
-    def addDatagrams(self, port: int | str, interface: str) -> None:
+    def addDatagrams(
+        self, port: int | str, interface: str, outcomes: Counter[str] | None = None
+    ) -> None:
         """
         Answer datagrams, too.
 
         @param port: where, as L{chooseAddress} has it.
         @param interface: likewise.
+        @param outcomes: counts what becomes of them.
         """
 
         def bind() -> socket:
@@ -101,7 +104,10 @@ class UpperService(MultiService):
                 raise CannotStart(f"upper: {error}") from error
 
         self._datagrams = DatagramListener(
-            bind, self._reactor, Counter(), self._factory.connectionLog
+            bind,
+            self._reactor,
+            Counter() if outcomes is None else outcomes,
+            self._factory.connectionLog,
         )
         self.addService(self._datagrams)
 

@@ -8,11 +8,14 @@ from __future__ import annotations
 from ipaddress import ip_network
 from typing import Any
 
+from twisted.internet.address import UNIXAddress
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.error import ConnectionDone
-from twisted.internet.interfaces import IHalfCloseableProtocol
+from twisted.internet.interfaces import IHalfCloseableProtocol, ITCPTransport
 from twisted.internet.protocol import Factory, Protocol
+from twisted.internet.testing import StringTransport
 from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import alsoProvides
 
 from tests.memory import Client, MemoryNetwork
 from upperproto.factory import UpperFactory
@@ -349,6 +352,19 @@ class EndpointTests(SynchronousTestCase):
         clock: Any = MemoryNetwork()
         for arguments, keywords in [([], {}), (["tcp", "1"], {"delay": "x"})]:
             self.assertRaises(ValueError, parse, clock, arguments, keywords)
+
+    def test_sliceOverUNIX(self) -> None:
+        """
+        A UNIX socket is not asked to send small segments at once, although its
+        transport may say that it is one of TCP.
+        """
+        network: Any = MemoryNetwork()
+        settings = FaultSettings(slice=3)
+        built: Any = FaultFactory(UpperFactory(), settings, network).buildProtocol(None)
+        transport = StringTransport(peerAddress=UNIXAddress(""))
+        alsoProvides(transport, ITCPTransport)
+        built.makeConnection(transport)
+        self.assertIs(built.protocol.transport, built)
 
     def test_noProtocol(self) -> None:
         """

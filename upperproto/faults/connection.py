@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.interfaces import (
     IConsumer,
     IHalfCloseableProtocol,
@@ -76,9 +77,9 @@ class FaultyConnection(Protocol):
         """
         Connect the protocol.
         """
-        if self._faults.settings.slice is not None and ITCPTransport.providedBy(
-            self.transport
-        ):
+        # Transports of UNIX sockets say that they are those of TCP, too.
+        isTCP = isinstance(self.transport.getPeer(), (IPv4Address, IPv6Address))
+        if self._faults.settings.slice is not None and isTCP:
             # A piece would wait for the next one.
             self.transport.setTcpNoDelay(True)
         self.transport.registerProducer(self._outbound, True)
