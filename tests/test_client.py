@@ -395,6 +395,19 @@ class UpperClientTests(SynchronousTestCase):
         UpperClient().makeConnection(transport)
         self.assertTrue(transport.noDelay)
 
+    def test_noDelayOfOthers(self) -> None:
+        """
+        A UNIX socket, whose transport has the method and no such option, will do.
+        """
+
+        class UNIXTransport(StringTransport):
+            def setTcpNoDelay(self, enabled: bool) -> None:
+                raise OSError(95, "Operation not supported")
+
+        client = UpperClient()
+        client.makeConnection(UNIXTransport())
+        client.upper("a")
+
 
 class ServiceTests(SynchronousTestCase):
     """

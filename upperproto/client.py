@@ -5,6 +5,7 @@ A conversation from the other side: the client for programs.
 from __future__ import annotations
 
 from collections import deque
+from contextlib import suppress
 from copy import copy
 from typing import NamedTuple
 
@@ -120,10 +121,11 @@ class UpperClient(BlockReceiver):
         """
         self._connected = True
         self._boundLength()
-        # Neither a UNIX socket has it, nor TLS over one.
+        # A UNIX socket has none, though Twisted 24.3 gives its transport the method.
         noDelay = getattr(self.transport, "setTcpNoDelay", None)
         if noDelay is not None:
-            noDelay(True)
+            with suppress(OSError):
+                noDelay(True)
 
     def upper(self, text: str) -> Deferred[str]:
         """

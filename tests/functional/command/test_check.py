@@ -10,7 +10,7 @@ import shutil
 import socket
 
 from tests.functional.command.client import run
-from tests.functional.command.examination import CheckTestCase
+from tests.functional.command.examination import QUICK, CheckTestCase
 from tests.functional.processes import Server
 from tests.functional.ways import ProxyTLSWay, ProxyWay, UNIXWay, Way
 
@@ -130,7 +130,7 @@ class ConnectTests(CheckTestCase):
             self.assertFault(
                 "connect",
                 "no answer in time Nothing came back, not even a refusal.",
-                f"127.0.0.1:{address[1]}",
+                *(f"127.0.0.1:{address[1]}", *QUICK),
             )
 
     def test_unknown(self) -> None:

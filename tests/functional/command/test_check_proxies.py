@@ -15,7 +15,7 @@ from unittest import SkipTest
 
 from tests.functional.command import faulty
 from tests.functional.command.client import folder, serveAll
-from tests.functional.command.examination import CheckTestCase
+from tests.functional.command.examination import QUICK, CheckTestCase
 from tests.functional.processes import PATIENCE, Server, eventually
 
 NGINX = shutil.which("nginx") or "/usr/sbin/nginx"
@@ -41,7 +41,7 @@ class ProxyTests(CheckTestCase):
                 ),
                 (
                     faulty.dropsForSlowReaders,
-                    ("--only", "answer,order,longline,slowreader", "--slow", "2"),
+                    ("--only", "answer,slowreader", "--slow", "2", *QUICK),
                     "slowreader",
                     "Answers that had to wait for a slow reader were thrown away.",
                 ),
@@ -53,7 +53,7 @@ class ProxyTests(CheckTestCase):
                 ),
                 (
                     faulty.forgets(0.2),
-                    ("--only", "answer,order,idle", "--idle", "0.5"),
+                    ("--only", "answer,order,idle", "--idle", "0.5", *QUICK),
                     "idle",
                     "after 0.5 s of silence: no answer in time After the silence,"
                     " nothing comes through, and nobody says so.",

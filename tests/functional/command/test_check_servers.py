@@ -13,7 +13,7 @@ from unittest import SkipTest
 
 from tests.functional.command import faulty
 from tests.functional.command.client import serveAll
-from tests.functional.command.examination import CheckTestCase
+from tests.functional.command.examination import QUICK, CheckTestCase
 from tests.functional.processes import EXAMPLES, PATIENCE
 
 
@@ -44,7 +44,8 @@ class FaultyServerTests(CheckTestCase):
              " reach it: ask with --tls"),
         ]:  # fmt: skip
             with serveAll(server) as where:
-                self.assertFault("answer", said, where)
+                quick = QUICK if "in time" in said else ()
+                self.assertFault("answer", said, where, *quick)
 
     def test_linesOnly(self) -> None:
         """
@@ -80,7 +81,7 @@ class FaultyServerTests(CheckTestCase):
             self.assertFault(
                 "halfclose",
                 "all answers came, and no end within 1 s All was answered, but",
-                *(where, "--only", "answer,halfclose"),
+                *(where, "--only", "answer,halfclose", *QUICK),
             )
 
     def test_tutorial(self) -> None:

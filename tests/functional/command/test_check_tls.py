@@ -11,7 +11,7 @@ import ssl
 from tests.authority import Authority
 from tests.functional.command import faulty
 from tests.functional.command.client import folder, run, serveAll
-from tests.functional.command.examination import CheckTestCase
+from tests.functional.command.examination import QUICK, CheckTestCase
 from tests.functional.processes import Server
 
 
@@ -89,7 +89,8 @@ class TLSTests(CheckTestCase):
                 *(f"127.0.0.1:{server.port}", "--tls"),
             )
         with serveAll(faulty.silent) as where:
-            self.assertFault("tls", "no TLS handshake within 1 s", where, "--tls")
+            said = "no TLS handshake within 1 s"
+            self.assertFault("tls", said, where, "--tls", *QUICK)
 
     def test_askedInPlain(self) -> None:
         """

@@ -18,7 +18,7 @@ from twisted.internet.interfaces import (
     IHandshakeListener,
     ISSLTransport,
 )
-from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.internet.protocol import ClientFactory, Protocol, connectionDone
 from twisted.internet.tcp import Connection
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -142,13 +142,13 @@ class _Opening(Protocol):
             self._handshake = None
 
 
-class _OpeningFactory(Factory):
+class _OpeningFactory(ClientFactory):
     noisy = False
 
     def __init__(self, opening: _Opening) -> None:
         self._opening = opening
 
-    def buildProtocol(self, addr: IAddress | None) -> _Opening:
+    def buildProtocol(self, addr: IAddress | None) -> Any:
         return self._opening
 
 

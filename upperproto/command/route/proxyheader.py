@@ -9,7 +9,7 @@ import struct
 from typing import Any, NamedTuple
 
 from twisted.internet.interfaces import IAddress, IHalfCloseableProtocol
-from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.internet.protocol import ClientFactory, Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -108,7 +108,7 @@ class _HeaderFirst(Protocol):
         self._inner.connectionLost(reason)
 
 
-class HeaderFactory(Factory):
+class HeaderFactory(ClientFactory):
     """
     Build protocols that send a PROXY header first.
     """
