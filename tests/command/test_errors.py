@@ -1,6 +1,6 @@
 """
 Tests for L{upperproto.command.errors}. What TLS servers do is in
-L{tests.functional.test_client}.
+L{tests.functional.command}.
 """
 
 from __future__ import annotations

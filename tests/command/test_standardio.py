@@ -1,6 +1,6 @@
 """
 Tests for L{upperproto.command.standardio}, as far as they need no descriptor; those
-that need one are in L{tests.functional.test_client}.
+that need one are in L{tests.functional.command}.
 """
 
 from __future__ import annotations

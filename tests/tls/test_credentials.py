@@ -1,6 +1,6 @@
 """
 Tests for L{upperproto.tls.credentials}. That they are shown and trusted is in
-L{tests.functional.test_client}.
+L{tests.functional.command}.
 """
 
 from __future__ import annotations
