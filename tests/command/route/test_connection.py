@@ -107,11 +107,17 @@ class ConnectorTests(SynchronousTestCase):
 
     def test_plain(self) -> None:
         """
-        A connection without TLS can be spoken on at once.
+        A connection without TLS can be spoken on at once, and does not hold small
+        texts back.
         """
         self.reactor.advance(1)
-        transport = StringTransport(peerAddress=IPv4Address("TCP", "192.0.2.1", 5000))
+        transport: Any = StringTransport(
+            peerAddress=IPv4Address("TCP", "192.0.2.1", 5000)
+        )
+        noDelay: list[bool] = []
+        transport.setTcpNoDelay = noDelay.append
         protocol = self.accept(transport)
+        self.assertEqual(noDelay, [True])
         opened = self.successResultOf(self.opened)
         self.assertEqual(opened, ("192.0.2.1:5000", 1, None, None))
         protocol.dataReceived(b"abc")

@@ -12,7 +12,14 @@ import socket
 from tests.functional.command.client import run
 from tests.functional.command.examination import QUICK, CheckTestCase
 from tests.functional.processes import Server
-from tests.functional.ways import ProxyTLSWay, ProxyWay, UNIXWay, Way
+from tests.functional.ways import (
+    IPv6Way,
+    ProxyTLSWay,
+    ProxyWay,
+    TLSWay,
+    UNIXWay,
+    Way,
+)
 
 
 class ServiceTests(CheckTestCase):
@@ -29,11 +36,14 @@ class ServiceTests(CheckTestCase):
 
     def test_ways(self) -> None:
         """
-        By a UNIX socket, with a PROXY header, and with that and TLS.
+        Over IPv6, by a UNIX socket, over TLS, with a PROXY header, and with that and
+        TLS.
         """
         header = ("--proxy-header", "192.0.2.1:40000")
         for kind, options, skipped in [
+            (IPv6Way, (), "tls"),
             (UNIXWay, (), "resolve tls"),
+            (TLSWay, (), ""),
             (ProxyWay, header, "tls"),
             (ProxyTLSWay, header, ""),
         ]:
@@ -42,9 +52,10 @@ class ServiceTests(CheckTestCase):
             with Server(*way.options()) as server:
                 where = f"unix:{way.folder}/socket"
                 if server.port:
-                    where = f"localhost:{server.port}"
-                    options += ("-4",)
-                if isinstance(way, ProxyTLSWay):
+                    where = f"127.0.0.1:{server.port}"
+                if isinstance(way, IPv6Way):
+                    where = f"[::1]:{server.port}"
+                if isinstance(way, TLSWay):
                     options += ("--tls-ca", way.authority.certificate)
                 self.assertGood(where, *options, "--skip", "bulk", skipped=skipped)
 

@@ -75,6 +75,9 @@ class _Opening(Protocol):
     def connectionMade(self) -> None:
         connector = self._connector
         self.connectedAt = connector.now()
+        # A UNIX socket has no such option.
+        with suppress(AttributeError, OSError):
+            self.transport.setTcpNoDelay(True)
         if ISSLTransport.providedBy(self.transport):
             self._handshake = connector.callLater(self._notInTime)
         else:
