@@ -20,7 +20,14 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
-from hypothesis.strategies import DataObject, booleans, data, sampled_from
+from hypothesis.strategies import (
+    DataObject,
+    booleans,
+    data,
+    integers,
+    lists,
+    sampled_from,
+)
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IAddress
 from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
@@ -49,8 +56,9 @@ READ = 600
 MAX_LENGTH = 1 << 20
 
 # What clients say: characters whose upper case is longer, and cut or broken ones.
+LINE = "ΐ".encode() * 100 + b"\n"
 PIECES = [
-    *(b"\n", b"a\n", b"\n\nabc", "straße ".encode(), "ΐ".encode() * 300 + b"\n"),
+    *(LINE, b"\n", b"a\n", b"\n\nabc", "straße ".encode()),
     *(b"\xe2", b"\x82\xac", b"\xff\n", b"bcd\nef" * 30, b"g" * 400),
 ]
 
@@ -68,15 +76,18 @@ def clientHello() -> bytes:
     raise AssertionError("a handshake of one side")
 
 
-# What breaks a connection that speaks TLS, or the handshake.
-BREAKS = {
-    "a broken record": b"\x17\x03\x03\x00\x20" + b"x" * 32,
-    "a record that is too long": b"\x17\x03\x03\xff\xff" + b"x" * 40,
-    "an alert in the clear": b"\x15\x03\x03\x00\x02\x02\x28",
-    "a close_notify in the clear": b"\x15\x03\x03\x00\x02\x01\x00",
-    "plain HTTP": b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n",
-    "a second ClientHello": clientHello(),
-}
+# What breaks a connection that speaks TLS: a broken record, one that is too long,
+# alerts in the clear (a fatal one, close_notify), plain HTTP, a second handshake.
+BREAKS = [
+    *(b"\x17\x03\x03\x00\x20" + b"x" * 32, b"\x17\x03\x03\xff\xff" + b"x" * 40),
+    *(b"\x15\x03\x03\x00\x02\x02\x28", b"\x15\x03\x03\x00\x02\x01\x00"),
+    *(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n", clientHello()),
+]
+
+# A client says that this was all.
+CLOSE = b"close_notify"
+
+VERSIONS = [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3]
 
 
 class Recording(UpperProtocol):
@@ -161,6 +172,31 @@ class Talker(TLSClient):
         socket = self.client.socket
         return not (socket.clientEnded or socket.cut)
 
+    def canSpeak(self) -> bool:
+        """
+        Whether its side of TLS is open.
+        """
+        return self.shaken and not (self.hasEnded or self.isLost)
+
+    def speak(self, text: bytes) -> None:
+        """
+        Encrypt text, or a close_notify.
+        """
+        if text == CLOSE:
+            self.hasEnded = True
+            self.end()
+        else:
+            self.say(text)
+            if not self.isBroken:
+                self.said += text
+
+    def shatter(self, nonsense: bytes) -> None:
+        """
+        Keep what is not TLS.
+        """
+        self.kept += self.take() + nonsense
+        self.isBroken = self.isBroken or not self.hasEnded
+
     def send(self, size: int) -> None:
         """
         Send a part of what was kept.
@@ -238,10 +274,23 @@ class Promise(RuleBasedStateMachine):
         if "log_failure" in event:
             self.faults.append(event)
 
-    @initialize(idle=booleans(), maxConnections=sampled_from([None, 1]))
-    def serve(self, idle: bool, maxConnections: int | None) -> None:
+    @initialize(
+        idle=booleans(),
+        maxConnections=sampled_from([None, 1]),
+        window=sampled_from([0, 100, 1000, 5000]),
+        version=sampled_from(VERSIONS),
+        readsMuch=booleans(),
+    )
+    def serve(
+        self,
+        idle: bool,
+        maxConnections: int | None,
+        window: int,
+        version: ssl.TLSVersion,
+        readsMuch: bool,
+    ) -> None:
         """
-        Start a service.
+        Start a service, with a client that has shaken hands.
         """
         self.idle = idle
         self.factory = Factory(
@@ -257,30 +306,34 @@ class Promise(RuleBasedStateMachine):
             self.certificates.getContext,
             self.factory.truncated,
         )
+        self.connect(window, version, True)
+        if readsMuch:
+            self.clients[0].client.transport.bufferSize = 65536
 
     # The service refuses new connections before it drains.
     @precondition(lambda self: len(self.clients) < 3 and not self.drained)
     @rule(
-        window=sampled_from([100, 1000, 5000, 1 << 30]),
-        version=sampled_from([ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3]),
+        window=sampled_from([0, 1000, 1 << 30]),
+        version=sampled_from(VERSIONS),
         shake=booleans(),
     )
     def connect(self, window: int, version: ssl.TLSVersion, shake: bool) -> None:
         """
         A client connects, and may shake hands.
+
+        @param window: how many bytes the kernels take from then on.
         """
         context = ssl.create_default_context(cafile=self.authority.certificate)
         context.minimum_version = context.maximum_version = version
-        client = Talker(self.network, self.listener, context, window)
+        client = Talker(self.network, self.listener, context)
         client.protocol = self.factory.built[-1]
         self.clients.append(client)
-        while shake and not (
-            client.shaken or client.isLost or client.client.socket.closed
-        ):
+        while shake and not (client.shaken or client.client.socket.closed):
             client.step()
             client.send(1 << 30)
             self.network.turn()
             client.receive()
+        client.client.socket.window = window
 
     def able(self) -> list[Talker]:
         """
@@ -289,51 +342,40 @@ class Promise(RuleBasedStateMachine):
         return [client for client in self.clients if client.canSend()]
 
     @precondition(lambda self: self.able())
-    @rule(chooser=data(), piece=sampled_from(PIECES))
-    def say(self, chooser: DataObject, piece: bytes) -> None:
+    @rule(
+        chooser=data(),
+        parts=lists(sampled_from([*PIECES, *BREAKS, CLOSE]), max_size=4),
+        size=sampled_from([1, 30, 700, 1 << 30, 1 << 30]),
+        turn=booleans(),
+    )
+    def send(
+        self, chooser: DataObject, parts: list[bytes], size: int, turn: bool
+    ) -> None:
         """
-        A client says something, or keeps it for the next segment.
-        """
-        client = chooser.draw(sampled_from(self.able()))
-        if client.shaken and not (client.hasEnded or client.isLost):
-            client.say(piece)
-            if not client.isBroken:
-                client.said += piece
-
-    @precondition(lambda self: self.able())
-    @rule(chooser=data())
-    def close(self, chooser: DataObject) -> None:
-        """
-        A client says that this was all.
+        A client sends some things in one segment, or a part of them.
         """
         client = chooser.draw(sampled_from(self.able()))
-        if client.shaken and not (client.hasEnded or client.isLost):
-            client.hasEnded = True
-            client.end()
-
-    @precondition(lambda self: self.able())
-    @rule(chooser=data(), kind=sampled_from(sorted(BREAKS)))
-    def shatter(self, chooser: DataObject, kind: str) -> None:
-        """
-        A client sends what is not TLS. (Behind its close_notify, that may stay unread
-        when the service closes; the reset of the kernel then destroys the last answer.)
-        """
-        client = chooser.draw(sampled_from(self.able()))
-        if client.hasEnded or (not client.shaken and kind == "a second ClientHello"):
-            return
-        client.kept += client.take() + BREAKS[kind]
-        client.isBroken = True
-
-    @precondition(lambda self: self.able())
-    @rule(chooser=data(), size=sampled_from([1, 30, 700, 1 << 30]), turn=booleans())
-    def send(self, chooser: DataObject, size: int, turn: bool) -> None:
-        """
-        A client sends a part of what it has kept.
-        """
-        client = chooser.draw(sampled_from(self.able()))
+        for part in parts:
+            if part in BREAKS:
+                client.shatter(part)
+            elif client.canSpeak():
+                client.speak(part)
         client.send(size)
         if turn:
             self.network.turn()
+
+    @precondition(lambda self: self.able())
+    @rule(
+        chooser=data(),
+        lines=integers(1, 40),
+        last=sampled_from([b"", b"", *BREAKS, CLOSE]),
+        turn=booleans(),
+    )
+    def burst(self, chooser: DataObject, lines: int, last: bytes, turn: bool) -> None:
+        """
+        A client sends more than is read at a time, and something behind it.
+        """
+        self.send(chooser, [LINE] * lines + [last] * bool(last), 1 << 30, turn)
 
     @precondition(lambda self: self.able())
     @rule(chooser=data(), turn=booleans())
@@ -440,8 +482,6 @@ class Promise(RuleBasedStateMachine):
         conversation = client.protocol
         if not client.client.socket.cut:
             client.receive()
-        if client.isLost:
-            return
         delivered = conversation.answeredBytes - conversation.undeliveredBytes
         if conversation.aborted:
             assert delivered >= len(client.received)
@@ -501,6 +541,4 @@ class PromiseTests(SynchronousTestCase):
         self.addCleanup(shutil.rmtree, folder)
         Promise.authority = Authority(folder)
         Promise.certificates = Certificates(*Promise.authority.issue("server"))
-        run_state_machine_as_test(
-            Promise, settings=settings(stateful_step_count=40, max_examples=100)
-        )
+        run_state_machine_as_test(Promise, settings=settings(stateful_step_count=40))

@@ -173,6 +173,8 @@ class TLSTests(TLSTestCase):
         client.incoming.write(b"\x17\x03\x03\x00\x20" + b"x" * 32)
         self.assertRaises(ssl.SSLError, client.read)
         client.flush()
+        client.client.finish()
+        self.network.turn()
         self.assertTrue(client.client.socket.closed)
         self.assertEqual(self.service.ends, [("cut off", 0)])
 
@@ -261,6 +263,19 @@ class TLSTests(TLSTestCase):
         self.assertTrue(client.client.socket.closed)
         [refusal] = self.service.refusals
         self.assertTrue(refusal.startswith("TLS handshake failed: "), refusal)
+
+    def test_brokenAmid(self) -> None:
+        """
+        So is one whose next record is broken, and the log says what it was.
+        """
+        client = self.connect()
+        client.beginHandshake()
+        client.client.send(b"\x17\x03\x03\x00\x20" + b"x" * 32)
+        self.network.turn()
+        self.assertTrue(client.client.socket.closed)
+        [refusal] = self.service.refusals
+        self.assertTrue(refusal.startswith("TLS handshake failed: "), refusal)
+        self.assertNotIn("record layer failure", refusal)
 
     def test_gone(self) -> None:
         """

@@ -18,6 +18,13 @@ from zope.interface import implementer
 
 from upperproto.tls.records import Records
 
+# How many bytes a peer may send in which there is no text: more than a record has. What
+# else there is (KeyUpdate) takes OpenSSL a second for each 600 KB.
+MAX_WITHOUT_TEXT = 20_000
+
+# An alert takes a few dozen bytes.
+_ALERT_MOST = 1024
+
 
 class TLSConnection:
     """
@@ -41,6 +48,8 @@ class TLSConnection:
     _lost = False
     # All has been taken that we will send.
     _allTaken = False
+    # How many bytes have come since there was text in them.
+    _withoutText = 0
 
     def __init__(self, connection: SSL.Connection, records: Records) -> None:
         """
@@ -62,23 +71,37 @@ class TLSConnection:
         """
         try:
             self._connection.do_handshake()
+        except SSL.WantReadError:
+            raise
         except SSL.ZeroReturnError:
-            raise SSL.Error([("", "", "close notify")]) from None
+            self.error = SSL.Error([("", "", "close notify")])
+            raise self.error from None
+        except SSL.Error as error:
+            self.error = error
+            raise
         self.established = True
+        self._withoutText = 0
 
     def recv(self, size: int) -> bytes:
         """
-        Read text.
+        Read text: all that there is, however many records it has come in. A protocol
+        that is given it piece by piece takes four times as long for small ones.
         """
-        if self.error is None:
-            try:
-                return self._connection.recv(size)
-            except SSL.WantReadError:
-                raise
-            except SSL.ZeroReturnError:
-                self.peerEnded = True
-            except SSL.Error as error:
-                self.error = error
+        texts: list[bytes] = []
+        try:
+            while self.error is None:
+                texts.append(self._connection.recv(size))
+        except SSL.WantReadError:
+            pass
+        except SSL.ZeroReturnError:
+            self.peerEnded = True
+        except SSL.Error as error:
+            self.error = error
+        if texts:
+            self._withoutText = 0
+            return b"".join(texts)
+        if self.error is None and self._withoutText > MAX_WITHOUT_TEXT:
+            self.error = SSL.Error([("", "", "too many records without text")])
         if self._lost and self.error is not None:
             raise self.error
         raise SSL.WantReadError
@@ -111,15 +134,33 @@ class TLSConnection:
 
     def shutdown(self) -> bool:
         """
-        End our side, once: OpenSSL takes a second time for the wish to read.
+        End our side.
 
         @return: C{False}, as if it were always left to somebody else to close the
             transport.
         """
-        if not self.ended:
-            self.ended = True
-            self._connection.shutdown()
+        self.ended = True
+        self._connection.shutdown()
         return False
+
+    def end(self) -> bytes:
+        """
+        End our side.
+
+        @return: the records that say so; none where there is nobody to tell, because
+            the connection is broken.
+        """
+        with suppress(SSL.Error):
+            self.shutdown()
+            return self.bio_read(_ALERT_MOST)
+        return b""
+
+    def bio_write(self, received: bytes) -> int:
+        """
+        Take what the peer has sent.
+        """
+        self._withoutText += len(received)
+        return self._connection.bio_write(received)
 
     def bio_shutdown(self) -> None:
         """

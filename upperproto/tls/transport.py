@@ -9,33 +9,34 @@ without a close_notify, which to the peer looks like an attack (U{Twisted issue 
 the peer's close_notify without limit
 (U{7926<https://github.com/twisted/twisted/issues/7926>}). And when TLS breaks while a
 producer is paused, it waits for that for ever. Here, each side ends its half as over
-TCP, and a connection that breaks closes.
-
-This is done by public interfaces alone. When Twisted's transport keeps the same
-promises, all of it can go.
+TCP, and a connection that breaks closes; by public interfaces alone.
 """
 
 from __future__ import annotations
 
-from contextlib import suppress
 from typing import Any
 
-from OpenSSL import SSL
 from twisted.internet.interfaces import (
     IAddress,
+    IDelayedCall,
     IHalfCloseableProtocol,
     IProtocol,
     ISSLTransport,
 )
+from twisted.internet.protocol import connectionDone
 from twisted.protocols.tls import TLSMemoryBIOProtocol
+from twisted.python.failure import Failure
 from zope.interface import alsoProvides, implementer, noLongerProvides
 
 from upperproto.interfaces import INoLogContext, IPeerAware, ISendQueue
 from upperproto.tls.connection import TLSConnection
 from upperproto.tls.records import Records
 
-# An alert takes a few dozen bytes.
-_ALERT_MOST = 1024
+# How many bytes OpenSSL is given at a time, so that it notices a flood soon.
+MAX_AT_A_TIME = 32768
+
+# How many seconds a peer may take to close a connection that is broken.
+LINGER_TIMEOUT = 2.0
 
 
 @implementer(IHalfCloseableProtocol, IPeerAware, ISendQueue, ISSLTransport)
@@ -47,7 +48,7 @@ class TLSTransport(TLSMemoryBIOProtocol):
     before it ends its side or the connection, as on every transport of Twisted.
 
     @ivar peer: the other end, where somebody has told who it is.
-    @ivar records: what has been sent.
+    @ivar records: what has been written and sent.
     """
 
     # What the endpoints hand us.
@@ -61,29 +62,26 @@ class TLSTransport(TLSMemoryBIOProtocol):
     _endIsAsked = _closeIsAsked = False
     # Twisted works with what OpenSSL has been given.
     _isReceiving = False
-    # Where text comes from, besides the protocol.
+    # What is the matter with TLS has been seen to.
+    _isBroken = False
+    # The transport below has sent all, and ended our side.
+    _belowHasEnded = False
+    # The producer that is registered, and one that was until it could send no more.
     _source: Any = None
+    _detached: Any = None
+    # Waits for the peer to close a connection that is broken.
+    _lingerTimer: IDelayedCall | None = None
     # The protocol has been told that the peer's side has ended.
     _peerEndIsTold = False
-    # How many bytes of text were written, and how many of these can go nowhere.
-    _written = _refused = 0
-
-    def __init__(
-        self, factory: Any, wrappedProtocol: IProtocol, *arguments: Any
-    ) -> None:
-        """
-        @param factory: what has built it.
-        @param wrappedProtocol: what it is the transport of.
-        """
-        super().__init__(factory, wrappedProtocol, *arguments)
-        self.records = Records()
 
     def makeConnection(self, transport: Any) -> None:
         """
         Begin the handshake.
         """
+        self.records = Records(transport)
         super().makeConnection(transport)
         self._passLogContext()
+        self._follow()
 
     def switchProtocol(self, protocol: IProtocol) -> None:
         """
@@ -92,6 +90,18 @@ class TLSTransport(TLSMemoryBIOProtocol):
         self.wrappedProtocol = protocol
         self._passLogContext()
         protocol.makeConnection(self)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """
+        The transport below is lost.
+        """
+        if self._lingerTimer is not None and self._lingerTimer.active():
+            self._lingerTimer.cancel()
+        try:
+            if self._detached is not None:
+                self._detached.stopProducing()
+        finally:
+            super().connectionLost(reason)
 
     def getPeer(self) -> Any:
         """
@@ -104,12 +114,12 @@ class TLSTransport(TLSMemoryBIOProtocol):
         Pass on what was said, and then that it was all.
         """
         connection: TLSConnection = self.getHandle()
-        if connection.peerEnded or connection.error is not None:
-            # It has no meaning any more, and OpenSSL would only store it.
-            return
         self._isReceiving = True
         try:
-            super().dataReceived(bytes)
+            for start in range(0, len(bytes), MAX_AT_A_TIME):
+                # Behind the end it has no meaning, and OpenSSL would only store it.
+                if not (connection.peerEnded or connection.error):
+                    super().dataReceived(bytes[start : start + MAX_AT_A_TIME])
         finally:
             self._isReceiving = False
         self._follow()
@@ -123,14 +133,21 @@ class TLSTransport(TLSMemoryBIOProtocol):
         told. A protocol that can end one side goes on as over TCP.
         """
         connection: TLSConnection = self.getHandle()
-        if connection.established and not self._peerEndIsTold:
-            self.factory.truncated(self.getPeer())
-        self._peerHasEnded()
+        if connection.error is not None:
+            self.transport.loseConnection()
+        else:
+            if connection.established and not self._peerEndIsTold:
+                self.factory.truncated(self.getPeer())
+            self._peerHasEnded()
 
     def writeConnectionLost(self) -> None:
         """
-        Our side has ended, as the protocol asked.
+        Our side has ended, as the protocol asked or because TLS is broken.
         """
+        self._belowHasEnded = True
+        if self._isBroken:
+            self._linger()
+            return
         protocol = IHalfCloseableProtocol(self.wrappedProtocol, None)
         if protocol is not None:
             protocol.writeConnectionLost()
@@ -142,14 +159,12 @@ class TLSTransport(TLSMemoryBIOProtocol):
         connection: TLSConnection | None = self.getHandle()
         if connection is None:
             return
-        self._written += len(bytes)
         if connection.ended or connection.error is not None:
-            self._refused += len(bytes)
-            return
-        super().write(bytes)
-        if self.records.isFull():
-            self.records.forget(self._waiting()[1])
-        self._follow()
+            self.records.refused(len(bytes))
+        else:
+            self.records.written(len(bytes))
+            super().write(bytes)
+            self._follow()
 
     def loseWriteConnection(self) -> None:
         """
@@ -187,7 +202,7 @@ class TLSTransport(TLSMemoryBIOProtocol):
         """
         Take no more text from the producer.
         """
-        self._source = None
+        self._source = self._detached = None
         super().unregisterProducer()
         self._follow()
 
@@ -195,59 +210,58 @@ class TLSTransport(TLSMemoryBIOProtocol):
         """
         How many bytes of text the kernel has not taken yet.
         """
-        unsent, _ = self._waiting()
-        return self._written - self.records.textBytes + self.records.textIn(unsent)
+        return self.records.unsentBytes()
 
     def unacknowledgedBytes(self) -> int:
         """
-        How many bytes the peer's system has not acknowledged yet: of text, what is
-        unsent; of records that carry text, what waits in the kernel.
+        How many bytes of text the peer's system has not acknowledged yet.
         """
-        unsent, unacknowledged = self._waiting()
-        textIn = self.records.textIn
-        inKernel = min(unacknowledged - unsent, textIn(unacknowledged) - textIn(unsent))
-        return self.unsentBytes() + inKernel
-
-    def _waiting(self) -> tuple[int, int]:
-        """
-        How many bytes of records the kernel has not taken, and how many the peer's
-        system has not acknowledged.
-        """
-        queue = ISendQueue(self.transport, None)
-        if queue is None:
-            return 0, 0
-        return queue.unsentBytes(), queue.unacknowledgedBytes()
+        return self.records.unacknowledgedBytes()
 
     def _follow(self) -> None:
         """
         Do with the transport below what has been asked for or has become necessary.
-
-        It may close while that is done, so nothing here or in Twisted may work with
-        the connection then: this comes last in each method.
+        It may close in this call, so it comes last in each method.
         """
         connection: TLSConnection | None = self.getHandle()
         if connection is None or self._isReceiving:
             return
         below = self.transport
-        if connection.error is not None or (self._closeIsAsked and connection.ended):
+        if self._closeIsAsked and (connection.ended or connection.error is not None):
             below.loseConnection()
+        elif connection.error is not None:
+            if not self._isBroken:
+                self._break(connection)
         elif self._endIsAsked and connection.established and not connection.ended:
             # Only a handshake makes text wait.
-            allIsSent = self._written - self._refused == self.records.textBytes
-            if allIsSent and self._source is None:
-                self._end(connection)
+            if not self.records.isWaiting() and self._source is None:
+                below.write(connection.end())
+                below.loseWriteConnection()
         if below.disconnecting:
-            self._stopProducer()
+            self._detachProducer()
 
-    def _end(self, connection: TLSConnection) -> None:
+    def _break(self, connection: TLSConnection) -> None:
         """
-        Send a close_notify, and end our side below it.
+        TLS is broken, and TCP is not: let what was sent arrive before it is closed.
         """
-        # A connection that is broken has none to send.
-        with suppress(SSL.Error):
-            connection.shutdown()
-            self.transport.write(connection.bio_read(_ALERT_MOST))
-        self.transport.loseWriteConnection()
+        self._isBroken = True
+        below = self.transport
+        self._detachProducer()
+        below.pauseProducing()
+        if self._belowHasEnded:
+            self._linger()
+        elif not connection.ended:
+            below.loseWriteConnection()
+
+    def _linger(self) -> None:
+        """
+        Wait for the peer to close, and throw away what it sends. If that were left
+        unread, the kernel would answer our close with a reset, which destroys what is
+        on its way to the peer (RFC 1122, section 4.2.2.13).
+        """
+        below, clock = self.transport, self.factory.clock
+        below.resumeProducing()
+        self._lingerTimer = clock.callLater(LINGER_TIMEOUT, below.loseConnection)
 
     def _peerHasEnded(self) -> None:
         """
@@ -261,18 +275,19 @@ class TLSTransport(TLSMemoryBIOProtocol):
         if protocol is not None:
             protocol.readConnectionLost()
         else:
-            self._stopProducer()
+            self._detachProducer()
             self.loseConnection()
 
-    def _stopProducer(self) -> None:
+    def _detachProducer(self) -> None:
         """
-        Stop the producer, if there is one: a transport that closes, and has a
-        producer that is paused, waits for that for ever.
+        Let the transport below forget the producer, which can send no more: one that
+        closes, and has a producer that is paused, waits for that for ever.
         """
-        producer = self._source
-        if producer is not None:
+        source = self._source
+        if source is not None:
             self.unregisterProducer()
-            producer.stopProducing()
+            self._detached = source
+            source.pauseProducing()
 
     def _passLogContext(self) -> None:
         """

@@ -50,9 +50,12 @@ class PendingTLSHandshake(PendingProtocol):
         Say why a handshake failed, in the words of OpenSSL.
         """
         error = reason.value
-        if isinstance(error, SSL.Error) and error.args:
-            # Triples of library, function and reason.
+        if isinstance(error, SSL.Error):
+            # Triples of library, function and reason. The last one of OpenSSL 4 may say
+            # less than that before.
             reasons = [each[2] for each in error.args[0]]
+            if len(reasons) > 1 and reasons[-1] == "record layer failure":
+                reasons.pop()
             return f"{self.awaited} failed: {reasons[-1]}"
         return super().explain(reason)
 
