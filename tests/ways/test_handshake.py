@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from twisted.internet.testing import StringTransport
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.memory import Client, MemoryNetwork
@@ -169,6 +170,29 @@ class PendingProtocolTests(SynchronousTestCase):
         self.network.wait(HANDSHAKE_TIMEOUT)
         self.assertEqual(self.refusals, [])
         self.assertEqual(len(self.service.connections), 1)
+
+    def test_early(self) -> None:
+        """
+        A timer that does not follow the clock is no reason to refuse anybody.
+        """
+        client = self.connect()
+        self.network.wait(HANDSHAKE_TIMEOUT / 2)
+        [call] = self.network.getDelayedCalls()
+        call.reset(0)
+        self.network.wait(HANDSHAKE_TIMEOUT / 4)
+        self.assertEqual(self.refusals, [])
+        self.network.wait(HANDSHAKE_TIMEOUT / 4)
+        self.assertTrue(client.socket.closed)
+
+    def test_withoutAbort(self) -> None:
+        """
+        Where a transport has no other way to end, it is closed.
+        """
+        protocol: Any = self.factory.buildProtocol(None)
+        transport = StringTransport()
+        protocol.makeConnection(transport)
+        protocol.refuse("the service is shutting down")
+        self.assertTrue(transport.disconnecting)
 
     def test_noProtocol(self) -> None:
         """

@@ -41,9 +41,8 @@ class PendingTLSHandshake(PendingProtocol):
         if certificate is not None and IServedConnection.providedBy(inner):
             subject = certificate.to_cryptography().subject
             inner.identity = subject.rfc4514_string()
-        # While OpenSSL finished the handshake, it may have been given up.
-        if not tls.disconnecting and self.leave():
-            tls.switchProtocol(inner)
+        self.leave()
+        tls.switchProtocol(inner)
 
     def explain(self, reason: Failure) -> str:
         """
