@@ -150,8 +150,8 @@ class RecordsTests(SynchronousTestCase):
 
     def test_manyPieces(self) -> None:
         """
-        However many small pieces wait, memory is bounded, never too little counts, at
-        most a sixteenth too much, and what is not there does not count at all.
+        However many small pieces wait, memory is bounded, never too little counts, and
+        not much too much; what is not there does not count at all.
         """
         random = Random(5000)
         # Where each record ends, and how much text is in it.
@@ -166,7 +166,7 @@ class RecordsTests(SynchronousTestCase):
             taken = end - self.queue.unsent
             unsent = sum(size for end, size in records if end > taken)
             self.assertGreaterEqual(self.records.unsentBytes(), unsent)
-            near = unsent + self.queue.unsent // 16 + 600
+            near = unsent + self.queue.unacknowledgedBytes() // 32 + 300
             self.assertLessEqual(self.records.unsentBytes(), near)
             self.assertLessEqual(len(self.records._marks), MAX_MARKS + 1)
         self.take(self.queue.unsent)

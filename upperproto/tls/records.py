@@ -13,8 +13,8 @@ from zope.interface import implementer
 
 from upperproto.interfaces import ISendQueue
 
-# How many marks are kept. Only where more small pieces of text than these wait at a
-# time, a few bytes too many may count.
+# How many marks are kept. Where more pieces of text than these are unacknowledged, too
+# much may count: a thirty-second of all that is.
 MAX_MARKS = 128
 
 
@@ -123,9 +123,11 @@ class Records:
     def _forget(self) -> None:
         """
         Keep memory bounded: let go of what has arrived and, if that is little, of
-        every other mark.
+        marks that are near to one another.
         """
         _, unacknowledged = self._waiting()
-        del self._marks[: self._before(unacknowledged)]
-        if len(self._marks) > MAX_MARKS // 2:
-            del self._marks[1:-1:2]
+        first, *others = self._marks[self._before(unacknowledged) :]
+        if len(others) > MAX_MARKS // 2:
+            step = (self._sent - first[0]) // (MAX_MARKS // 2)
+            others = list({mark[0] // step: mark for mark in others}.values())
+        self._marks = [first, *others]
