@@ -7,9 +7,12 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+import time
 from pathlib import Path
+from typing import Any
 
 from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from twisted.logger import (
     ILogObserver,
@@ -42,6 +45,43 @@ wUlQ5cf8vYKArFi2IKE8AzoABKIGLj/YU74STHS7VKdBPefUKvv52mgMdQ+3U4BC
 SFFQ+2+h6BL+Qs2aQBB/uiEypS4AZw7jRh8b
 -----END PRIVATE KEY-----
 """
+
+# A certificate, and its key, of 512 bits of RSA. (Made by openssl req.)
+SHORT = b"""\
+-----BEGIN CERTIFICATE-----
+MIIBgTCCASugAwIBAgIUVf6hcjxR2gZ+D3ZvUcOrUdPt1skwDQYJKoZIhvcNAQEL
+BQAwFDESMBAGA1UEAwwJbG9jYWxob3N0MCAXDTI2MTEyODIwNTA1OVoYDzIxMjYx
+MTA0MjA1MDU5WjAUMRIwEAYDVQQDDAlsb2NhbGhvc3QwXDANBgkqhkiG9w0BAQEF
+AANLADBIAkEA8eGNDQ+CKITJj1tzo8fF8fCVzsBE9An/MPndvx5otcVHNi0xMC4w
+wPo1LSMgRo6zUCn14JO+wQIiJNHAQDEC/QIDAQABo1MwUTAdBgNVHQ4EFgQUNF3N
+KDmz7Xc/OArggfjtY3PZZ0swHwYDVR0jBBgwFoAUNF3NKDmz7Xc/OArggfjtY3PZ
+Z0swDwYDVR0TAQH/BAUwAwEB/zANBgkqhkiG9w0BAQsFAANBAEQjcGquUv1eLPpV
+l8MwVNxXxqi7Fg55KMeghwubNY/4S0NVi8hB6ubYYel+BBpZbsl1k23fmt1WDSZl
+xiVDPcM=
+-----END CERTIFICATE-----
+-----BEGIN PRIVATE KEY-----
+MIIBVAIBADANBgkqhkiG9w0BAQEFAASCAT4wggE6AgEAAkEA8eGNDQ+CKITJj1tz
+o8fF8fCVzsBE9An/MPndvx5otcVHNi0xMC4wwPo1LSMgRo6zUCn14JO+wQIiJNHA
+QDEC/QIDAQABAkA54ODhmS5qB6w7c4SuUiVZiVoviO52/tVjoMag7uPbaoxO7NHd
+9H7Db6dvrE3DGm2DPPEDX2Fd4dCOZi/aVRwBAiEA/OHE7rH1QdlkNowuwm2qo2f6
+RDmYcTjJ1bQedcuY/IECIQD03Q6gJmxxAvi17j0eF/cm1Ps5G3/HrwUpy9gMpIG4
+fQIhAPHsZ0NXmmNhvv50Q7ObyNhE++bTFuSSSH0asN1OZtCBAiBXcn7fqPk/Xu1N
+o9iF388vOg7CNVTsDlBMvfTZhwKgzQIgbw0jOF3bLA0RMAofXHR2qV+oHSU4QI7c
+QuwGH0UK7gA=
+-----END PRIVATE KEY-----
+"""
+
+
+def pem(key: Any) -> bytes:
+    """
+    Write a private key.
+    """
+    contents: bytes = key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    )
+    return contents
 
 
 class CertificatesTests(SynchronousTestCase):
@@ -147,16 +187,13 @@ class CertificatesTests(SynchronousTestCase):
 
     def test_otherKey(self) -> None:
         """
-        A key that does not fit the certificate is named; so is one of a kind
-        that no certificate has.
+        A key that does not fit the certificate is named, be it of another kind or not.
         """
         _, other = self.authority.issue("other")
-        exchange = X25519PrivateKey.generate().private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
-        for path in (other, self.write("exchange.key", exchange)):
+        for path in (
+            other,
+            self.write("rsa.key", pem(generate_private_key(65537, 2048))),
+        ):
             self.assertUnusable(
                 f"the private key in {path} does not fit the certificate in"
                 f" {self.certificate}",
@@ -171,7 +208,7 @@ class CertificatesTests(SynchronousTestCase):
         """
         path = self.write("useless.pem", USELESS)
         message = f"the private key in {path} is of a kind that TLS has no use for"
-        self.assertUnusable(message, path, path)
+        self.assertUnusable(f"{message} (no shared cipher)", path, path)
         certificates = Certificates(self.certificate, self.key)
         before = certificates.getContext()
         for renewed in (self.certificate, self.key):
@@ -179,6 +216,39 @@ class CertificatesTests(SynchronousTestCase):
         self.assertIs(certificates.getContext(), before)
         [warning] = self.warnings()
         self.assertIn("TLS has no use for", warning)
+
+    def test_uselessKeyFor(self) -> None:
+        """
+        So is a key for another purpose, and one that is too short, for the reason that
+        OpenSSL has.
+        """
+        exchange = self.write("exchange.key", pem(X25519PrivateKey.generate()))
+        message = f"the private key in {exchange} is of a kind that TLS has no use for"
+        self.assertUnusable(
+            f"{message} (unknown certificate type)", self.certificate, exchange
+        )
+        short = self.write("short.pem", SHORT)
+        message = f"the private key in {short} is of a kind that TLS has no use for"
+        self.assertUnusable(f"{message} (ee key too small)", short)
+
+    def test_notAfter(self) -> None:
+        """
+        It is known when the certificate expires that is served now.
+        """
+        certificates = Certificates(self.certificate, self.key)
+
+        def days() -> int:
+            # It was issued an hour ago.
+            return round((certificates.notAfter - time.time() + 3600) / 86400)
+
+        self.assertEqual(days(), 1)
+        self.authority.issue("server", days=10)
+        certificates.getContext()
+        self.assertEqual(days(), 10)
+        self.authority.issue("server", days=20)
+        Path(self.key).write_bytes(b"broken")
+        certificates.getContext()
+        self.assertEqual(days(), 10)
 
     def test_check(self) -> None:
         """

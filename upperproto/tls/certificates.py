@@ -20,14 +20,22 @@ from twisted.internet.ssl import (
 )
 from twisted.logger import Logger
 
+from upperproto.tls.peer import expiry
+
 # What one side says of a handshake in one go is shorter, with any chain.
 _FLIGHT = 1 << 20
+
+# What OpenSSL says of a key that is not the certificate's: the values differ, or the
+# kinds do.
+_MISMATCH = ["key values mismatch", "key type mismatch", "no certificate assigned"]
 
 
 class Certificates:
     """
     Make TLS contexts, with Twisted's defaults, out of PEM files; and make new
     ones when the files have changed.
+
+    @ivar notAfter: when the certificate that is served expires, in seconds since 1970.
     """
 
     _log = Logger()
@@ -117,18 +125,28 @@ class Certificates:
                 enableSessionTickets=trustRoot is None,
                 **pair,
             ).getContext()
-        except (SSLError, TypeError) as error:
-            raise ValueError(
-                f"the private key in {self._key} does not fit the certificate in"
-                f" {self._certificate}"
-            ) from error
-        try:
             _tryHandshake(CertificateOptions(**pair).getContext())
         except SSLError as error:
-            raise ValueError(
-                f"the private key in {self._key} is of a kind that TLS has no use for"
-            ) from error
+            raise ValueError(self._explain(error)) from error
+        self.notAfter = expiry(chain[0].to_cryptography())
         return context
+
+    def _explain(self, error: SSLError) -> str:
+        """
+        Say why certificate and key are of no use.
+
+        @param error: what OpenSSL says: triples of library, function and reason.
+        """
+        reason = error.args[0][-1][2]
+        if reason in _MISMATCH:
+            return (
+                f"the private key in {self._key} does not fit the certificate in"
+                f" {self._certificate}"
+            )
+        return (
+            f"the private key in {self._key} is of a kind that TLS has no use for"
+            f" ({reason})"
+        )
 
 
 def _mark(path: Path) -> tuple[int, ...]:

@@ -42,7 +42,7 @@ def describe(connection: Connection) -> TLSDetails:
     @param connection: as far as its handshake has come.
     """
     chain = [each.to_cryptography() for each in connection.get_peer_cert_chain() or ()]
-    expires = min((_expiry(each) for each in chain), default=0.0)
+    expires = min((expiry(each) for each in chain), default=0.0)
     return {
         "version": connection.get_protocol_version_name(),
         "cipher": connection.get_cipher_name() or "",
@@ -53,7 +53,12 @@ def describe(connection: Connection) -> TLSDetails:
     }
 
 
-def _expiry(certificate: x509.Certificate) -> float:
+def expiry(certificate: x509.Certificate) -> float:
+    """
+    Say when a certificate expires.
+
+    @return: seconds since 1970.
+    """
     # The one with _utc is of cryptography 42.
     if hasattr(certificate, "not_valid_after_utc"):
         return certificate.not_valid_after_utc.timestamp()
