@@ -219,8 +219,8 @@ class TerminalTests(SynchronousTestCase):
         self.keyboard.type(b"a")
         self.terminal.connectionLost(DONE)
         self.assertEnded(
-            "the server closed the connection, and said nothing; if it speaks TLS,"
-            f" {ASK_WITH_TLS}"
+            "the server closed the connection, and nothing came; if the server speaks"
+            f" TLS, {ASK_WITH_TLS}"
         )
 
     def test_lostWithinAnswer(self) -> None:

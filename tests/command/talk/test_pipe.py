@@ -16,7 +16,7 @@ from upperproto.command.talk.pipe import Filter
 
 DONE, LOST = Failure(ConnectionDone()), Failure(ConnectionLost())
 
-NOTHING = f"and said nothing; if it speaks TLS, {ASK_WITH_TLS}"
+NOTHING = f"and nothing came; if the server speaks TLS, {ASK_WITH_TLS}"
 
 
 class HalfClosingTransport(StringTransport):

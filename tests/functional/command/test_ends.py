@@ -117,7 +117,12 @@ class EndTests(ClientTestCase):
 
         with serve(reset) as options:
             result = run(*options, data=b"abc\n")
-        self.assertEnded(result, 1, b"", "upper-client: the connection was cut off\n")
+        self.assertEqual((result.returncode, result.stdout), (1, b""))
+        self.assertRegex(
+            result.stderr.decode(),
+            "^upper-client: the connection was cut off, and nothing came; if the server"
+            " speaks TLS, ask with --tls, .*\n$",
+        )
 
     def test_tutorial(self) -> None:
         """

@@ -151,7 +151,9 @@ class Session(Protocol):
         Add what the beginning of the answers lets one guess of the server.
         """
         if self._asked and not self._beginning and not self._isSecure():
-            return f"{problem}, and said nothing; if it speaks TLS, {ASK_WITH_TLS}"
+            return (
+                f"{problem}, and nothing came; if the server speaks TLS, {ASK_WITH_TLS}"
+            )
         other = otherServer(self._beginning)
         return f"{problem}: {other}" if other else problem
 
@@ -162,7 +164,7 @@ class Session(Protocol):
         if reason.check(ConnectionDone):
             self.closed()
         else:
-            self.end(whyLost(reason.value, self.transport, False))
+            self.end(self.hint(whyLost(reason.value, self.transport, False)))
 
     def _isSecure(self) -> bool:
         return bool(ISSLTransport.providedBy(self.transport))
