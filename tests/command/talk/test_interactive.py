@@ -4,7 +4,6 @@ Tests for L{upperproto.command.talk.interactive}.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.error import ConnectionDone
@@ -12,65 +11,11 @@ from twisted.internet.testing import MemoryReactorClock, StringTransport
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
+from tests.command.talk.keyboard import FakeKeyboard
 from upperproto.command.errors import ASK_WITH_TLS, SessionError
-from upperproto.command.talk.interactive import FAREWELL, Terminal
+from upperproto.command.talk.interactive import FAREWELL, SILENCE, Terminal
 
 DONE = Failure(ConnectionDone())
-
-
-class FakeKeyboard:
-    """
-    What a person types, on demand.
-
-    @ivar asked: how many lines were asked for and have not been typed.
-    @ivar stopped: whether the terminal is as it was.
-    """
-
-    asked = 0
-    stopped = False
-
-    def __init__(self, show: Callable[[bytes], None]) -> None:
-        """
-        @param show: shows the prompt.
-        """
-        self._show = show
-
-    def start(
-        self, received: Callable[[bytes], None], ended: Callable[[str], None]
-    ) -> None:
-        """
-        Begin.
-        """
-        self._received = received
-        self.end = ended
-
-    def ask(self) -> None:
-        """
-        Show the prompt.
-        """
-        assert not self.asked
-        self.asked += 1
-        self._show(b" -> ")
-
-    def type(self, line: bytes) -> None:
-        """
-        Type a line.
-        """
-        assert self.asked
-        self.asked -= 1
-        self._received(line)
-
-    def showAgain(self) -> None:
-        """
-        Show the prompt and some text after it.
-        """
-        self._show(b" -> typed")
-
-    def stop(self) -> None:
-        """
-        Note that the terminal is as it was.
-        """
-        self.stopped = True
 
 
 class TerminalTests(SynchronousTestCase):
@@ -287,5 +232,30 @@ class TerminalTests(SynchronousTestCase):
         self.connect(timeout=5)
         self.reactor.advance(100)
         self.keyboard.type(b"abc")
+        self.terminal.dataReceived(b"A")
         self.reactor.advance(5)
         self.assertEnded("no answer within 5 s")
+
+    def test_silence(self) -> None:
+        """
+        Where nothing comes at all, the person is told of TLS, once; a server that
+        has said something does not speak it.
+        """
+        self.keyboard.type(b"a")
+        self.assertShown(b" -> ")
+        self.reactor.advance(SILENCE)
+        self.assertShown(
+            b"(no answer yet, and nothing came; if the server speaks TLS,"
+            b" %s)\n" % ASK_WITH_TLS.encode()
+        )
+        self.terminal.dataReceived(b"A\n")
+        self.keyboard.type(b"b")
+        self.screen = b""
+        self.reactor.advance(SILENCE)
+        self.assertShown(b"")
+        self.connect()
+        self.keyboard.type(b"a")
+        self.terminal.dataReceived(b"A\n")
+        self.screen = b""
+        self.reactor.advance(SILENCE)
+        self.assertShown(b"")

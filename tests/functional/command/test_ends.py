@@ -94,6 +94,11 @@ class EndTests(ClientTestCase):
             ("äöü\nabc\n".encode(), "ÄÖÜ\n".encode()),
             ("abc\näöü".encode(), b"ABC\n"),
             (b"abc\n", b"error: too many connections\n"),
+            # As many bytes as were asked, and all of them an error.
+            (b"x" * 27 + b"\n", b"error: too many connections\n"),
+            # A line that was sent with its end has no answer without one.
+            (("ö" * 1000 + "\n").encode(), ("Ö" * 400).encode()),
+            (("ö\n" * 100).encode(), ("Ö\n" * 99 + "Ö").encode()),
         ]:
 
             def answerInPart(connection: socket.socket, part: bytes = answer) -> None:

@@ -23,6 +23,9 @@ LEAVE = b"q"
 # How long, in seconds, the farewell may take: a TLS server may owe us its own.
 FAREWELL = 1
 
+# How long, in seconds, nothing at all has come when TLS is thought of.
+SILENCE = 5
+
 # How long, in seconds, the prompt stays away after the server has said something
 # unasked: it may be its last word.
 _PAUSE = 0.1
@@ -35,6 +38,7 @@ class Terminal(Session):
     """
 
     _prompt: IDelayedCall | None = None
+    _silence: IDelayedCall | None = None
 
     def __init__(self, reactor: Any, keyboard: Keyboard, **more: Any) -> None:
         """
@@ -71,6 +75,8 @@ class Terminal(Session):
             self._leave()
         elif not self.done.called:
             self._message, self._asking = line, True
+            if not self._asked:
+                self._silence = self._reactor.callLater(SILENCE, self._tellOfTLS)
             self.send(line + b"\n")
             self.expect(True)
 
@@ -91,6 +97,7 @@ class Terminal(Session):
         """
         Show answers as they come.
         """
+        _cancel(self._silence)
         *lines, begun = data.split(b"\n")
         for line in lines:
             self._show(line, True)
@@ -101,8 +108,8 @@ class Terminal(Session):
         """
         Leave the terminal as it was.
         """
-        if self._prompt is not None and self._prompt.active():
-            self._prompt.cancel()
+        _cancel(self._prompt)
+        _cancel(self._silence)
         if not self.done.called:
             self._newLine()
             self._keyboard.stop()
@@ -157,14 +164,21 @@ class Terminal(Session):
         """
         Show the line again that the person is typing, unless more comes.
         """
-        if self._prompt is not None and self._prompt.active():
-            self._prompt.cancel()
+        _cancel(self._prompt)
         self._prompt = self._reactor.callLater(_PAUSE, self._promptIsDue)
 
     def _promptIsDue(self) -> None:
         if not self._asking and not self._leaving:
             self._atPrompt = True
             self._keyboard.showAgain()
+
+    def _tellOfTLS(self) -> None:
+        """
+        Nothing has come: the server may wait for something else.
+        """
+        hint = self.hint("no answer yet")
+        if hint != "no answer yet":
+            self.write(f"({hint})\n".encode())
 
     def _newLine(self) -> None:
         """
@@ -182,3 +196,8 @@ class Terminal(Session):
             self._leaving = True
             self.transport.loseConnection()
             self._reactor.callLater(FAREWELL, self.end)
+
+
+def _cancel(call: IDelayedCall | None) -> None:
+    if call is not None and call.active():
+        call.cancel()

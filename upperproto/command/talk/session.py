@@ -170,4 +170,4 @@ class Session(Protocol):
         return bool(ISSLTransport.providedBy(self.transport))
 
     def _notInTime(self) -> None:
-        self.end(f"no answer within {self._timeout:g} s")
+        self.end(self.hint(f"no answer within {self._timeout:g} s"))
