@@ -1,5 +1,8 @@
 """
 What goes wrong in C{upper-client}, in words for the person who wanted it.
+
+Twisted is imported where one of its errors is looked at: whoever asks for help, or
+makes a mistake, need not wait for it.
 """
 
 from __future__ import annotations
@@ -8,19 +11,8 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet import error as neterror
-from twisted.internet.defer import TimeoutError as DeferredTimeout
-
 if TYPE_CHECKING:
     from upperproto.tls.peer import TLSDetails
-
-# Those that we give up because of their time are among them.
-_NOT_IN_TIME = (
-    neterror.TimeoutError,
-    neterror.ConnectingCancelledError,
-    neterror.UserError,
-    DeferredTimeout,
-)
 
 # How to ask a server that speaks TLS.
 ASK_WITH_TLS = "ask with --tls, or with --tls-ca FILE for a CA of your own"
@@ -109,11 +101,21 @@ def whyNotConnected(error: BaseException | None) -> str:
     @param error: what an endpoint has failed with.
     @return: a clause.
     """
+    from twisted.internet import error as neterror
+    from twisted.internet.defer import TimeoutError as DeferredTimeout
+
     if isinstance(error, NotConnected):
         return error.why
     if isinstance(error, neterror.DNSLookupError):
         return "no such host"
-    if isinstance(error, _NOT_IN_TIME):
+    # Those that we give up because of their time are among them.
+    if isinstance(
+        error,
+        (
+            *(neterror.TimeoutError, neterror.ConnectingCancelledError),
+            *(neterror.UserError, DeferredTimeout),
+        ),
+    ):
         return "no answer in time"
     if isinstance(error, neterror.ConnectError) and isinstance(error.osError, int):
         return os.strerror(error.osError)
@@ -132,6 +134,8 @@ def whyLost(
     @param name: the name that the server's certificate must have.
     @return: a clause.
     """
+    from twisted.internet import error as neterror
+
     if isinstance(error, (neterror.ConnectionDone, neterror.ConnectionLost)):
         if handshake:
             return (

@@ -133,3 +133,15 @@ class AskTests(SynchronousTestCase):
             *(b"twisted.plugin", b"getpass"),
         ):
             self.assertNotIn(name, imported)
+
+    def test_helpImports(self) -> None:
+        """
+        Whoever asks for help does not wait for Twisted.
+        """
+        result = subprocess.run(
+            [sys.executable, "-X", "importtime", "-m", "upperproto.command", "--help"],
+            capture_output=True,
+            timeout=PATIENCE,
+        )
+        self.assertEqual(result.stdout[:6], b"Usage:")
+        self.assertNotIn(b"twisted", result.stderr)

@@ -5,8 +5,12 @@ answers to standard output as they come.
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
 from typing import Any
 
+from twisted.internet.abstract import FileDescriptor
+from twisted.internet.main import CONNECTION_DONE
 from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 
@@ -14,6 +18,72 @@ from upperproto.command import standardio as stdio
 from upperproto.command.talk.completeness import AnswerTracker
 from upperproto.command.talk.progress import Progress
 from upperproto.command.talk.session import Session
+
+# As much as Twisted sends in one call, where a file has it. A pipe gives at most
+# the 64 KiB that it holds, a terminal one line.
+CHUNK = FileDescriptor.SEND_LIMIT
+
+
+class StandardInput(FileDescriptor):
+    """
+    Read standard input, whatever it is, as a producer for a transport.
+
+    Twisted polls what epoll(7) refuses, such as a file, by itself.
+    """
+
+    def __init__(
+        self,
+        received: Callable[[bytes], None],
+        ended: Callable[[Failure], None],
+        reactor: Any,
+    ) -> None:
+        """
+        @param received: is called with each chunk.
+        @param ended: is called once at the end of input, with C{ConnectionDone},
+            or with the L{OSError} of a read that failed.
+        @param reactor: what waits for input.
+        """
+        super().__init__(reactor)
+        self.connected = 1
+        self._received = received
+        self._ended = ended
+
+    def fileno(self) -> int:
+        """
+        The descriptor to wait for.
+        """
+        return stdio.STDIN
+
+    def doRead(self) -> Exception | None:
+        """
+        Read what is there.
+
+        @return: what ends the input, if it has ended.
+        """
+        try:
+            data = os.read(stdio.STDIN, CHUNK)
+        except BlockingIOError:
+            # Somebody else had set O_NONBLOCK, and somebody took the input.
+            return None
+        except OSError as error:
+            return error
+        if not data:
+            return CONNECTION_DONE
+        self._received(data)
+        return None
+
+    def connectionLost(self, reason: Failure) -> None:
+        """
+        Pass the end of input on.
+        """
+        super().connectionLost(reason)
+        self._ended(reason)
+
+    def stopProducing(self) -> None:
+        """
+        Read no more: nobody wants the input any longer.
+        """
+        self.stopReading()
 
 
 class Filter(Session):
@@ -34,7 +104,7 @@ class Filter(Session):
         super().__init__(reactor, **more)
         self._tracker = AnswerTracker()
         self._progress = progress
-        self._input = stdio.StandardInput(self.inputReceived, self.inputEnded, reactor)
+        self._input = StandardInput(self.inputReceived, self.inputEnded, reactor)
 
     def connectionMade(self) -> None:
         """
