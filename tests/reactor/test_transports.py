@@ -187,7 +187,8 @@ class WriteTests(TransportTestCase):
         transport.write(b"0123456789abc")
         self.reactor.iterate(0)
         self.assertEqual(transport.unsentBytes(), 3)
-        transport.write(b"de")
+        transport.write(b"d")
+        transport.writeSequence([b"e"])
         self.assertEqual(transport.unsentBytes(), 5)
         self.reactor.turn()
         self.assertEqual(sends, [13])
@@ -382,6 +383,7 @@ class CloseTests(TransportTestCase):
         """
         for written in (b"", b"0123456789", b"0123456789a"):
             client, transport = self.connect()
+            sends = self.countSends(client)
             transport.write(written)
             transport.loseWriteConnection()
             self.assertFalse(client.socket.ended)
@@ -396,6 +398,7 @@ class CloseTests(TransportTestCase):
             client.finish()
             self.reactor.turn()
             self.assertEqual(client.protocol.events, ["write side", 3, "read side"])
+            self.assertNotIn(0, sends)
             transport.loseConnection()
             self.assertTrue(client.socket.closed)
 

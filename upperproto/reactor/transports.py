@@ -118,8 +118,9 @@ class TCPServer(tcp.Server):
             self._tempDataLen += len(data)
             if self._blocked or self._tempDataLen > SEND_BUFFER:
                 self._maybePauseProducer()
-            if not self.queued:
-                self.startWriting()
+            if not (self.queued or self._blocked):
+                self.queued = True
+                self.reactor.writeAfterEvents(self)
 
     def doWrite(self) -> Any:
         """
@@ -211,17 +212,22 @@ class TCPServer(tcp.Server):
         return self.unsentBytes() > SEND_BUFFER
 
     def _dataReceived(self, data: bytes | None) -> Any:
-        size = len(data or b"")
+        # What the protocol returns means nothing, as with Twisted 26.10. In 24.3 that
+        # is deprecated, and still heard.
+        if not data:
+            return CONNECTION_DONE
+        size = len(data)
         if size < SMALLEST_READ:
-            return super()._dataReceived(data)
+            self.protocol.dataReceived(data)
+            return None
         began = perf_counter()
-        why = super()._dataReceived(data)
+        self.protocol.dataReceived(data)
         affordable = int(size * READ_TIME / max(perf_counter() - began, 1e-6))
         if affordable < size:
             self.bufferSize = max(SMALLEST_READ, affordable)
         elif size == self.bufferSize:
             self.bufferSize = min(LARGEST_READ, GROWTH * size, affordable)
-        return why
+        return None
 
 
 class UNIXServer(unix.Server, TCPServer):
