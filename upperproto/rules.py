@@ -56,11 +56,8 @@ class Conversation:
     @ivar invalidLines: how many lines were answered with an error.
     """
 
-    state = State.ANSWERING
-    invalidLines = 0
-
-    # How many bytes of the unfinished line have been answered.
-    _answered = 0
+    # Each connection has one: with a dictionary, it would take three times the memory.
+    __slots__ = ("_answered", "_errors", "_partLength", "invalidLines", "state")
 
     def __init__(self, errors: str = "strict", partLength: int = PART_LENGTH) -> None:
         """
@@ -68,6 +65,10 @@ class Conversation:
             C{surrogateescape}, as L{upper} has them.
         @param partLength: how many bytes of an unfinished line wait for more.
         """
+        self.state = State.ANSWERING
+        self.invalidLines = 0
+        # How many bytes of the unfinished line have been answered.
+        self._answered = 0
         self._errors = errors
         self._partLength = partLength
 
