@@ -223,7 +223,8 @@ def dropsForSlowReaders(client: socket.socket, server: socket.socket) -> None:
     """
     buffer = bytearray()
     client.setblocking(False)
-    server.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 16)
+    # What the system buffers is not dropped.
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 16)
 
     def forward() -> None:
         data = b"?"
@@ -245,7 +246,7 @@ def dropsForSlowReaders(client: socket.socket, server: socket.socket) -> None:
             if readable:
                 data = server.recv(1 << 16)
                 open_ = bool(data)
-                if len(buffer) < 4 << 20:
+                if len(buffer) < 1 << 18:
                     buffer += data
             if writable:
                 with contextlib.suppress(BlockingIOError):
