@@ -18,7 +18,14 @@ from twisted.internet import endpoints
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.authority import Authority
-from tests.functional.processes import PATIENCE, Server, eventually, failToStart
+from tests.functional.processes import (
+    PATIENCE,
+    Server,
+    eventually,
+    failToStart,
+    receiveAll,
+    script,
+)
 from tests.functional.ways import CutOff, TLSClient, TLSWay
 
 
@@ -38,11 +45,12 @@ class TLSTests(SynchronousTestCase):
 
     def connect(self, server: Server, *certificate: str) -> TLSClient:
         """
-        Shake hands with a server.
+        Shake hands with a server, and offer protocols, as browsers do.
 
         @param certificate: the files of the client's own certificate.
         """
         context = self.way.context()
+        context.set_alpn_protocols(["h2", "http/1.1"])
         if certificate:
             context.load_cert_chain(*certificate)
         client = TLSClient(server.connect(), context)
@@ -140,6 +148,94 @@ class TLSTests(SynchronousTestCase):
                 timeout=PATIENCE,
             )
             self.assertIn(b"HELLO\n", client.stdout)
+
+    @skipUnless(shutil.which("socat"), "needs the command socat")
+    def test_socat(self) -> None:
+        """
+        C{socat} is answered in full, and its end is a whole one.
+        """
+        with Server(*self.options) as server:
+            address = f"OPENSSL:localhost:{server.port},pf=ip4"
+            client = subprocess.run(
+                [
+                    "socat",
+                    "-t10",
+                    "-",
+                    f"{address},cafile={self.authority.certificate}",
+                ],
+                input=b"hello\nthe last line",
+                capture_output=True,
+                timeout=PATIENCE,
+                check=True,
+            )
+            self.assertEqual(client.stdout, b"HELLO\nTHE LAST LINE")
+            server.waitFor("closed after")
+            self.assertNotIn("without a TLS close_notify", server.log())
+
+    @skipUnless(shutil.which("haproxy"), "needs the program haproxy")
+    def test_haproxyCheck(self) -> None:
+        """
+        A health check of HAProxy that offers protocols finds the server up. It goes as
+        soon as it has shaken hands, and nothing that it is due counts as undelivered.
+        """
+        with Server(*self.options) as server:
+            configuration = self.way.folder / "haproxy.cfg"
+            admin = self.way.folder / "admin.sock"
+            configuration.write_text(
+                f"global\n stats socket {admin}\n"
+                "defaults\n timeout connect 9s\n timeout server 9s\n"
+                f"backend uppers\n server one 127.0.0.1:{server.port} check inter 100"
+                " check-ssl verify none check-alpn http/1.1\n"
+            )
+            proxy = subprocess.Popen(
+                ["haproxy", "-q", "-f", str(configuration)], stdin=subprocess.DEVNULL
+            )
+            self.addCleanup(proxy.wait, PATIENCE)
+            self.addCleanup(proxy.terminate)
+
+            def isUp() -> bool:
+                with socket.socket(socket.AF_UNIX) as connection:
+                    if connection.connect_ex(str(admin)):
+                        return False
+                    connection.sendall(b"show stat\n")
+                    return b",L6OK," in receiveAll(connection)
+
+            eventually(isUp, "the health check")
+            eventually(lambda: server.log().count("closed after") > 5, "checks")
+            log = server.log()
+        self.assertEqual(log.count("closed after"), log.count(" 0 undelivered"), log)
+
+    def test_clientOfAServerThatEnds(self) -> None:
+        """
+        C{upper-client} ends, and says why, when its server does while input waits.
+        """
+        for _ in range(3):
+            with (
+                Server(*self.options, "--drain", "0") as server,
+                subprocess.Popen(["yes", "straße"], stdout=subprocess.PIPE) as source,
+            ):
+                client = subprocess.Popen(
+                    [
+                        *(script("upper-client"), "--port", str(server.port)),
+                        *(
+                            "--tls-ca",
+                            self.authority.certificate,
+                            "--host",
+                            "localhost",
+                        ),
+                    ],
+                    stdin=source.stdout,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.PIPE,
+                )
+                assert client.stdout is not None
+                client.stdout.read(1 << 20)
+                server.process.send_signal(signal.SIGTERM)
+                _, said = client.communicate(timeout=PATIENCE)
+                source.kill()
+                self.assertEqual(client.returncode, 1)
+                # Where the answers were not taken in time, they are cut off.
+                self.assertRegex(said, rb"before the end of input|cut off")
 
     def test_brokenWhileAnswersWait(self) -> None:
         """
