@@ -43,6 +43,7 @@ from upperproto.limits.drain import CLOSING_TIME
 from upperproto.limits.pending import PendingConnections
 from upperproto.protocol import UpperProtocol
 from upperproto.reactor import sendqueue
+from upperproto.tls import transport
 from upperproto.ways.handshake import HANDSHAKE_TIMEOUT
 from upperproto.ways.tlshandshake import TLSListenerFactory
 
@@ -90,12 +91,24 @@ def serverContext() -> Context:
     return context
 
 
+@cache
+def clientContext(version: ssl.TLSVersion) -> ssl.SSLContext:
+    """
+    Make a client's context.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    context.minimum_version = context.maximum_version = version
+    return context
+
+
 def clientHello() -> bytes:
     """
     Make what begins a handshake.
     """
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-    context = ssl.create_default_context()
+    context = clientContext(ssl.TLSVersion.TLSv1_2)
     try:
         context.wrap_bio(incoming, outgoing, server_hostname="x").do_handshake()
     except ssl.SSLWantReadError:
@@ -285,7 +298,11 @@ class Promise(RuleBasedStateMachine):
         super().__init__()
         self.network = MemoryNetwork()
         self.patches = ExitStack()
-        self.patches.enter_context(patch.object(sendqueue, "fcntl", self.network))
+        for patched in (
+            patch.object(sendqueue, "fcntl", self.network),
+            patch.object(transport, "MAX_AT_A_TIME", READ),
+        ):
+            self.patches.enter_context(patched)
         self.faults: list[LogEvent] = []
         # An observer is anything that can be called, mypy wants it declared.
         self.observer = cast(ILogObserver, self.watch)
@@ -350,11 +367,7 @@ class Promise(RuleBasedStateMachine):
 
         @param window: how many bytes the kernels take from then on.
         """
-        context = ssl.create_default_context()
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-        context.minimum_version = context.maximum_version = version
-        client = Talker(self.network, self.listener, context)
+        client = Talker(self.network, self.listener, clientContext(version))
         client.protocol = self.factory.built[-1]
         self.clients.append(client)
         while shake and not (client.shaken or client.client.socket.closed):

@@ -118,6 +118,18 @@ class PressureTests(TLSTestCase):
         self.assertEqual(self.service.ends, [("cut off", answered)])
         self.assertEqual(self.network.readers | self.network.writers, set())
 
+    def test_reset(self) -> None:
+        """
+        So it is with a client that is gone while TLS is whole.
+        """
+        client = self.converse()
+        client.client.socket.window = 0
+        client.say(b"\n")
+        client.flush()
+        client.client.socket.reset()
+        self.network.turn()
+        self.assertEqual(self.service.ends, [("cut off", 1)])
+
     def test_brokenWhileLingering(self) -> None:
         """
         When TLS breaks behind our own end, the connection goes on to its own.
@@ -202,6 +214,14 @@ class PressureTests(TLSTestCase):
         self.network.turn()
         self.assertEqual(given, [])
         self.assertEqual(client.client.socket.inbound, b"")
+
+
+class TLS12PressureTests(PressureTests):
+    """
+    The same with TLS 1.2.
+    """
+
+    version = ssl.TLSVersion.TLSv1_2
 
 
 @implementer(IHalfCloseableProtocol, IHandshakeListener)

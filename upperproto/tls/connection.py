@@ -126,8 +126,8 @@ class TLSConnection:
                 chunk = self._connection.bio_read(size)
                 taken += chunk
         if self._allTaken or self._lost:
-            # Nothing may follow a close_notify (RFC 8446, section 6.1), nor can anything
-            # reach the peer when the transport is lost.
+            # Nothing may follow a close_notify (RFC 8446, section 6.1), nor can it when
+            # the transport is lost.
             raise SSL.WantReadError
         self._allTaken = self.ended
         self._records.sent(len(taken))
