@@ -27,6 +27,7 @@ from tests.functional.processes import (
     script,
 )
 from tests.functional.ways import CutOff, TLSClient, TLSWay
+from tests.tls.rawrecords import TEXT, RecordWriter
 
 
 class TLSTests(SynchronousTestCase):
@@ -266,6 +267,26 @@ class TLSTests(SynchronousTestCase):
                 self.assertEqual(client.receiveAll(), b"STILL SERVED")
                 log = server.stop()
                 self.assertEqual(log.count(" closed after "), 4)
+
+    def test_keyUpdates(self) -> None:
+        """
+        A client that has the server change its key again and again, and says nothing
+        else, is cut off; one that says something is answered.
+        """
+        context = self.way.context()
+        context.keylog_filename = f"{self.way.folder}/keys"
+        with Server(*self.options) as server:
+            client = TLSClient(server.connect(), context)
+            self.addCleanup(client.close)
+            writer = RecordWriter(context.keylog_filename)
+            updates = b"".join(writer.keyUpdate() for _ in range(500))
+            client.socket.sendall(updates + writer.record(TEXT, b"hello\n"))
+            self.assertEqual(client.receive(), b"HELLO\n")
+            updates = b"".join(writer.keyUpdate() for _ in range(10_000))
+            client.socket.sendall(updates)
+            client.socket.shutdown(socket.SHUT_WR)
+            self.assertRaises(CutOff, client.receiveAll)
+            server.waitFor("closed after .*cut off")
 
     @skipUnless(shutil.which("ncat"), "needs the command ncat")
     def test_ncat(self) -> None:
