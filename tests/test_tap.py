@@ -257,6 +257,7 @@ class MakeServiceTests(SynchronousTestCase):
                     "maxPerPeer": 8,
                     "maxRefused": 4,
                     "log": "lines",
+                    "counters": None,
                     "clock": self.reactor,
                 }
             ],

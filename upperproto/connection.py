@@ -81,6 +81,7 @@ class ServedConnection(BlockReceiver):
     @ivar factory: the service that this connection belongs to.
     @ivar state: which sides of the connection have ended.
     @ivar closingReason: why our side has ended, for the log; empty while it has not.
+    @ivar toldError: the error that the client was told at last; empty without one.
     @ivar identity: what was verified of the client on its way in, for the log:
         the subject of its certificate; empty by default.
     @ivar receivedBytes: how many bytes the client has sent.
@@ -102,6 +103,7 @@ class ServedConnection(BlockReceiver):
 
     state = State.OPEN
     closingReason = ""
+    toldError = ""
     identity = ""
     receivedBytes = 0
     answeredBytes = 0
@@ -284,6 +286,8 @@ class ServedConnection(BlockReceiver):
         last = self.clearLineBuffer()
         self.answer(last, self.lastAnswer(last, error, discardPartial))
         self.closingReason = reason
+        if error:
+            self.toldError = error
         self.setRawMode()
         self.cancelTimer()
 

@@ -19,6 +19,7 @@ from upperproto.limits.caps import Caps
 from upperproto.limits.drain import Drain
 from upperproto.limits.idle import IdleTimeout
 from upperproto.monitoring.connectionlog import ConnectionLog, escape, peerName
+from upperproto.monitoring.counters import Counters
 from upperproto.protocol import UpperProtocol
 
 
@@ -31,6 +32,7 @@ class UpperFactory(ServerFactory):
 
     @ivar connections: the open connections, each with the time at which it opened,
         in seconds of the clock.
+    @ivar counters: count what the connections do; L{None} where nothing is counted.
     """
 
     _log = Logger()
@@ -49,6 +51,7 @@ class UpperFactory(ServerFactory):
         maxRefused: int = 1024,
         log: Literal["none", "connections", "lines"] = "none",
         clock: IReactorTime | None = None,
+        counters: Counters | None = None,
     ) -> None:
         """
         @param errors: what becomes of invalid UTF-8: C{strict} answers its line
@@ -69,6 +72,7 @@ class UpperFactory(ServerFactory):
             close; C{lines}, which adds what is said.
         @param clock: what tells the time; the global reactor by default, where time
             matters.
+        @param counters: count what the connections do; nothing is counted by default.
         """
         self.errors = errors
         self.flushAfter = flushAfter
@@ -79,6 +83,7 @@ class UpperFactory(ServerFactory):
         ):
             self.clock = self.getClock()
         self.connections: dict[IServedConnection, float] = {}
+        self.counters = counters
         self._caps = Caps(maxConnections, maxPerPeer)
         self._maxRefused = maxRefused
         self._refused: set[IServedConnection] = set()
@@ -125,10 +130,13 @@ class UpperFactory(ServerFactory):
         @param reason: what ended it, for the log.
         """
         opened = self.connections.pop(connection)
-        if connection in self._refused:
+        refused = connection in self._refused
+        if refused:
             self._refused.remove(connection)
         else:
             self._caps.release(connection)
+        if self.counters is not None:
+            self.counters.closed(connection, self._name, reason, refused)
         if self.connectionLog is not None:
             self.connectionLog.closed(
                 self._name(connection),
@@ -152,6 +160,8 @@ class UpperFactory(ServerFactory):
         @param peer: where it came from.
         @param reason: what was missing, for the log.
         """
+        if self.counters is not None:
+            self.counters.refused(peerName(peer), reason)
         if self.connectionLog is not None:
             self.connectionLog.refused(peerName(peer), reason)
 

@@ -47,6 +47,32 @@ class IUpperService(Interface):
         """
 
 
+class IObserved(Interface):
+    """
+    A service of Twisted (C{IService}) that tells how it does.
+    """
+
+    serving: int = Attribute("How many processes serve: 0 before they do.")
+
+    def listeners() -> list[tuple[str, str]]:
+        """
+        Give the addresses that are listened on, each with the faults that its
+        connections are given, or none.
+        """
+
+    def workers() -> list[tuple[str, str]]:
+        """
+        Give the name and the state of each process, if there are several.
+        """
+
+    def snapshot() -> dict[str, Any]:
+        """
+        Give what has happened: C{connections}, how many are open; C{counts} and
+        C{incidents}, as L{upperproto.monitoring.counters.Counters} has them; and
+        C{notAfter}, when the certificate expires, in seconds since 1970, or L{None}.
+        """
+
+
 class IServedConnection(Interface):
     """
     A connection as those see it who limit how long it lasts.
@@ -62,6 +88,9 @@ class IServedConnection(Interface):
     )
     invalidLines: int = Attribute(
         "How many lines were answered with an error, because they are not UTF-8."
+    )
+    toldError: str = Attribute(
+        "The error that the client was told at last; empty without one."
     )
     lastActivity: float = Attribute(
         "When something was last known to move, either way, in seconds of the clock."

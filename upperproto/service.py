@@ -4,24 +4,24 @@ L{UpperService}: listen, serve, drain, stop.
 
 from __future__ import annotations
 
-import signal
-import threading
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from socket import socket
-from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred
 from twisted.internet.error import CannotListenError
+from zope.interface import implementer
 
 from upperproto.datagrams.listener import DatagramListener, chooseAddress
 from upperproto.datagrams.port import bindDatagrams
 from upperproto.factory import UpperFactory
+from upperproto.interfaces import IObserved
 from upperproto.limits.descriptors import keepMemory
 from upperproto.limits.pending import PendingConnections
+from upperproto.limits.signals import SecondSignal
 from upperproto.ways import systemd
 from upperproto.ways.endpoints import CannotStart
 from upperproto.ways.inherited import Inheriting
@@ -33,10 +33,15 @@ if TYPE_CHECKING:
     from upperproto.tls.certificates import Certificates
 
 
+@implementer(IObserved)
 class UpperService(MultiService):
     """
     Serve on endpoints; at the end, let the conversations come to theirs.
+
+    @ivar serving: 1 while clients are served, 0 before and after.
     """
+
+    serving = 0
 
     def __init__(
         self,
@@ -72,6 +77,7 @@ class UpperService(MultiService):
             self._pending,
             factory,
             truncated=factory.truncated,
+            opened=None if factory.counters is None else factory.counters.opened,
             getContext=None if certificates is None else certificates.getContext,
             proxies=proxies,
         )
@@ -80,16 +86,15 @@ class UpperService(MultiService):
         for listener in self._listeners:
             self.addService(listener)
 
-    def addDatagrams(
-        self, port: int | str, interface: str, outcomes: Counter[str] | None = None
-    ) -> None:
+    def addDatagrams(self, port: int | str, interface: str) -> None:
         """
         Answer datagrams, too.
 
         @param port: where, as L{chooseAddress} has it.
         @param interface: likewise.
-        @param outcomes: counts what becomes of them.
         """
+        counters = self._factory.counters
+        outcomes = Counter[str]() if counters is None else counters.counts["datagrams"]
 
         def bind() -> socket:
             inherited = None
@@ -106,7 +111,7 @@ class UpperService(MultiService):
         self._datagrams = DatagramListener(
             bind,
             self._reactor,
-            Counter() if outcomes is None else outcomes,
+            outcomes,
             self._factory.connectionLog,
         )
         self.addService(self._datagrams)
@@ -146,7 +151,36 @@ class UpperService(MultiService):
         """
         return Deferred.fromCoroutine(self._stop())
 
+    def listeners(self) -> list[tuple[str, str]]:
+        """
+        Give the addresses that are listened on: see L{IObserved}.
+        """
+        found = [(each.address, str(each.faults or "")) for each in self._listeners]
+        if self._datagrams is not None:
+            found.append((self._datagrams.address, ""))
+        return found
+
+    def workers(self) -> list[tuple[str, str]]:
+        """
+        There is one process, and it is not told apart.
+        """
+        return []
+
+    def snapshot(self) -> dict[str, Any]:
+        """
+        Give what has happened: see L{IObserved}. The factory must have counters.
+        """
+        counters, connections = self._factory.counters, self._factory.connections
+        assert counters is not None
+        return {
+            "connections": len(connections) + len(self._pending),
+            "counts": counters.snapshot(connections),
+            "incidents": list(counters.incidents),
+            "notAfter": self._certificates and self._certificates.notAfter,
+        }
+
     async def _stop(self) -> None:
+        self.serving = 0
         systemd.stopping()
         try:
             await super().stopService()
@@ -157,6 +191,7 @@ class UpperService(MultiService):
 
     def _serving(self) -> None:
         if self.running:
+            self.serving = 1
             systemd.ready()
 
     def _abort(self) -> None:
@@ -176,78 +211,3 @@ class UpperService(MultiService):
             if self._datagrams is not None:
                 self._datagrams.close()
             raise
-
-
-class SecondSignal:
-    """
-    What SIGINT and SIGTERM mean to a process that is already ending: end at once.
-
-    The reactor's own handlers would stop it a second time, and it logs a traceback of
-    C{ReactorNotRunning} then. Several services of one process may each watch: a
-    signal is passed on to all that do, and the last to leave puts the handlers back.
-
-    @ivar isWatching: whether a signal makes the call.
-    @ivar before: the handlers that stood before this one's.
-    """
-
-    def __init__(self, reactor: Any, call: Callable[[], None]) -> None:
-        """
-        @param reactor: what calls.
-        @param call: what to call, from the reactor.
-        """
-        self.reactor = reactor
-        self.call = call
-        self.isWatching = False
-        self._trigger: Any = None
-        self.before: dict[int, Any] = {}
-
-    def start(self) -> None:
-        """
-        Watch as soon as the reactor begins to shut down.
-        """
-        self._trigger = self.reactor.addSystemEventTrigger(
-            "before", "shutdown", self._watch
-        )
-
-    def stop(self) -> None:
-        """
-        Watch no longer, and put the handlers back.
-        """
-        if self._trigger is not None:
-            self.reactor.removeSystemEventTrigger(self._trigger)
-            self._trigger = None
-        self.isWatching = False
-        for number in self.before:
-            while (owner := _owner(signal.getsignal(number))) and not owner.isWatching:
-                signal.signal(number, owner.before[number])
-
-    def _watch(self) -> None:
-        # A trigger that has been fired cannot be removed.
-        self._trigger = None
-        # Python lets only the main thread set handlers. A reactor in another one has
-        # none, either.
-        if threading.current_thread() is threading.main_thread():
-            self.isWatching = True
-            for number in (signal.SIGINT, signal.SIGTERM):
-                self.before[number] = signal.signal(number, self._handle)
-
-    def _handle(self, number: int, frame: FrameType | None) -> None:
-        watcher: SecondSignal | None = self
-        isWatched = False
-        while watcher is not None:
-            if watcher.isWatching:
-                isWatched = True
-                watcher.reactor.callFromThread(watcher.call)
-            before = watcher.before[number]
-            watcher = _owner(before)
-        if not isWatched and callable(before):
-            # Whoever has put a handler of his own on top of ours has called it.
-            before(number, frame)
-
-
-def _owner(handler: object) -> SecondSignal | None:
-    """
-    Whose handler this is, if it is one of ours.
-    """
-    owner = getattr(handler, "__self__", None)
-    return owner if isinstance(owner, SecondSignal) else None

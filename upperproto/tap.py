@@ -19,6 +19,7 @@ from upperproto.coercions import either, number, oneOf, seconds, valueOptional
 from upperproto.datagrams.listener import SAME
 from upperproto.factory import UpperFactory
 from upperproto.limits.descriptors import fitDescriptors
+from upperproto.monitoring.counters import Counters
 from upperproto.monitoring.logobserver import chooseLogObserver
 from upperproto.service import UpperService
 from upperproto.ways.endpoints import CannotStart, forWorker, kindOf
@@ -72,6 +73,11 @@ class Options(usage.Options):
          oneOf("log", "none", "connections", "lines")],
         ["drain", None, 10, "Seconds that busy conversations may go on after"
          " SIGTERM or SIGINT.", seconds("drain", never=False)],
+        ["ready-delay", None, 0, "Seconds from SIGTERM or SIGINT, when --status says"
+         " that this service is not ready any more, to the end of its listening.",
+         seconds("ready-delay", never=False)],
+        ["status", None, None, "Server endpoint that answers HTTP: /livez, /readyz,"
+         " /metrics, and a page for people; a number: a port of 127.0.0.1."],
         ["tls-cert", None, None, "PEM file of the certificate, and of those that"
          " lead to its root: speak TLS on all TCP listeners."],
         ["tls-key", None, None, "PEM file of its private key, unencrypted."
@@ -178,6 +184,13 @@ class Options(usage.Options):
             for endpoint in self["listen"]
         ]
 
+    def datagrams(self) -> tuple[int | str, str] | None:
+        """
+        Where datagrams are answered, if they are: a port and an interface, as
+        L{upperproto.datagrams.listener.chooseAddress} has them.
+        """
+        return None if self["udp"] is None else (self["udp"], self["interface"])
+
 
 def _chooseReactor() -> None:
     """
@@ -226,22 +239,54 @@ def makeService(options: Options, reactor: Any = None) -> IService:
     """
     if reactor is None:
         from twisted.internet import reactor
-    endpoints, drain = options.endpoints(), options["drain"]
-    certificates = _certificates(options)
-    datagrams = None
-    if options["udp"] is not None:
-        datagrams = (options["udp"], options["interface"])
-    workers = options["workers"]
-    if workers > 1:
-        # Few need it.
-        from upperproto.processes.supervisor import Supervisor
+    make = _makeSupervisor if options["workers"] > 1 else makeUpperService
+    service: IService = make(options, reactor)
+    endpoint, readyDelay = options["status"], options["ready-delay"]
+    if endpoint is None and not readyDelay:
+        return service
+    # Few need it.
+    from upperproto.status.service import StatusService
 
-        share = {**options, "workers": 1}
-        for cap in ["max-connections", "max-per-peer"]:
-            if options[cap] is not None:
-                share[cap] = max(1, options[cap] // workers)
-        share["listen"] = [forWorker(each) for each in options["listen"]]
-        return Supervisor(workers, share, endpoints, drain, reactor, datagrams)
+    if endpoint is not None and endpoint.isdecimal():
+        endpoint = f"tcp:{endpoint}:interface=127.0.0.1"
+    return StatusService(service, reactor, endpoint, readyDelay)
+
+
+def _makeSupervisor(options: Options, reactor: Any) -> IService:
+    """
+    Make the service in several processes.
+    """
+    # Few need it.
+    from upperproto.processes.supervisor import Supervisor
+
+    workers = options["workers"]
+    # See that the files are of use.
+    _certificates(options)
+    share = {**options, "workers": 1}
+    for cap in ["max-connections", "max-per-peer"]:
+        if options[cap] is not None:
+            share[cap] = max(1, options[cap] // workers)
+    share["listen"] = [forWorker(each) for each in options["listen"]]
+    return Supervisor(
+        workers,
+        share,
+        options.endpoints(),
+        options["drain"],
+        reactor,
+        options.datagrams(),
+    )
+
+
+def makeUpperService(options: Options, reactor: Any) -> UpperService:
+    """
+    Make the service in one process, without its status.
+
+    @param options: parsed options.
+    @param reactor: what listens and tells the time.
+    @return: a service that has not been started. It counts, if there is to be a status.
+    @raise CannotStart: for an endpoint that is not one.
+    """
+    certificates = _certificates(options)
     waits = certificates is not None or options["proxy-protocol"]
     maxConnections, maxRefused = fitDescriptors(
         options["max-connections"], queues=2 if waits else 1
@@ -255,13 +300,21 @@ def makeService(options: Options, reactor: Any = None) -> IService:
         maxRefused=maxRefused,
         log=options["log"],
         clock=reactor,
+        counters=None if options["status"] is None else Counters(),
     )
     proxies = None
     if options["proxy-protocol"]:
         proxies = [ip_network(each) for each in options["proxy-from"] or LOOPBACK]
     service = UpperService(
-        factory, endpoints, drain, reactor, maxRefused, certificates, proxies
+        factory,
+        options.endpoints(),
+        options["drain"],
+        reactor,
+        maxRefused,
+        certificates,
+        proxies,
     )
+    datagrams = options.datagrams()
     if datagrams is not None:
         service.addDatagrams(*datagrams)
     return service

@@ -137,6 +137,9 @@ def failToStart(*options: str) -> str:
     return said.splitlines()[-1]
 
 
+# Twisted's line for each port, but not that of the status.
+_STARTING = "(?<!StatusSite) starting on "
+
 # Set where the coverage of the processes that we start is measured.
 _MEASURING = "COVERAGE_PROCESS_START"
 
@@ -212,18 +215,18 @@ class Server:
                 preexec_fn=self._prepare,
             )
         try:
-            self.waitFor(r"starting on (.*)")
+            self.waitFor(_STARTING + "(.*)")
             eventually(self._handlesSignals, "the handlers of its signals")
             if re.search(r"--workers ([2-9]|\d\d)", " ".join(self._arguments)):
                 self.waitFor("All workers serve")
         except BaseException:
             self.__exit__(None, None, None)
             raise
-        found = re.search(r"starting on (\d+)", self.log())
+        found = re.search(_STARTING + r"(\d+)", self.log())
         if found:
             self.port = int(found.group(1))
         else:
-            name = re.search(r"starting on [b\"']*([^\"'\n]*)", self.log())
+            name = re.search(_STARTING + r"[b\"']*([^\"'\n]*)", self.log())
             assert name is not None
             self.path = str(Path(self._folder.name, name.group(1)))
         return self

@@ -34,6 +34,7 @@ class FakeProcess:
         """
         @param protocol: the one that it was started with.
         """
+        self.pid = 4711
         self.signals: list[str] = []
         self.paused = False
         self._protocol = protocol
@@ -60,11 +61,13 @@ class FakeProcess:
         """
         self.paused = False
 
-    def serve(self) -> None:
+    def serve(self, snapshot: bytes = b"") -> None:
         """
         Say that it serves, or that it lives.
+
+        @param snapshot: what it says of itself, in JSON.
         """
-        self._protocol.childDataReceived(CONTROL, b".")
+        self._protocol.childDataReceived(CONTROL, snapshot + b"\n")
 
     def say(self, data: bytes, error: bool = False) -> None:
         """

@@ -5,6 +5,7 @@ tests show.
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -23,6 +24,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.processes.spawning import SpawningReactor
 from upperproto.processes import supervisor
 from upperproto.processes.process import (
+    HANGING_HEARTBEATS,
     HEARTBEAT,
     LEAST_DELAY,
     SILENT_HEARTBEATS,
@@ -502,3 +504,66 @@ class SupervisorTests(SynchronousTestCase):
             self.reactor.spawned[2][1]["childFDs"],
             self.reactor.spawned[0][1]["childFDs"],
         )
+
+    def test_status(self) -> None:
+        """
+        Those who ask are told what all workers have said; and how many serve, once all
+        have done so.
+        """
+        service = self.make(2)
+        self.assertEqual(service.serving, 0)
+        self.whenAsked(self.serve(0), lambda: None, self.serve(1))
+        service.startService()
+        self.assertEqual(service.serving, 2)
+        [(address, faults)] = service.listeners()
+        self.assertTrue(address.startswith("127.0.0.1:"), address)
+        self.assertEqual(faults, "")
+        self.assertEqual(
+            service.workers(),
+            [(f"worker {each}", "serves, process 4711") for each in (1, 2)],
+        )
+        empty = service.snapshot()
+        self.assertEqual((empty["connections"], empty["notAfter"]), (0, None))
+        self.assertEqual(empty["counts"]["opened"], {})
+        one, two = self.reactor.processes
+        for process, number in ((one, 1), (two, 2)):
+            said = {
+                "connections": number,
+                "counts": {"bytes": {"sent": 10 * number}},
+                "incidents": [[3 - number, "peer", "what"]],
+                "notAfter": 100 - number,
+            }
+            process.serve(json.dumps(said).encode())
+        whole = service.snapshot()
+        self.assertEqual(whole["connections"], 3)
+        self.assertEqual(whole["counts"]["bytes"], {"sent": 30})
+        self.assertEqual(whole["notAfter"], 98)
+        self.assertEqual([when for when, *_ in whole["incidents"]], [1, 2])
+
+    def test_statusOfOthers(self) -> None:
+        """
+        No count falls when a worker ends; one that is replaced, or hangs, does not
+        serve.
+        """
+        service = self.start()
+        self.begin()
+        one, two = self.reactor.processes
+        one.serve(b'{"connections": 1, "counts": {"bytes": {"sent": 5}}}')
+        two.serve(b'{"connections": 1, "counts": {"bytes": {"sent": 7}}}')
+        one.die()
+        self.assertEqual(service.serving, 1)
+        snapshot = service.snapshot()
+        self.assertEqual(snapshot["counts"]["bytes"], {"sent": 12})
+        self.assertEqual(snapshot["connections"], 1)
+        self.assertEqual(service.workers()[0], ("worker 1", "ended"))
+        self.reactor.advance(LEAST_DELAY)
+        self.assertEqual(service.workers()[0], ("worker 1", "starts, process 4711"))
+        for _ in range(HANGING_HEARTBEATS):
+            self.reactor.processes[2].serve(b'{"counts": {"bytes": {"sent": 1}}}')
+            self.reactor.advance(HEARTBEAT)
+        self.assertEqual(service.serving, 1)
+        self.assertEqual(
+            service.workers()[1],
+            ("worker 2", "hangs: silent for 5 s, process 4711"),
+        )
+        self.assertEqual(service.snapshot()["counts"]["bytes"], {"sent": 13})

@@ -13,7 +13,19 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from upperproto.processes import worker
 from upperproto.processes.process import CONTROL
-from upperproto.processes.worker import ParentWatch, sayAlive
+from upperproto.processes.worker import Heart, ParentWatch
+
+
+class Service:
+    """
+    A service that tells of itself.
+    """
+
+    def snapshot(self) -> dict[str, int]:
+        """
+        Tell something.
+        """
+        return {"a": 1}
 
 
 class WorkerTests(SynchronousTestCase):
@@ -38,18 +50,26 @@ class WorkerTests(SynchronousTestCase):
     def test_alive(self) -> None:
         """
         It says that it lives, and goes on where the parent does not read or has
-        ended.
+        ended. What the pipe has not taken goes first the next time.
         """
         said: list[tuple[int, bytes]] = []
+        takes = [1, 0, 0, 6, 3]
 
         class System:
             @staticmethod
-            def write(descriptor: int, data: bytes) -> None:
+            def write(descriptor: int, data: bytes) -> int:
                 said.append((descriptor, data))
-                if len(said) > 1:
+                if not takes[0]:
+                    del takes[0]
                     raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+                return takes.pop(0)
 
         self.patch(worker, "os", System)
-        sayAlive()
-        sayAlive()
-        self.assertEqual(said, [(CONTROL, b".")] * 2)
+        Heart(Service(), counts=False).beat()
+        heart = Heart(Service(), counts=True)
+        heart.beat()
+        heart.beat()
+        heart.beat()
+        heart.beat()
+        lines = [b"\n", b'{"a": 1}\n', b'{"a": 1}\n', b'{"a": 1}\n', b"1}\n"]
+        self.assertEqual(said, [(CONTROL, line) for line in lines])

@@ -18,6 +18,7 @@ from tests.authority import Authority
 from upperproto.factory import UpperFactory
 from upperproto.faults.endpoint import FaultFactory
 from upperproto.limits.pending import PendingConnections
+from upperproto.protocol import UpperProtocol
 from upperproto.tls.certificates import Certificates
 from upperproto.ways.endpoints import CannotStart
 from upperproto.ways.layers import Layers
@@ -151,3 +152,17 @@ class LayersTests(SynchronousTestCase):
                 description,
                 self.reactor,
             )
+
+    def test_opened(self) -> None:
+        """
+        Where it is asked for, each connection is told of, with the address of its
+        listener; the protocol comes as it does without.
+        """
+        opened: list[str] = []
+        layers = Layers(self.pending, self.service, opened=opened.append)
+        _, factory, *_ = self.listen(layers, "tcp:5000:interface=127.0.0.1")
+        self.assertEqual(factory.logPrefix(), "UpperFactory")
+        protocol = factory.buildProtocol(None)
+        self.assertIsInstance(protocol, UpperProtocol)
+        self.assertEqual(len(opened), 1)
+        self.assertEqual(opened[0].rpartition(":")[2], "5000")

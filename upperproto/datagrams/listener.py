@@ -45,6 +45,8 @@ def chooseAddress(
 class DatagramListener(Service):
     """
     Answer datagrams for as long as the service runs.
+
+    @ivar address: where it listens, as people write it; empty while it does not.
     """
 
     _log = Logger()
@@ -68,6 +70,7 @@ class DatagramListener(Service):
         self._outcomes = outcomes
         self._connectionLog = connectionLog
         self._port: DatagramPort | None = None
+        self.address = ""
 
     def privilegedStartService(self) -> None:
         """
@@ -82,7 +85,8 @@ class DatagramListener(Service):
         port.startReading()
         host, number = port.getHost().host, port.getHost().port
         name = f"[{host}]" if ":" in host else host
-        self._log.info("Listening on {name}:{number} (UDP)", name=name, number=number)
+        self.address = f"{name}:{number} (UDP)"
+        self._log.info("Listening on {address}", address=self.address)
 
     def startService(self) -> None:
         """

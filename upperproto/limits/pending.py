@@ -41,6 +41,12 @@ class PendingConnections:
         # In the order in which they came.
         self._pending: dict[IPending, None] = {}
 
+    def __len__(self) -> int:
+        """
+        How many wait.
+        """
+        return len(self._pending)
+
     def add(self, pending: IPending) -> None:
         """
         A connection begins to wait.

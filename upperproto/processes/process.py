@@ -20,13 +20,18 @@ from twisted.internet.protocol import ProcessProtocol
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-# Where a worker says that it serves, once it does, and then that it lives; and where
-# it finds its sockets.
+from upperproto.monitoring.counters import Counts, addUp
+
+# Where a worker says that it serves, once it does, and then that it lives: a line each
+# time, empty or a snapshot in JSON, as L{IObserved} has it. And where it finds its
+# sockets.
 STDOUT, STDERR, CONTROL, FIRST_SOCKET = 1, 2, 3, 4
 
-# How often it says so, in seconds. One that does not for so many times is killed; one
-# that has not begun to serve may be as slow as a machine that has much else to do.
+# How often it says so, in seconds. One that does not for so many times hangs, and after
+# more it is killed; one that has not begun to serve may be as slow as a machine that
+# has much else to do.
 HEARTBEAT = 1.0
+HANGING_HEARTBEATS = 5
 SILENT_HEARTBEATS = 10
 START_HEARTBEATS = 30
 
@@ -74,6 +79,8 @@ class Worker(ProcessProtocol):
 
     @ivar serving: whether it has said that it serves.
     @ivar failure: why the process has ended before it served; empty if it has not.
+    @ivar snapshot: what it has said of itself at last; empty if it has said nothing.
+    @ivar past: the counts of the processes that have ended before it.
     """
 
     _log = Logger()
@@ -94,6 +101,8 @@ class Worker(ProcessProtocol):
         self.name = name
         self.serving = False
         self.failure = ""
+        self.snapshot: dict[str, Any] = {}
+        self.past: Counts = {}
         self._spawn = spawn
         self._clock = clock
         self._served = served
@@ -113,7 +122,7 @@ class Worker(ProcessProtocol):
         self._started = self._clock.seconds()
         self._silent = 0
         self._error = ""
-        self._unfinished = {STDOUT: b"", STDERR: b""}
+        self._unfinished = {STDOUT: b"", STDERR: b"", CONTROL: b""}
         try:
             self._spawn(self)
         except Exception as error:
@@ -141,6 +150,25 @@ class Worker(ProcessProtocol):
         stopped = Deferred[None]()
         self._stopping.append(stopped)
         return stopped
+
+    @property
+    def state(self) -> str:
+        """
+        What the process does, for people.
+        """
+        if self._process is None:
+            return f"ended: {self.failure}" if self.failure else "ended"
+        what = "serves" if self.serving else "starts"
+        if self.serving and self.hangs:
+            what = f"hangs: silent for {self._silent * HEARTBEAT:g} s"
+        return f"{what}, process {self._process.pid}"
+
+    @property
+    def hangs(self) -> bool:
+        """
+        Whether it has been silent for so long that it seems not to serve any more.
+        """
+        return self._silent >= HANGING_HEARTBEATS
 
     def terminate(self) -> None:
         """
@@ -177,14 +205,16 @@ class Worker(ProcessProtocol):
         """
         Note that it lives, or log what it says, line by line.
         """
+        *lines, rest = (self._unfinished[childFD] + data).split(b"\n")
+        self._unfinished[childFD] = rest
         if childFD == CONTROL:
             self._silent = 0
+            if lines and lines[-1]:
+                self.snapshot = json.loads(lines[-1])
             if not self.serving:
                 self.serving = True
                 self._served()
             return
-        *lines, rest = (self._unfinished[childFD] + data).split(b"\n")
-        self._unfinished[childFD] = rest
         for line in lines:
             self._logLine(childFD, line)
         if len(data) < READ_SIZE:
@@ -197,9 +227,9 @@ class Worker(ProcessProtocol):
         within, and what has ended it if that was not in order.
         """
         self._process = None
-        for childFD, line in self._unfinished.items():
-            if line:
-                self._logLine(childFD, line)
+        for childFD in (STDOUT, STDERR):
+            if self._unfinished[childFD]:
+                self._logLine(childFD, self._unfinished[childFD])
         how = _describe(reason.value)
         if not isinstance(reason.value, ProcessDone):
             self._log.warn("{name} was {how}", name=self.name, how=how)
@@ -214,6 +244,8 @@ class Worker(ProcessProtocol):
         if not self.serving:
             self.failure = why
         self.serving = False
+        self.past = addUp([self.past, self.snapshot.pop("counts", {})])
+        self.snapshot = {}
         if self._killCall is not None and self._killCall.active():
             self._killCall.cancel()
         self._killCall = None

@@ -113,12 +113,13 @@ class SharedSockets:
         self._take(port, self._workers)
         return port
 
-    def listenUDP(self, udp: int | str, interface: str) -> None:
+    def listenUDP(self, udp: int | str, interface: str) -> str:
         """
         Bind a UDP port once for each worker, after all else.
 
         @param udp: which, as L{chooseAddress} has it.
         @param interface: likewise.
+        @return: the address, as people write it.
         """
         hosts = [port.getHost() for port in self._ports]
         host, number = chooseAddress(udp, hosts, interface)
@@ -129,6 +130,7 @@ class SharedSockets:
         number = first.getsockname()[1]
         while len(self.sockets[-1]) < self._workers:
             self.sockets[-1].append(bindDatagrams(host, number, shared=True))
+        return f"[{host}]:{number}" if ":" in host else f"{host}:{number}"
 
     def __getattr__(self, name: str) -> NoReturn:
         """

@@ -6,12 +6,8 @@ the workers and keeps them running.
 from __future__ import annotations
 
 import os
-import signal
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import partial
-from types import FrameType
 from typing import Any, NoReturn
 
 from twisted.application.service import Service
@@ -20,7 +16,11 @@ from twisted.internet.error import CannotListenError
 from twisted.internet.process import reapAllProcesses
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
+from zope.interface import implementer
 
+from upperproto.interfaces import IObserved
+from upperproto.limits.signals import SecondSignal, signalsBeforeRunning
+from upperproto.monitoring.counters import Counters, addUp, lastIncidents
 from upperproto.processes.process import (
     CONTROL,
     FIRST_SOCKET,
@@ -31,15 +31,21 @@ from upperproto.processes.process import (
     workerCommand,
 )
 from upperproto.processes.sockets import CannotShare, SharedSockets, Workers
-from upperproto.service import SecondSignal
 from upperproto.ways import systemd
-from upperproto.ways.endpoints import CannotStart, endpointFrom, listen
+from upperproto.ways.endpoints import (
+    CannotStart,
+    addressName,
+    endpointFrom,
+    faultsFrom,
+    listen,
+)
 from upperproto.ways.inherited import Inheriting
 
 # How many seconds after its drain time a worker may take to end.
 GRACE = 2.0
 
 
+@implementer(IObserved)
 class Supervisor(Service):
     """
     Run the service in several processes, and keep them running.
@@ -90,6 +96,7 @@ class Supervisor(Service):
         self._watching.clock = reactor
         self._secondSignal = SecondSignal(reactor, self._terminate)
         self._told = False
+        self._addresses: list[tuple[str, str]] = []
 
     def privilegedStartService(self) -> None:
         """
@@ -98,9 +105,12 @@ class Supervisor(Service):
         @raise CannotStart: where the system refuses.
         """
         super().privilegedStartService()
+        self._addresses = []
         for description, endpoint in self._endpoints:
             try:
-                listen(endpoint, Workers())
+                port = listen(endpoint, Workers())
+                faults = str(faultsFrom(description) or "")
+                self._addresses.append((addressName(port.getHost()), faults))
             except Exception as error:
                 why = str(error)
                 if isinstance(error, CannotShare):
@@ -108,7 +118,8 @@ class Supervisor(Service):
                 self._cannotListen(why, error)
         if self._datagrams is not None:
             try:
-                self._shared.listenUDP(*self._datagrams)
+                address = self._shared.listenUDP(*self._datagrams)
+                self._addresses.append((f"{address} (UDP)", ""))
             except (CannotListenError, ValueError) as error:
                 self._cannotListen(str(error), error)
 
@@ -155,6 +166,50 @@ class Supervisor(Service):
             await gatherResults(stopping)
         finally:
             self._secondSignal.stop()
+
+    @property
+    def serving(self) -> int:
+        """
+        How many processes serve: see L{IObserved}. None does until all have done so.
+        """
+        if not self._told:
+            return 0
+        return sum(worker.serving and not worker.hangs for worker in self._workers)
+
+    def listeners(self) -> list[tuple[str, str]]:
+        """
+        Give the addresses that are listened on: see L{IObserved}.
+        """
+        return self._addresses
+
+    def workers(self) -> list[tuple[str, str]]:
+        """
+        Give the name and the state of each process: see L{IObserved}.
+        """
+        return [(worker.name, worker.state) for worker in self._workers]
+
+    def snapshot(self) -> dict[str, Any]:
+        """
+        Give what all processes have said of themselves: see L{IObserved}. It is a
+        second old at most, while they live.
+        """
+        said = [worker.snapshot for worker in self._workers]
+        counts = addUp(
+            [
+                Counters().counts,
+                *(worker.past for worker in self._workers),
+                *(each.get("counts", {}) for each in said),
+            ]
+        )
+        expiries = [each["notAfter"] for each in said if each.get("notAfter")]
+        return {
+            "connections": sum(each.get("connections", 0) for each in said),
+            "counts": counts,
+            "incidents": lastIncidents(
+                incident for each in said for incident in each.get("incidents", [])
+            ),
+            "notAfter": min(expiries, default=None),
+        }
 
     def _spawn(self, index: int, worker: Worker) -> None:
         sockets = [shared[index].fileno() for shared in self._shared.sockets]
@@ -218,7 +273,7 @@ class Supervisor(Service):
             serving = all(worker.serving for worker in self._workers)
             return bool(failures) or serving or not self.running
 
-        with _signals(self._reactor, interrupt):
+        with signalsBeforeRunning(self._reactor, interrupt):
             self._startWorkers()
             self._iterateUntil(isOver)
             if failures:
@@ -237,28 +292,3 @@ class Supervisor(Service):
             self._reactor.iterate(0.05)
             # Nor does it hear of SIGCHLD.
             reapAllProcesses()
-
-
-@contextmanager
-def _signals(reactor: Any, call: Callable[[str], None]) -> Iterator[None]:
-    """
-    Take SIGINT and SIGTERM as the reactor does when it runs: without this, they end
-    a process that only starts, and leave its PID file and its UNIX sockets behind.
-
-    @param reactor: a reactor that does not run yet.
-    @param call: what to call with the name of the signal, in an iteration.
-    """
-
-    def handle(number: int, frame: FrameType | None) -> None:
-        reactor.callFromThread(call, signal.Signals(number).name)
-
-    before: dict[signal.Signals, Any] = {}
-    if threading.current_thread() is threading.main_thread():
-        for number in (signal.SIGINT, signal.SIGTERM):
-            if signal.getsignal(number) is not signal.SIG_IGN:
-                before[number] = signal.signal(number, handle)
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

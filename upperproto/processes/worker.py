@@ -20,7 +20,7 @@ from twisted.python.failure import Failure
 
 from upperproto.monitoring.logobserver import LogObserver, formatMessage
 from upperproto.processes.process import CONTROL, FIRST_SOCKET, HEARTBEAT, STDOUT
-from upperproto.tap import Options, makeService
+from upperproto.tap import Options, makeUpperService
 from upperproto.ways.inherited import Inheriting
 
 
@@ -52,13 +52,32 @@ class ParentWatch(FileDescriptor):
             self.reactor.stop()
 
 
-def sayAlive() -> None:
+class Heart:
     """
-    Tell the parent that this process serves, and lives. A parent that has ended, or
-    does not read, need not know.
+    Tell the parent that this process serves, and lives; and if it counts, what.
+
+    A parent that has ended, or does not read, need not know.
     """
-    with suppress(OSError):
-        os.write(CONTROL, b".")
+
+    def __init__(self, service: Any, counts: bool) -> None:
+        """
+        @param service: what serves, an L{IObserved}.
+        @param counts: whether its counters are told.
+        """
+        self._service = service
+        self._counts = counts
+        # The rest of a line that the pipe did not take.
+        self._rest = b""
+
+    def beat(self) -> None:
+        """
+        Say it once.
+        """
+        if not self._rest:
+            said = json.dumps(self._service.snapshot()) if self._counts else ""
+            self._rest = said.encode("ascii") + b"\n"
+        with suppress(OSError):
+            self._rest = self._rest[os.write(CONTROL, self._rest) :]
 
 
 def run() -> None:
@@ -85,11 +104,13 @@ def run() -> None:
     # That of datagrams is the last.
     number = len(options.endpoints()) + (options["udp"] is not None)
     sockets = range(FIRST_SOCKET, FIRST_SOCKET + number)
-    service: Any = makeService(options, Inheriting(main, sockets))
+    service = makeUpperService(options, Inheriting(main, sockets))
+    heart = Heart(service, counts=options["status"] is not None)
     service.privilegedStartService()
     service.startService()
     main.addSystemEventTrigger("before", "shutdown", service.stopService)
     ParentWatch(main).startReading()
     # SIGTERM has its handler then. It goes on while this process drains.
-    main.callWhenRunning(LoopingCall(sayAlive).start, HEARTBEAT)
+    main.callWhenRunning(LoopingCall(heart.beat).start, HEARTBEAT)
+    main.addSystemEventTrigger("after", "shutdown", heart.beat)
     main.run()

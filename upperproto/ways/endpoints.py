@@ -33,7 +33,7 @@ _BREAKING = {
     "stdio": "is a single connection, with whose end the process would not end",
 }
 
-# What values without a name are, in their order.
+# What values without a name are.
 _NAMES = {
     "ssl": ["port"],
     "tcp": ["port", "interface", "backlog"],
@@ -54,9 +54,9 @@ class CannotStart(SystemExit, Exception):
     """
     The service cannot start. The message is for the person who started it.
 
-    It ends the process with this message and status 1 instead of a traceback,
-    because it is a L{SystemExit}; and C{twistd} removes its PID file and tells
-    the parent of a daemon, because it is an L{Exception}.
+    It ends the process with this message and status 1, because it is a L{SystemExit};
+    and C{twistd} removes its PID file and tells the parent of a daemon, because it is
+    an L{Exception}.
     """
 
 
@@ -89,7 +89,6 @@ def endpointFrom(reactor: Any, description: str) -> IStreamServerEndpoint:
 
     @param reactor: what it will listen on.
     @param description: a server endpoint, as Twisted describes it.
-    @return: the endpoint.
     @raise CannotStart: if it is not one, or breaks a promise of the service.
     """
     faultsFrom(description)
@@ -165,8 +164,6 @@ def listen(endpoint: IStreamServerEndpoint, factory: IProtocolFactory) -> Any:
     Listen on an endpoint, now or not at all.
 
     @param endpoint: where. It must know at once whether it can.
-    @param factory: what serves the connections.
-    @return: the port.
     @raise Exception: what keeps it from listening.
     """
     results: list[Any] = []
@@ -216,8 +213,12 @@ class Listener(Service):
     Unlike Twisted's own service for endpoints, it ends a process that cannot
     listen with a message instead of a traceback.
 
+    @cvar message: what the log says when it listens.
     @ivar faults: those that connections are given; L{None} without any.
+    @ivar address: where it listens, as people write it; empty until it has.
     """
+
+    message = "Listening on {name}"
 
     _log = Logger()
 
@@ -236,6 +237,7 @@ class Listener(Service):
         self._endpoint = endpoint
         self._factory = factory
         self._port: Any = None
+        self.address = ""
 
     def privilegedStartService(self) -> None:
         """
@@ -251,9 +253,8 @@ class Listener(Service):
         if isinstance(port, FileDescriptor):
             with socket.socket(fileno=os.dup(port.fileno())) as listening:
                 setConnectionOptions(listening)
-        # Twisted's own line has no more of the address than the port's number.
-        name = addressName(port.getHost())
-        self._log.info("Listening on {name}", name=name)
+        name = self.address = addressName(port.getHost())
+        self._log.info(self.message, name=name)
         if self.faults is not None:
             self._log.warn(
                 "fault: {name}: connections of this listener are given faults:"

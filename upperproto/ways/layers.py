@@ -7,8 +7,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.interfaces import IAddress
+from twisted.internet.interfaces import IAddress, IProtocol, IProtocolFactory
 from twisted.internet.protocol import Factory
+from twisted.protocols.policies import WrappingFactory
 
 from upperproto.interfaces import IPendingConnections
 from upperproto.ways.endpoints import Listener, endpointFrom, faultsFrom, kindOf
@@ -32,6 +33,7 @@ class Layers:
         truncated: Callable[[IAddress], None] = lambda peer: None,
         getContext: Callable[[], Context] | None = None,
         proxies: Iterable[Network] | None = None,
+        opened: Callable[[str], None] | None = None,
     ) -> None:
         """
         @param pending: the connections that have not come to the protocol yet.
@@ -42,10 +44,13 @@ class Layers:
             over UNIX sockets; no TLS by default.
         @param proxies: where every connection must come from, with a PROXY
             header; no such header by default.
+        @param opened: called with the address of the listener that has accepted a
+            connection, for each; nobody is, by default.
         """
         self._pending = pending
         self._factory = factory
         self._truncated = truncated
+        self._opened = opened
         self._getContext = getContext
         self._proxies = proxies
 
@@ -83,12 +88,15 @@ class Layers:
 
         def wrap(getContext: Callable[[], Context] | None = None) -> Factory[Any]:
             factory = self.wrapFactory(getContext)
-            if faults is None:
-                return factory
-            # Few want it.
-            from upperproto.faults.endpoint import FaultFactory
+            if faults is not None:
+                # Few want it.
+                from upperproto.faults.endpoint import FaultFactory
 
-            return FaultFactory(factory, faults, reactor)
+                factory = FaultFactory(factory, faults, reactor)
+            opened = self._opened
+            if opened is not None:
+                factory = CountedFactory(factory, lambda: opened(listener.address))
+            return factory
 
         inheriting: Any = Inheriting(reactor)
         if kind == "ssl":
@@ -100,7 +108,41 @@ class Layers:
             creator = endpoint.connectionCreator
             endpoint = endpoint.endpoint
             factory = wrap(lambda: creator.defaultContext)
-        return Listener(endpoint, factory, faults)
+        listener = Listener(endpoint, factory, faults)
+        return listener
+
+
+class CountedFactory(WrappingFactory):
+    """
+    Tell of each connection that comes to another factory.
+    """
+
+    noisy = False
+
+    def __init__(self, factory: IProtocolFactory, opened: Callable[[], None]) -> None:
+        """
+        @param factory: the other one.
+        @param opened: called for each.
+        """
+        super().__init__(factory)
+        self._opened = opened
+
+    def logPrefix(self) -> str:
+        """
+        Name the other factory in the log.
+        """
+        prefix: str = self.wrappedFactory.logPrefix()
+        return prefix
+
+    def buildProtocol(  # type: ignore[override] # It is no wrapper.
+        self, addr: IAddress | None
+    ) -> IProtocol | None:
+        """
+        Build the other factory's protocol.
+        """
+        self._opened()
+        protocol: IProtocol | None = self.wrappedFactory.buildProtocol(addr)
+        return protocol
 
 
 class _SSLReactor:

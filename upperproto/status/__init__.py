@@ -1,0 +1,3 @@
+"""
+Status: what the running service tells over HTTP, to people and to machines.
+"""

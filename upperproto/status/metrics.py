@@ -1,0 +1,92 @@
+"""
+The metrics of a service in the formats of Prometheus.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    Metric,
+)
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.registry import Collector
+
+from upperproto.status.report import Report
+
+# Metrics with a label: what they count, the label, and what it is.
+_BY_KIND = {
+    "upper_connections_opened": ("opened", "listener", "Connections accepted."),
+    "upper_connections_closed": ("closed", "reason", "Connections that have ended."),
+    "upper_connections_refused": ("refused", "reason", "Connections not served."),
+    "upper_errors": ("errors", "kind", "Error lines told to clients."),
+    "upper_datagrams": ("datagrams", "outcome", "Datagrams that came."),
+}
+
+_BYTES = {
+    "received": "Bytes of text that clients have sent.",
+    "sent": "Bytes of answers that the system has taken to deliver.",
+    "undelivered": "Bytes of answers that were not delivered.",
+}
+
+
+class ReportCollector(Collector):
+    """
+    Give the metrics of one report.
+    """
+
+    def __init__(self, report: Report) -> None:
+        """
+        @param report: what is known of the service.
+        """
+        self._report = report
+
+    def collect(self) -> Iterator[Metric]:
+        """
+        Give all metrics.
+        """
+        report = self._report
+        yield GaugeMetricFamily(
+            "upper_connections", "Connections that are open.", report.connections
+        )
+        for name, (what, label, documentation) in _BY_KIND.items():
+            family = CounterMetricFamily(name, documentation, labels=[label])
+            for kind, number in sorted(report.counts[what].items()):
+                family.add_metric([kind], number)
+            yield family
+        for kind, documentation in _BYTES.items():
+            number = report.counts["bytes"][kind]
+            yield CounterMetricFamily(f"upper_{kind}_bytes", documentation, number)
+        draining = report.state == "draining"
+        yield GaugeMetricFamily("upper_draining", "1 while it ends.", draining)
+        yield GaugeMetricFamily(
+            "upper_workers", "Processes that serve.", report.serving
+        )
+        if report.notAfter is not None:
+            yield GaugeMetricFamily(
+                "upper_certificate_not_after_timestamp_seconds",
+                "When the TLS certificate expires, in seconds since 1970.",
+                report.notAfter,
+            )
+        build = GaugeMetricFamily(
+            "upper_build_info", "What runs.", labels=list(report.versions)
+        )
+        build.add_metric(list(report.versions.values()), 1)
+        yield build
+
+
+def exposition(report: Report, accept: str) -> tuple[str, bytes]:
+    """
+    Write down the metrics.
+
+    @param report: what is known of the service.
+    @param accept: the formats that are asked for, as HTTP's C{Accept} has them.
+    @return: the media type and the body.
+    """
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(ReportCollector(report))
+    encode, mediaType = choose_encoder(accept)
+    return mediaType, encode(registry)
