@@ -12,7 +12,6 @@ from importlib.metadata import version
 from ipaddress import ip_network
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
-from twisted import copyright
 from twisted.application.service import IService
 from twisted.internet.endpoints import quoteStringArgument
 from twisted.python import usage
@@ -41,9 +40,9 @@ class Options(usage.Options):
     longdesc = (
         "Answer text in upper case, line by line, over TCP, UNIX sockets or any"
         " other endpoint. Unlike an echo, the answer proves that a server read"
-        " what was sent. Each option can come from the environment, too, by the name in"
-        " brackets; the command line goes before it. A flag is 1 or 0 there, and several"
-        " values have spaces between them."
+        " what was sent. Each option can come from the environment, too, by the name"
+        " in brackets; the command line goes before it. A flag is 1 or 0 there, and"
+        " several values have spaces between them."
     )
 
     optParameters: ClassVar = [
@@ -124,7 +123,7 @@ class Options(usage.Options):
 
     def opt_version(self) -> NoReturn:
         """Display the versions of this service and of Twisted, and exit."""
-        print(f"upper {version('upperproto')} (Twisted {copyright.version})")
+        print(f"upper {version('upperproto')} (Twisted {version('twisted')})")
         sys.exit(0)
 
     def opt_listen(self, endpoint: str) -> None:

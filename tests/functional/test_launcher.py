@@ -15,7 +15,11 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.functional.processes import PATIENCE, Server, script
 
 UPPER = ("upper",)
-RUNNERS = (UPPER, ("twistd", "--nodaemon", "--pidfile="), ("twist", "--log-format=text"))
+RUNNERS = (
+    UPPER,
+    ("twistd", "--nodaemon", "--pidfile="),
+    ("twist", "--log-format=text"),
+)
 
 
 def run(*command: str, **variables: str) -> subprocess.CompletedProcess[str]:
@@ -30,8 +34,7 @@ def run(*command: str, **variables: str) -> subprocess.CompletedProcess[str]:
             cwd=folder,
             env={**os.environ, **variables},
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            capture_output=True,
             encoding="utf-8",
             timeout=PATIENCE,
             check=False,

@@ -127,9 +127,7 @@ class EnvironmentTests(SynchronousTestCase):
             )
         for line in ("-l 1", "--listen 1", "--port 1"):
             self.assertEqual(self.words(line, UPPER_LISTEN=""), [])
-        self.assertEqual(
-            self.words("--proxy-protocol", UPPER_PROXY_PROTOCOL=""), []
-        )
+        self.assertEqual(self.words("--proxy-protocol", UPPER_PROXY_PROTOCOL=""), [])
 
     def test_badLine(self) -> None:
         """

@@ -39,10 +39,10 @@ class Environment:
         inPlaceOf: Mapping[str, Collection[str]],
     ) -> None:
         """
-        @param options: they have a variable each; to one that repeats, they give a list.
+        @param options: each has a variable; one that repeats has a list of values.
         @param variables: all those of the environment.
-        @param inPlaceOf: options, each with those of which it takes the place: where the
-            command line has one of these, the variable is left alone.
+        @param inPlaceOf: options, each with those of which it takes the place: where
+            the command line has one of these, the variable is left alone.
         """
         self._options = options
         self._variables = variables
@@ -74,9 +74,7 @@ class Environment:
         @raise UsageError: for a value that no option could have.
         """
         try:
-            found, _ = getopt(
-                [*line], self._options.shortOpt, [*self._options.longOpt]
-            )
+            found, _ = getopt([*line], self._options.shortOpt, [*self._options.longOpt])
         except GetoptError:
             # Whoever parses the line says what is wrong with it.
             return []

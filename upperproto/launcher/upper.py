@@ -8,9 +8,10 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-from twisted.plugins.upper_plugin import upper
 from twisted.scripts import twistd
 from twisted.scripts.twistd import runApp
+
+from twisted.plugins.upper_plugin import upper
 
 _ServerOptions: Any = vars(twistd)["ServerOptions"]
 
@@ -19,8 +20,8 @@ class TwistdOptions(_ServerOptions):  # type: ignore[misc] # Twisted has no type
     """
     The options of C{twistd}, which knows one service and has another name.
 
-    No other plugin is looked for: neither what else is installed, nor a cache of plugins
-    that cannot be written, is of any account.
+    No other plugin is looked for: it does not matter what else is installed, nor whether
+    the cache of plugins can be written.
     """
 
     loadedPlugins: dict[str, Any]
