@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 import sys
+from io import StringIO
 from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
@@ -198,6 +199,48 @@ class OptionsTests(SynchronousTestCase):
                 self.assertIn(f"[default: {default}]", explained)
         for option in ("listen", "proxy-from", "proxy-protocol", "version"):
             self.assertIn(f"--{option}", explained)
+
+    def test_environment(self) -> None:
+        """
+        Each option can come from the environment, and the help says so; the command
+        line goes before it, also where an option takes the place of another.
+        """
+        explained = str(Options())
+        for name in {each.rstrip("=") for each in Options().longOpt}:
+            shown = f"[UPPER_{name.upper().replace('-', '_')}]"
+            self.assertEqual(shown in explained, name not in ("help", "version"), name)
+        variables = {"UPPER_UDP": "same", "UPPER_LISTEN": "1 2", "UPPER_DRAIN": "3"}
+        with patch.dict(os.environ, variables):
+            options = parse("--drain", "4")
+            self.assertEqual(options["udp"], "same")
+            self.assertEqual(options["listen"], ["1", "2"])
+            self.assertEqual(options["drain"], 4)
+            self.assertEqual(parse("--udp", "7", "-p", "0")["listen"], [])
+
+    def test_badVariable(self) -> None:
+        """
+        What is wrong with a variable is said of the variable.
+        """
+        for variable, value, message in [
+            ("UPPER_DRAIN", "x", "UPPER_DRAIN takes seconds, not 'x'"),
+            ("UPPER_LISTEN", "", "UPPER_LISTEN takes a value, not an empty one"),
+            ("UPPER_PROXY_FROM", "::1", "UPPER_PROXY_FROM needs --proxy-protocol"),
+        ]:
+            with (
+                patch.dict(os.environ, {variable: value}),
+                self.assertRaises(usage.UsageError) as caught,
+            ):
+                parse()
+            self.assertEqual(str(caught.exception), message)
+
+    def test_version(self) -> None:
+        """
+        The version is that of this package, beside that of Twisted.
+        """
+        printed = StringIO()
+        with patch.object(sys, "stdout", printed), self.assertRaises(SystemExit):
+            parse("--version")
+        self.assertRegex(printed.getvalue(), r"^upper \d[.\d]* \(Twisted \d[.\d]*\)\n$")
 
     def test_ipv6(self) -> None:
         """

@@ -8,8 +8,9 @@ import os
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
+from importlib.metadata import version
 from ipaddress import ip_network
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 from twisted.application.service import IService
 from twisted.internet.endpoints import quoteStringArgument
@@ -18,6 +19,7 @@ from twisted.python import usage
 from upperproto.coercions import either, number, oneOf, seconds, valueOptional
 from upperproto.datagrams.listener import SAME
 from upperproto.factory import UpperFactory
+from upperproto.launcher.environment import Environment
 from upperproto.limits.descriptors import fitDescriptors
 from upperproto.monitoring.counters import Counters
 from upperproto.monitoring.logobserver import chooseLogObserver
@@ -39,7 +41,9 @@ class Options(usage.Options):
     longdesc = (
         "Answer text in upper case, line by line, over TCP, UNIX sockets or any"
         " other endpoint. Unlike an echo, the answer proves that a server read"
-        " what was sent."
+        " what was sent. Each option can come from the environment, too, by the name"
+        " in brackets; the command line goes before it. A flag is 1 or 0 there, and"
+        " several values have spaces between them."
     )
 
     optParameters: ClassVar = [
@@ -98,10 +102,14 @@ class Options(usage.Options):
         super().__init__()
         self["listen"] = []
         self["proxy-from"] = []
+        self._environment = Environment(
+            self, os.environ, inPlaceOf={"listen": ["port", "interface"]}
+        )
+        self._environment.explain()
 
     def parseOptions(self, options: Sequence[str] | None = None) -> None:
         """
-        Parse the words of a command line.
+        Parse the words of a command line, and the environment.
 
         @param options: the words; by default, those of this process.
         @raise CannotStart: for bad ones, under C{twistd} or C{twist}. After a
@@ -110,12 +118,19 @@ class Options(usage.Options):
         @raise UsageError: likewise, by themselves.
         """
         words = sys.argv[1:] if options is None else options
+        line = valueOptional(words, "--udp", SAME)
         try:
-            super().parseOptions(valueOptional(words, "--udp", SAME))
-        except usage.UsageError as error:
+            super().parseOptions([*self._environment.words(line), *line])
+        except usage.UsageError as raised:
+            error = self._environment.blame(raised)
             if self.parent is None:
-                raise
-            raise CannotStart(f"upper: {error} (see --help)") from error
+                raise error from raised
+            raise CannotStart(f"upper: {error} (see --help)") from raised
+
+    def opt_version(self) -> NoReturn:
+        """Display the versions of this service and of Twisted, and exit."""
+        print(f"upper {version('upperproto')} (Twisted {version('twisted')})")
+        sys.exit(0)
 
     def opt_listen(self, endpoint: str) -> None:
         """Endpoint string to listen on, in place of port and interface; repeatable."""

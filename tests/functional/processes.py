@@ -186,17 +186,21 @@ class Server:
         """
         @param options: of C{upper}; without a C{--listen} or C{--port} among
             them, it listens on a port of 127.0.0.1 that is free.
-        @param command: what to start it under, such as C{strace}.
-        @param runner: Twisted's command that runs it, with its own options.
+        @param command: what to start it under, such as C{strace}; or C{env}, with a
+            port or an endpoint among its variables.
+        @param runner: the command that runs it, with its own options: Twisted's, or
+            C{upper} itself.
         @param descriptors: the soft and the hard limit of its descriptors; by
             default those of this process.
         """
-        if not {"--listen", "-l", "--port", "-p"}.intersection(options):
+        given = {"--listen", "-l", "--port", "-p"}.intersection(options)
+        if not given and not re.search(r"UPPER_(PORT|LISTEN)=", " ".join(command)):
             options = ("--port", "0", *options)
         program, *itsOptions = runner
         measured = [sys.executable, "-c", _MEASURED] if _MEASURING in os.environ else []
         twisted = [*measured, script(program), *itsOptions]
-        self._arguments = [*command, *twisted, "upper", *options]
+        service = [] if program == "upper" else ["upper"]
+        self._arguments = [*command, *twisted, *service, *options]
         self._descriptors = descriptors
 
     def __enter__(self) -> Server:
@@ -217,7 +221,8 @@ class Server:
         try:
             self.waitFor(_STARTING + "(.*)")
             eventually(self._handlesSignals, "the handlers of its signals")
-            if re.search(r"--workers ([2-9]|\d\d)", " ".join(self._arguments)):
+            several = r"(--workers |UPPER_WORKERS=)([2-9]|\d\d)"
+            if re.search(several, " ".join(self._arguments)):
                 self.waitFor("All workers serve")
         except BaseException:
             self.__exit__(None, None, None)

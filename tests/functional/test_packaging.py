@@ -178,9 +178,12 @@ class PackagingTests(SynchronousTestCase):
         self.assertIn("--flush-after", here.python(TWISTD, "upper", "--help"))
         client = here.folder / "venv/bin/upper-client"
         self.assertIn("--port", here.execute(str(client), "--help"))
+        command = here.folder / "venv/bin/upper"
+        self.assertIn("UPPER_PORT", here.execute(str(command), "--help"))
+        self.assertRegex(here.execute(str(command), "--version"), r"^upper \d")
         home = here.python("import upperproto; print(upperproto.__file__)")
         here.pip("uninstall", "--yes", "upperproto")
-        self.assertFalse(client.exists())
+        self.assertFalse(client.exists() or command.exists())
         self.assertEqual(here.files(), before)
         self.assertNotIn("upper case", here.python(TWISTD, "--help"))
         return Path(home).parent
