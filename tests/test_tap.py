@@ -11,17 +11,12 @@ from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 
-from twisted.internet.testing import MemoryReactorClock
 from twisted.python import usage
 from twisted.trial.unittest import SynchronousTestCase
 
 from upperproto import tap
-from upperproto.datagrams.listener import DatagramListener
-from upperproto.factory import UpperFactory
-from upperproto.processes import supervisor
-from upperproto.processes.supervisor import Supervisor
-from upperproto.service import UpperService
-from upperproto.tap import Options, makeService
+from upperproto.assembly import endpointsOf
+from upperproto.tap import Options
 from upperproto.ways.endpoints import CannotStart
 
 
@@ -45,7 +40,7 @@ class OptionsTests(SynchronousTestCase):
         """
         options = parse()
         self.assertEqual(
-            options.endpoints(), [r"tcp:5000:interface=127.0.0.1:backlog=1024"]
+            endpointsOf(options), [r"tcp:5000:interface=127.0.0.1:backlog=1024"]
         )
         self.assertEqual(options["errors"], "strict")
         self.assertEqual(options["flush-after"], 0.05)
@@ -178,14 +173,14 @@ class OptionsTests(SynchronousTestCase):
         }
         words = [word for each in listen for word in ("-l", each)]
         options = parse("--backlog", "7", *words)
-        self.assertEqual(options.endpoints(), list(listen.values()))
+        self.assertEqual(endpointsOf(options), list(listen.values()))
 
     def test_listenAlone(self) -> None:
         """
         Port and interface are of no account then.
         """
         options = parse("-p", "1", "-i", "::", "-l", "2")
-        self.assertEqual(options.endpoints(), ["tcp:2:backlog=1024"])
+        self.assertEqual(endpointsOf(options), ["tcp:2:backlog=1024"])
 
     def test_help(self) -> None:
         """
@@ -246,160 +241,8 @@ class OptionsTests(SynchronousTestCase):
         """
         The colons of an IPv6 address are not those of the endpoint.
         """
-        [endpoint] = parse("-i", "::1", "-p", "1").endpoints()
+        [endpoint] = endpointsOf(parse("-i", "::1", "-p", "1"))
         self.assertEqual(endpoint, r"tcp:1:interface=\:\:1:backlog=1024")
-
-
-class MakeServiceTests(SynchronousTestCase):
-    """
-    Tests for L{makeService}.
-    """
-
-    def setUp(self) -> None:
-        """
-        Keep the limits of this process, and record what factory is made.
-        """
-        self.fitted: list[tuple[int, int]] = []
-        self.settings: list[dict[str, Any]] = []
-
-        def fit(maxConnections: int, queues: int) -> tuple[int, int]:
-            self.fitted.append((maxConnections, queues))
-            return 5, 4
-
-        def make(**settings: Any) -> UpperFactory:
-            self.settings.append(settings)
-            return UpperFactory(**settings)
-
-        self.patch(tap, "fitDescriptors", fit)
-        self.patch(tap, "UpperFactory", make)
-        self.reactor = MemoryReactorClock()
-
-    def test_settings(self) -> None:
-        """
-        The factory gets what the options say, and no more clients than the
-        system allows.
-        """
-        service = makeService(
-            parse(
-                *("--errors", "replace", "--flush-after", "2", "--log", "lines"),
-                *("--idle-timeout", "3", "--max-connections", "9"),
-                *("--max-per-peer", "8"),
-            ),
-            self.reactor,
-        )
-        self.assertIsInstance(service, UpperService)
-        self.assertEqual(self.fitted, [(9, 1)])
-        self.assertEqual(
-            self.settings,
-            [
-                {
-                    "errors": "replace",
-                    "flushAfter": 2,
-                    "idleTimeout": 3,
-                    "maxConnections": 5,
-                    "maxPerPeer": 8,
-                    "maxRefused": 4,
-                    "log": "lines",
-                    "counters": None,
-                    "clock": self.reactor,
-                }
-            ],
-        )
-
-    def test_listens(self) -> None:
-        """
-        The service listens where the options say.
-        """
-        makeService(
-            parse("-l", "tcp:1:interface=127.0.0.1", "-l", "unix:/s"), self.reactor
-        ).privilegedStartService()
-        [(port, _, backlog, interface)] = self.reactor.tcpServers
-        self.assertEqual((port, backlog, interface), (1, 1024, "127.0.0.1"))
-        [(path, _, backlog, mode, _)] = self.reactor.unixServers
-        self.assertEqual((path, backlog, mode), ("/s", 1024, 0o666))
-
-    def test_notAnEndpoint(self) -> None:
-        """
-        What is not an endpoint ends the process with one message.
-        """
-        with self.assertRaises(CannotStart) as caught:
-            makeService(parse("-l", "foo:1"), self.reactor)
-        self.assertIn("not an endpoint: foo:1", str(caught.exception))
-
-    def test_workers(self) -> None:
-        """
-        Several workers are processes of their own.
-        """
-        service = makeService(parse("--workers", "2"), self.reactor)
-        self.assertIsInstance(service, Supervisor)
-        self.assertEqual(self.settings, [])
-
-    def test_datagrams(self) -> None:
-        """
-        One process binds the socket of datagrams itself; of several, the parent does.
-        """
-        service: Any = makeService(parse("--udp"), self.reactor)
-        self.assertIsInstance([*service][-1], DatagramListener)
-        service = makeService(
-            parse("--udp", "7", "-i", "::1", "--workers", "2"), self.reactor
-        )
-        self.assertEqual(service._datagrams, (7, "::1"))
-
-    def test_share(self) -> None:
-        """
-        Each of them gets its share of the caps, and at least one client.
-        """
-        shares: list[dict[str, Any]] = []
-
-        def make(number: int, share: dict[str, Any], *rest: Any) -> None:
-            shares.append({"number": number, **share})
-
-        self.patch(supervisor, "Supervisor", make)
-        for words in (
-            ("--max-connections", "11", "--max-per-peer", "7"),
-            ("--max-connections", "1", "-l", "systemd:domain=INET:index=0", "-l", "2"),
-        ):
-            makeService(parse("--workers", "3", *words), self.reactor)
-        names = ("number", "workers", "max-connections", "max-per-peer", "listen")
-        self.assertEqual(
-            [[share[name] for name in names] for share in shares],
-            [[3, 1, 3, 2, []], [3, 1, 1, None, ["tcp:0", "2"]]],
-        )
-
-    def test_globalReactor(self) -> None:
-        """
-        Without a reactor, the global one tells the time.
-        """
-        from twisted.internet import reactor
-
-        makeService(parse())
-        self.assertIs(self.settings[0]["clock"], reactor)
-
-    def test_tls(self) -> None:
-        """
-        Files that are of no use end the process with one message, as do
-        packages that are missing.
-        """
-        options = parse("--tls-cert", "/nowhere/to/be/found")
-        with self.assertRaises(CannotStart) as caught:
-            makeService(options, self.reactor)
-        self.assertIn("/nowhere/to/be/found", str(caught.exception))
-        with (
-            patch.dict(sys.modules, {"upperproto.tls.certificates": None}),
-            self.assertRaises(CannotStart) as caught,
-        ):
-            makeService(options, self.reactor)
-        self.assertIn("pip install 'upperproto[tls]'", str(caught.exception))
-
-    def test_twoQueues(self) -> None:
-        """
-        Who waits for a PROXY header needs a descriptor, too.
-        """
-        makeService(parse("--proxy-protocol"), self.reactor)
-        makeService(
-            parse("--proxy-protocol", "--proxy-from", "192.0.2.0/24"), self.reactor
-        )
-        self.assertEqual(self.fitted, [(10000, 2)] * 2)
 
 
 class UnderTwistdTests(SynchronousTestCase):

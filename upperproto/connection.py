@@ -222,16 +222,14 @@ class ServedConnection(BlockReceiver):
 
     def unsentBytes(self) -> int:
         """
-        How many bytes of answers the kernel has not taken yet; 0 where the transport
-        does not tell.
+        How many bytes of answers the kernel has not taken yet, if the transport tells.
         """
         queue = ISendQueue(self.transport, None)
         return 0 if queue is None else queue.unsentBytes()
 
     def unacknowledgedBytes(self) -> int:
         """
-        How many bytes the client's system has not acknowledged yet; 0 where the
-        transport does not tell.
+        How many bytes the client's system has not acknowledged yet, likewise.
         """
         queue = ISendQueue(self.transport, None)
         return 0 if queue is None else queue.unacknowledgedBytes()
@@ -285,9 +283,7 @@ class ServedConnection(BlockReceiver):
             super().dataReceived(b"")
         last = self.clearLineBuffer()
         self.answer(last, self.lastAnswer(last, error, discardPartial))
-        self.closingReason = reason
-        if error:
-            self.toldError = error
+        self.closingReason, self.toldError = reason, error
         self.setRawMode()
         self.cancelTimer()
 

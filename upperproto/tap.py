@@ -10,26 +10,17 @@ from collections.abc import Sequence
 from contextlib import suppress
 from importlib.metadata import version
 from ipaddress import ip_network
-from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
+from typing import Any, ClassVar, NoReturn
 
 from twisted.application.service import IService
-from twisted.internet.endpoints import quoteStringArgument
 from twisted.python import usage
 
-from upperproto.coercions import either, number, oneOf, seconds, valueOptional
+from upperproto.assembly import assemble
 from upperproto.datagrams.listener import SAME
-from upperproto.factory import UpperFactory
-from upperproto.launcher.environment import Environment
-from upperproto.limits.descriptors import fitDescriptors
-from upperproto.monitoring.counters import Counters
 from upperproto.monitoring.logobserver import chooseLogObserver
-from upperproto.service import UpperService
-from upperproto.ways.endpoints import CannotStart, forWorker, kindOf
-from upperproto.ways.proxyprotocol import LOOPBACK
-
-if TYPE_CHECKING:
-    # Only who wants TLS needs it.
-    from upperproto.tls.certificates import Certificates
+from upperproto.options.coercions import either, number, oneOf, seconds, valueOptional
+from upperproto.options.environment import Environment
+from upperproto.ways.endpoints import CannotStart, kindOf
 
 
 class Options(usage.Options):
@@ -181,31 +172,6 @@ class Options(usage.Options):
             _chooseReactor()
             chooseLogObserver(self.parent)
 
-    def endpoints(self) -> list[str]:
-        """
-        The descriptions of the endpoints to listen on.
-        """
-        backlog = f"backlog={self['backlog']}"
-        if not self["listen"]:
-            interface = quoteStringArgument(self["interface"])
-            return [f"tcp:{self['port']}:interface={interface}:{backlog}"]
-        return [
-            f"tcp:{endpoint}:{backlog}"
-            if endpoint.isdecimal()
-            else f"{endpoint}:{backlog}"
-            if kindOf(endpoint) in ("tcp", "tcp6", "ssl", "tls", "unix")
-            and "backlog=" not in endpoint
-            else endpoint
-            for endpoint in self["listen"]
-        ]
-
-    def datagrams(self) -> tuple[int | str, str] | None:
-        """
-        Where datagrams are answered, if they are: a port and an interface, as
-        L{upperproto.datagrams.listener.chooseAddress} has them.
-        """
-        return None if self["udp"] is None else (self["udp"], self["interface"])
-
 
 def _chooseReactor() -> None:
     """
@@ -221,28 +187,6 @@ def _chooseReactor() -> None:
             epoll.install()
 
 
-def _certificates(options: Options) -> Certificates | None:
-    """
-    Read the files of TLS, if it is wanted.
-
-    @raise CannotStart: for files that are of no use.
-    """
-    if options["tls-cert"] is None:
-        return None
-    try:
-        from upperproto.tls.certificates import Certificates
-    except ImportError as error:
-        raise CannotStart(
-            f"upper: TLS needs more packages (pip install 'upperproto[tls]'): {error}"
-        ) from error
-    try:
-        return Certificates(
-            options["tls-cert"], options["tls-key"], options["tls-client-ca"]
-        )
-    except ValueError as error:
-        raise CannotStart(f"upper: {error}") from error
-
-
 def makeService(options: Options, reactor: Any = None) -> IService:
     """
     Make the service that the options describe.
@@ -254,82 +198,4 @@ def makeService(options: Options, reactor: Any = None) -> IService:
     """
     if reactor is None:
         from twisted.internet import reactor
-    make = _makeSupervisor if options["workers"] > 1 else makeUpperService
-    service: IService = make(options, reactor)
-    endpoint, readyDelay = options["status"], options["ready-delay"]
-    if endpoint is None and not readyDelay:
-        return service
-    # Few need it.
-    from upperproto.status.service import StatusService
-
-    if endpoint is not None and endpoint.isdecimal():
-        endpoint = f"tcp:{endpoint}:interface=127.0.0.1"
-    return StatusService(service, reactor, endpoint, readyDelay)
-
-
-def _makeSupervisor(options: Options, reactor: Any) -> IService:
-    """
-    Make the service in several processes.
-    """
-    # Few need it.
-    from upperproto.processes.supervisor import Supervisor
-
-    workers = options["workers"]
-    # See that the files are of use.
-    _certificates(options)
-    share = {**options, "workers": 1}
-    for cap in ["max-connections", "max-per-peer"]:
-        if options[cap] is not None:
-            share[cap] = max(1, options[cap] // workers)
-    share["listen"] = [forWorker(each) for each in options["listen"]]
-    return Supervisor(
-        workers,
-        share,
-        options.endpoints(),
-        options["drain"],
-        reactor,
-        options.datagrams(),
-    )
-
-
-def makeUpperService(options: Options, reactor: Any) -> UpperService:
-    """
-    Make the service in one process, without its status.
-
-    @param options: parsed options.
-    @param reactor: what listens and tells the time.
-    @return: a service that has not been started. It counts, if there is to be a status.
-    @raise CannotStart: for an endpoint that is not one.
-    """
-    certificates = _certificates(options)
-    waits = certificates is not None or options["proxy-protocol"]
-    maxConnections, maxRefused = fitDescriptors(
-        options["max-connections"], queues=2 if waits else 1
-    )
-    factory = UpperFactory(
-        errors=options["errors"],
-        flushAfter=options["flush-after"],
-        idleTimeout=options["idle-timeout"],
-        maxConnections=maxConnections,
-        maxPerPeer=options["max-per-peer"],
-        maxRefused=maxRefused,
-        log=options["log"],
-        clock=reactor,
-        counters=None if options["status"] is None else Counters(),
-    )
-    proxies = None
-    if options["proxy-protocol"]:
-        proxies = [ip_network(each) for each in options["proxy-from"] or LOOPBACK]
-    service = UpperService(
-        factory,
-        options.endpoints(),
-        options["drain"],
-        reactor,
-        maxRefused,
-        certificates,
-        proxies,
-    )
-    datagrams = options.datagrams()
-    if datagrams is not None:
-        service.addDatagrams(*datagrams)
-    return service
+    return assemble(options, reactor)

@@ -14,6 +14,7 @@ from unittest.mock import patch
 from twisted.trial.unittest import SynchronousTestCase
 
 from upperproto import tap
+from upperproto.assembly import endpointsOf
 from upperproto.launcher import upper
 
 
@@ -65,7 +66,7 @@ class RunTests(SynchronousTestCase):
         self.run_("--port", "7", UPPER_PORT="8", UPPER_LISTEN="9")
         [options] = self.ran
         self.assertEqual(
-            options.subOptions.endpoints(),
+            endpointsOf(options.subOptions),
             ["tcp:7:interface=127.0.0.1:backlog=1024"],
         )
 

@@ -1,3 +1,3 @@
 """
-How the service is started: the command C{upper}, and options from the environment.
+The command C{upper}, which starts the service.
 """

@@ -18,9 +18,10 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import globalLogBeginner
 from twisted.python.failure import Failure
 
+from upperproto.assembly import endpointsOf, makeUpperService
 from upperproto.monitoring.logobserver import LogObserver, formatMessage
 from upperproto.processes.process import CONTROL, FIRST_SOCKET, HEARTBEAT, STDOUT
-from upperproto.tap import Options, makeUpperService
+from upperproto.tap import Options
 from upperproto.ways.inherited import Inheriting
 
 
@@ -102,7 +103,7 @@ def run() -> None:
     options = Options()
     options.update(json.loads(words))
     # That of datagrams is the last.
-    number = len(options.endpoints()) + (options["udp"] is not None)
+    number = len(endpointsOf(options)) + (options["udp"] is not None)
     sockets = range(FIRST_SOCKET, FIRST_SOCKET + number)
     service = makeUpperService(options, Inheriting(main, sockets))
     heart = Heart(service, counts=options["status"] is not None)

@@ -1,5 +1,5 @@
 """
-Tests for L{upperproto.launcher.environment}.
+Tests for L{upperproto.options.environment}.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from twisted.logger import LogEvent, globalLogPublisher
 from twisted.python import usage
 from twisted.trial.unittest import SynchronousTestCase
 
-from upperproto.launcher.environment import Environment
+from upperproto.options.environment import Environment
 
 
 class Options(usage.Options):

@@ -1,0 +1,164 @@
+"""
+Assembly: a service out of its parts, as options describe it.
+"""
+
+from __future__ import annotations
+
+from ipaddress import ip_network
+from typing import TYPE_CHECKING, Any
+
+from twisted.application.service import IService
+from twisted.internet.endpoints import quoteStringArgument
+from twisted.python import usage
+
+from upperproto.factory import UpperFactory
+from upperproto.limits.descriptors import fitDescriptors
+from upperproto.monitoring.counters import Counters
+from upperproto.service import UpperService
+from upperproto.ways.endpoints import CannotStart, forWorker, kindOf
+from upperproto.ways.proxyprotocol import LOOPBACK
+
+if TYPE_CHECKING:
+    # Only who wants TLS needs it.
+    from upperproto.tls.certificates import Certificates
+
+
+def assemble(options: usage.Options, reactor: Any) -> IService:
+    """
+    Make the service that options describe, in one process or several, with its status.
+
+    @param options: those of L{upperproto.tap.Options}, parsed.
+    @param reactor: what listens and tells the time.
+    @return: a service that has not been started.
+    @raise CannotStart: for an endpoint that is not one.
+    """
+    make = makeSupervisor if options["workers"] > 1 else makeUpperService
+    service: IService = make(options, reactor)
+    endpoint, readyDelay = options["status"], options["ready-delay"]
+    if endpoint is None and not readyDelay:
+        return service
+    # Few need it.
+    from upperproto.status.service import StatusService
+
+    if endpoint is not None and endpoint.isdecimal():
+        endpoint = f"tcp:{endpoint}:interface=127.0.0.1"
+    return StatusService(service, reactor, endpoint, readyDelay)
+
+
+def makeSupervisor(options: usage.Options, reactor: Any) -> IService:
+    """
+    Make the service in several processes.
+    """
+    # Few need it.
+    from upperproto.processes.supervisor import Supervisor
+
+    workers = options["workers"]
+    # See that the files are of use.
+    _certificates(options)
+    share = {**options, "workers": 1}
+    for cap in ["max-connections", "max-per-peer"]:
+        if options[cap] is not None:
+            share[cap] = max(1, options[cap] // workers)
+    share["listen"] = [forWorker(each) for each in options["listen"]]
+    return Supervisor(
+        workers,
+        share,
+        endpointsOf(options),
+        options["drain"],
+        reactor,
+        _datagramsOf(options),
+    )
+
+
+def makeUpperService(options: usage.Options, reactor: Any) -> UpperService:
+    """
+    Make the service in one process, without its status.
+
+    @param options: parsed options.
+    @param reactor: what listens and tells the time.
+    @return: a service that has not been started. It counts, if there is to be a status.
+    @raise CannotStart: for an endpoint that is not one.
+    """
+    certificates = _certificates(options)
+    waits = certificates is not None or options["proxy-protocol"]
+    maxConnections, maxRefused = fitDescriptors(
+        options["max-connections"], queues=2 if waits else 1
+    )
+    factory = UpperFactory(
+        errors=options["errors"],
+        flushAfter=options["flush-after"],
+        idleTimeout=options["idle-timeout"],
+        maxConnections=maxConnections,
+        maxPerPeer=options["max-per-peer"],
+        maxRefused=maxRefused,
+        log=options["log"],
+        clock=reactor,
+        counters=None if options["status"] is None else Counters(),
+    )
+    proxies = None
+    if options["proxy-protocol"]:
+        proxies = [ip_network(each) for each in options["proxy-from"] or LOOPBACK]
+    service = UpperService(
+        factory,
+        endpointsOf(options),
+        options["drain"],
+        reactor,
+        maxRefused,
+        certificates,
+        proxies,
+    )
+    datagrams = _datagramsOf(options)
+    if datagrams is not None:
+        service.addDatagrams(*datagrams)
+    return service
+
+
+def endpointsOf(options: usage.Options) -> list[str]:
+    """
+    The descriptions of the endpoints to listen on.
+    """
+    backlog = f"backlog={options['backlog']}"
+    if not options["listen"]:
+        interface = quoteStringArgument(options["interface"])
+        return [f"tcp:{options['port']}:interface={interface}:{backlog}"]
+    return [
+        f"tcp:{endpoint}:{backlog}"
+        if endpoint.isdecimal()
+        else f"{endpoint}:{backlog}"
+        if kindOf(endpoint) in ("tcp", "tcp6", "ssl", "tls", "unix")
+        and "backlog=" not in endpoint
+        else endpoint
+        for endpoint in options["listen"]
+    ]
+
+
+def _datagramsOf(options: usage.Options) -> tuple[int | str, str] | None:
+    """
+    Where datagrams are answered, if they are: a port and an interface, as
+    L{upperproto.datagrams.listener.chooseAddress} has them.
+    """
+    if options["udp"] is None:
+        return None
+    return options["udp"], options["interface"]
+
+
+def _certificates(options: usage.Options) -> Certificates | None:
+    """
+    Read the files of TLS, if it is wanted.
+
+    @raise CannotStart: for files that are of no use.
+    """
+    if options["tls-cert"] is None:
+        return None
+    try:
+        from upperproto.tls.certificates import Certificates
+    except ImportError as error:
+        raise CannotStart(
+            f"upper: TLS needs more packages (pip install 'upperproto[tls]'): {error}"
+        ) from error
+    try:
+        return Certificates(
+            options["tls-cert"], options["tls-key"], options["tls-client-ca"]
+        )
+    except ValueError as error:
+        raise CannotStart(f"upper: {error}") from error

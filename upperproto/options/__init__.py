@@ -1,0 +1,3 @@
+"""
+Options: values of what a command line and the environment say.
+"""
