@@ -4,6 +4,7 @@ Floods of connections: fast, cheap, and leaving nothing behind.
 
 from __future__ import annotations
 
+import sys
 import time
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -71,10 +72,12 @@ class FloodTests(SynchronousTestCase):
 
     def test_idle(self) -> None:
         """
-        An idle connection costs about 1.5 KiB of memory.
+        An idle connection costs about 1.5 KiB of memory; with Python 3.10, whose objects
+        are larger, about 2.
         """
+        most = 2048 if sys.version_info >= (3, 11) else 2560
         with Server() as server:
-            self.assertLess(idleMemory(server, IDLE), 2 * 1024)
+            self.assertLess(idleMemory(server, IDLE), most)
 
     def test_resets(self) -> None:
         """
