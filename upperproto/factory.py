@@ -14,7 +14,7 @@ from zope.interface import implementer
 
 # Lets plain transports of Twisted tell what they have not sent.
 import upperproto.reactor.sendqueue  # noqa: F401 # Its import registers an adapter.
-from upperproto.interfaces import IServedConnection, IUpperService
+from upperproto.interfaces import INoLogContext, IServedConnection, IUpperService
 from upperproto.limits.caps import Caps
 from upperproto.limits.drain import Drain
 from upperproto.limits.idle import IdleTimeout
@@ -23,7 +23,7 @@ from upperproto.monitoring.counters import Counters
 from upperproto.protocol import UpperProtocol
 
 
-@implementer(IUpperService)
+@implementer(IUpperService, INoLogContext)
 class UpperFactory(ServerFactory):
     """
     Build L{UpperProtocol}s, and know those that are connected.

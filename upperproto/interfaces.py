@@ -141,7 +141,8 @@ class ISendQueue(Interface):
 class INoLogContext(Interface):
     """
     A protocol that logs by C{twisted.logger} alone, and so has no use for the
-    context that C{twisted.python.log.callWithLogger} makes for each event.
+    context that C{twisted.python.log.callWithLogger} makes for each event; or a factory
+    that builds no others.
     """
 
 

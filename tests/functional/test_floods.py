@@ -72,8 +72,8 @@ class FloodTests(SynchronousTestCase):
 
     def test_idle(self) -> None:
         """
-        An idle connection costs about 1.5 KiB of memory; with Python 3.10, whose objects
-        are larger, about 2.
+        An idle connection costs about 1.5 KiB of memory; with Python 3.10, whose
+        objects are larger, about 2.
         """
         most = 2048 if sys.version_info >= (3, 11) else 2560
         with Server() as server:

@@ -209,10 +209,9 @@ class UpperReactor(EPollReactor):
         """
         for _ in range(len(self._writing)):
             transport = self._writing.popleft()
-            if not transport.queued:
-                # It was closed.
-                continue
-            self._writeFrom(transport)
+            # Otherwise it was closed.
+            if transport.queued:
+                self._writeFrom(transport)
 
     def _writeFrom(self, transport: TCPServer) -> None:
         if not _contextless(transport.protocol):
