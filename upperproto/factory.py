@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IAddress, IReactorTime
 from twisted.internet.protocol import ServerFactory
@@ -20,6 +21,7 @@ from upperproto.limits.drain import Drain
 from upperproto.limits.idle import IdleTimeout
 from upperproto.monitoring.connectionlog import ConnectionLog, escape, peerName
 from upperproto.protocol import UpperProtocol
+from upperproto.rules import checkName, serverNotice
 
 
 @implementer(IUpperService)
@@ -49,6 +51,7 @@ class UpperFactory(ServerFactory):
         maxRefused: int = 1024,
         log: Literal["none", "connections", "lines"] = "none",
         clock: IReactorTime | None = None,
+        name: str | None = None,
     ) -> None:
         """
         @param errors: what becomes of invalid UTF-8: C{strict} answers its line
@@ -69,7 +72,13 @@ class UpperFactory(ServerFactory):
             close; C{lines}, which adds what is said.
         @param clock: what tells the time; the global reactor by default, where time
             matters.
+        @param name: what this instance is called: each client is told so first, and
+            what is seen of it. By default it is told nothing.
+        @raise ValueError: for a name that cannot be told.
         """
+        if name is not None:
+            checkName(name)
+        self.name = name
         self.errors = errors
         self.flushAfter = flushAfter
         self.connectionLog = None if log == "none" else ConnectionLog(log == "lines")
@@ -112,10 +121,14 @@ class UpperFactory(ServerFactory):
             self._refused.add(connection)
             if len(self._refused) > self._maxRefused:
                 connection.abort(refusal)
-            else:
-                connection.finish(refusal, error=refusal)
+                return
         elif self._idle is not None:
             self._idle.start()
+        if self.name is not None:
+            # Who is refused wants to know by whom, too.
+            connection.answer(b"", self._notice(self.name, connection))
+        if refusal:
+            connection.finish(refusal, error=refusal)
 
     def connectionClosed(self, connection: IServedConnection, reason: str) -> None:
         """
@@ -189,6 +202,17 @@ class UpperFactory(ServerFactory):
                 connection.abort(reason)
             except Exception:
                 self._log.failure("A connection cannot be ended")
+
+    def _notice(self, name: str, connection: IServedConnection) -> bytes:
+        """
+        Say who serves, and what it sees of a client.
+        """
+        peer, where = connection.peer, ""
+        if isinstance(peer, (IPv4Address, IPv6Address)):
+            where = peerName(peer)
+        elif isinstance(peer, UNIXAddress):
+            where = "unix"
+        return serverNotice(name, where, connection.tlsVersion)
 
     def _name(self, connection: IServedConnection) -> str:
         """

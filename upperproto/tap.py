@@ -15,11 +15,20 @@ from twisted.application.service import IService
 from twisted.internet.endpoints import quoteStringArgument
 from twisted.python import usage
 
-from upperproto.coercions import either, number, oneOf, seconds, valueOptional
+from upperproto.coercions import (
+    AUTO,
+    either,
+    instance,
+    number,
+    oneOf,
+    seconds,
+    valueOptional,
+)
 from upperproto.datagrams.listener import SAME
 from upperproto.factory import UpperFactory
 from upperproto.limits.descriptors import fitDescriptors
 from upperproto.monitoring.logobserver import chooseLogObserver
+from upperproto.rules import checkName
 from upperproto.service import UpperService
 from upperproto.ways.endpoints import CannotStart, forWorker, kindOf
 from upperproto.ways.proxyprotocol import LOOPBACK
@@ -67,6 +76,8 @@ class Options(usage.Options):
         ["workers", None, 1, "Processes that serve the same ports; each gets an"
          " equal share of --max-connections and --max-per-peer.",
          number("workers", 1)],
+        ["name", None, None, "Tell each client first who serves it: this name, or that"
+         " of the pod or the host.", instance("name", checkName)],
         ["log", None, "connections", "What to log: none; connections, as they open"
          " and close; lines, also what is said.",
          oneOf("log", "none", "connections", "lines")],
@@ -104,8 +115,10 @@ class Options(usage.Options):
         @raise UsageError: likewise, by themselves.
         """
         words = sys.argv[1:] if options is None else options
+        for option, value in (("--udp", SAME), ("--name", AUTO)):
+            words = valueOptional(words, option, value)
         try:
-            super().parseOptions(valueOptional(words, "--udp", SAME))
+            super().parseOptions(words)
         except usage.UsageError as error:
             if self.parent is None:
                 raise
@@ -255,6 +268,7 @@ def makeService(options: Options, reactor: Any = None) -> IService:
         maxRefused=maxRefused,
         log=options["log"],
         clock=reactor,
+        name=options["name"],
     )
     proxies = None
     if options["proxy-protocol"]:
