@@ -14,7 +14,7 @@ from twisted.internet.testing import MemoryReactorClock
 from twisted.python import usage
 from twisted.trial.unittest import SynchronousTestCase
 
-from upperproto import tap
+from upperproto import coercions, tap
 from upperproto.datagrams.listener import DatagramListener
 from upperproto.factory import UpperFactory
 from upperproto.processes import supervisor
@@ -87,6 +87,7 @@ class OptionsTests(SynchronousTestCase):
             "drain": ["never", "-1", "inf", "nan", "x"],
             "udp": ["x", "65536", ""],
             "proxy-from": ["x", "10.0.0.1/8", "10.0.0.0/33"],
+            "name": ["", "a b", "a=b", "b\xfcro", "a" * 256],
         }.items():
             for word in words:
                 with self.assertRaises(usage.UsageError) as caught:
@@ -107,6 +108,43 @@ class OptionsTests(SynchronousTestCase):
         ]:
             options = parse(*words)
             self.assertEqual((options["udp"], options["port"]), (udp, port))
+
+    def test_name(self) -> None:
+        """
+        C{--name} is that of the pod, else of the host, where it is not told. No value
+        has to follow.
+        """
+        self.patch(coercions, "gethostname", lambda: "host-1.example")
+        self.patch(os, "environ", {})
+        automatic = (["--name"], ["--name", "auto"], ["--name", "--udp"])
+        self.assertIsNone(parse()["name"])
+        for words in automatic:
+            self.assertEqual(parse(*words)["name"], "host-1.example")
+        os.environ["POD_NAME"] = "pod-7"
+        for words in automatic:
+            self.assertEqual(parse(*words)["name"], "pod-7")
+        for name in ("one", "!$%&'()*+,-./:;<>?@~", "a" * 255):
+            self.assertEqual(parse("--name", name)["name"], name)
+
+    def test_badName(self) -> None:
+        """
+        A name that does not fit into a word of a line is refused, and where it comes
+        from is told.
+        """
+        self.patch(coercions, "gethostname", lambda: "my host")
+        self.patch(os, "environ", {})
+        rule = "--name takes 1 to 255 visible ASCII characters without '='"
+        for environment, word, said in [
+            ({}, "a\nserver:", r"'a\nserver:'"),
+            ({}, "a\x7f", r"'a\x7f'"),
+            ({}, "auto", "'my host', which is the name of this host"),
+            ({"POD_NAME": ""}, "auto", "'', which is POD_NAME"),
+            ({"POD_NAME": "a\tb"}, "auto", r"'a\tb', which is POD_NAME"),
+        ]:
+            self.patch(os, "environ", environment)
+            with self.assertRaises(usage.UsageError) as caught:
+                parse("--name", word)
+            self.assertEqual(str(caught.exception), f"{rule}, not {said}")
 
     def test_choice(self) -> None:
         """
@@ -240,7 +278,7 @@ class MakeServiceTests(SynchronousTestCase):
             parse(
                 *("--errors", "replace", "--flush-after", "2", "--log", "lines"),
                 *("--idle-timeout", "3", "--max-connections", "9"),
-                *("--max-per-peer", "8"),
+                *("--max-per-peer", "8", "--name", "a"),
             ),
             self.reactor,
         )
@@ -258,6 +296,7 @@ class MakeServiceTests(SynchronousTestCase):
                     "maxRefused": 4,
                     "log": "lines",
                     "clock": self.reactor,
+                    "name": "a",
                 }
             ],
         )
@@ -303,7 +342,8 @@ class MakeServiceTests(SynchronousTestCase):
 
     def test_share(self) -> None:
         """
-        Each of them gets its share of the caps, and at least one client.
+        Each of them gets its share of the caps, and at least one client; and all have
+        the same name.
         """
         shares: list[dict[str, Any]] = []
 
@@ -312,14 +352,17 @@ class MakeServiceTests(SynchronousTestCase):
 
         self.patch(supervisor, "Supervisor", make)
         for words in (
-            ("--max-connections", "11", "--max-per-peer", "7"),
+            ("--max-connections", "11", "--max-per-peer", "7", "--name", "a"),
             ("--max-connections", "1", "-l", "systemd:domain=INET:index=0", "-l", "2"),
         ):
             makeService(parse("--workers", "3", *words), self.reactor)
-        names = ("number", "workers", "max-connections", "max-per-peer", "listen")
+        names = (
+            *("number", "workers", "max-connections", "max-per-peer", "listen"),
+            "name",
+        )
         self.assertEqual(
             [[share[name] for name in names] for share in shares],
-            [[3, 1, 3, 2, []], [3, 1, 1, None, ["tcp:0", "2"]]],
+            [[3, 1, 3, 2, [], "a"], [3, 1, 1, None, ["tcp:0", "2"], None]],
         )
 
     def test_globalReactor(self) -> None:

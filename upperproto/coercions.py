@@ -14,7 +14,6 @@ from typing import Any
 
 from twisted.python import usage
 
-
 # Takes the name of an instance from where it runs.
 AUTO = "auto"
 
@@ -90,7 +89,9 @@ def instance(option: str, check: Callable[[str], None]) -> Callable[[str], str]:
         if word == AUTO:
             pod = os.environ.get("POD_NAME")
             word = gethostname() if pod is None else pod
-            source = f", which is {'the name of this host' if pod is None else 'POD_NAME'}"
+            source = (
+                f", which is {'the name of this host' if pod is None else 'POD_NAME'}"
+            )
         try:
             check(word)
         except ValueError as error:

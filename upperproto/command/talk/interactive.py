@@ -27,8 +27,8 @@ FAREWELL = 1
 SILENCE = 5
 
 # How long, in seconds, the prompt stays away after the server has said something
-# unasked: it may be its last word; and how long the beginning of a line is kept that may
-# become a notice.
+# unasked: it may be its last word; and how long the beginning of a line is kept that
+# may become a notice.
 _PAUSE = 0.1
 
 
