@@ -18,14 +18,29 @@ class NoticeTests(SynchronousTestCase):
         """
         A word of lower-case letters and a colon begin a notice.
         """
-        for line in [b"error: a", b"server: name=a", b"some-kind2: x", b"a:"]:
+        for line in [
+            b"error: a",
+            b"server: name=a",
+            b"some-kind2: x",
+            b"a:",
+            b"a" * 31 + b": b",
+        ]:
             self.assertIsNotNone(NOTICE.match(line), line)
 
     def test_answers(self) -> None:
         """
         Nothing else does, such as the echo of a text.
         """
-        for line in [b"", b"ERROR: A", b"a b: c", b"a", b"a:b", b" a: b", b"1: a"]:
+        for line in [
+            b"",
+            b"ERROR: A",
+            b"a b: c",
+            b"a",
+            b"a:b",
+            b" a: b",
+            b"1: a",
+            b"a" * 32 + b": b",
+        ]:
             self.assertIsNone(NOTICE.match(line), line)
 
 

@@ -56,7 +56,7 @@ class AssembleTests(SynchronousTestCase):
             parse(
                 *("--errors", "replace", "--flush-after", "2", "--log", "lines"),
                 *("--idle-timeout", "3", "--max-connections", "9"),
-                *("--max-per-peer", "8"),
+                *("--max-per-peer", "8", "--name", "a"),
             ),
             self.reactor,
         )
@@ -74,6 +74,7 @@ class AssembleTests(SynchronousTestCase):
                     "maxRefused": 4,
                     "log": "lines",
                     "counters": None,
+                    "name": "a",
                     "clock": self.reactor,
                 }
             ],
@@ -120,7 +121,8 @@ class AssembleTests(SynchronousTestCase):
 
     def test_share(self) -> None:
         """
-        Each of them gets its share of the caps, and at least one client.
+        Each of them gets its share of the caps, and at least one client; and all have
+        the same name.
         """
         shares: list[dict[str, Any]] = []
 
@@ -129,14 +131,17 @@ class AssembleTests(SynchronousTestCase):
 
         self.patch(supervisor, "Supervisor", make)
         for words in (
-            ("--max-connections", "11", "--max-per-peer", "7"),
+            ("--max-connections", "11", "--max-per-peer", "7", "--name", "a"),
             ("--max-connections", "1", "-l", "systemd:domain=INET:index=0", "-l", "2"),
         ):
             makeService(parse("--workers", "3", *words), self.reactor)
-        names = ("number", "workers", "max-connections", "max-per-peer", "listen")
+        names = (
+            *("number", "workers", "max-connections", "max-per-peer", "listen"),
+            "name",
+        )
         self.assertEqual(
             [[share[name] for name in names] for share in shares],
-            [[3, 1, 3, 2, []], [3, 1, 1, None, ["tcp:0", "2"]]],
+            [[3, 1, 3, 2, [], "a"], [3, 1, 1, None, ["tcp:0", "2"], None]],
         )
 
     def test_globalReactor(self) -> None:

@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from twisted.internet.address import IPv4Address
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.trial.unittest import SynchronousTestCase
@@ -41,12 +42,17 @@ class ProtocolPageTests(SynchronousTestCase):
         """
         page = (ROOT / "docs/protocol.rst").read_text(encoding="utf-8")
         conversations = list(examples(page))
-        self.assertEqual(len(conversations), 5)
+        self.assertEqual(len(conversations), 6)
         for steps in conversations:
             clock = Clock()
-            protocol = UpperFactory(flushAfter=0.05, clock=clock).buildProtocol(None)
+            name = None
+            if steps[0][1].startswith("is called "):
+                name = steps.pop(0)[1].removeprefix("is called ")
+            factory = UpperFactory(flushAfter=0.05, clock=clock, name=name)
+            protocol = factory.buildProtocol(None)
             assert isinstance(protocol, UpperProtocol)
-            transport = StringTransport()
+            client = IPv4Address("TCP", "192.0.2.1", 40000)
+            transport = StringTransport(peerAddress=client)
             protocol.makeConnection(transport)
             expected = b""
             for who, what in steps:

@@ -6,7 +6,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 from twisted.internet.error import ConnectionDone
+from twisted.internet.stdio import PipeAddress
 from twisted.internet.testing import StringTransport
 from twisted.logger import LogEvent, capturedLogs, eventAsText
 from twisted.python.failure import Failure
@@ -270,6 +272,128 @@ class LogTests(FactoryTestCase):
         for event in events:
             self.assertIn(r" (CN=\x1b[2J)", text(event))
         self.assertEqual(len(events), 2)
+
+
+class NameTests(FactoryTestCase):
+    """
+    What a client is told first.
+    """
+
+    def told(self, client: Client) -> bytes:
+        """
+        The notice that a client is due.
+        """
+        host, port = client.transport.client[:2]
+        return f"server: name=pod-7 peer={host}:{port}\n".encode()
+
+    def test_first(self) -> None:
+        """
+        It is one line before all answers, though the client may have said something
+        before it was accepted.
+        """
+        self.serve(name="pod-7")
+        client = self.network.connect(self.factory)
+        client.send(b"a\nb")
+        client.finish()
+        self.network.turn()
+        self.assertEqual(client.receive(), self.told(client) + b"A\nB")
+        self.assertTrue(client.ended)
+
+    def test_withoutName(self) -> None:
+        """
+        Without a name, nothing is said.
+        """
+        self.serve()
+        self.assertIsNone(self.factory.name)
+        self.assertEqual(self.connect().receive(), b"")
+
+    def test_badName(self) -> None:
+        """
+        A name that would break the notice is refused.
+        """
+        for name in ("", "a b", "a=b", "a\n"):
+            self.assertRaises(ValueError, UpperFactory, name=name)
+
+    def test_peers(self) -> None:
+        """
+        The client is named as the log names it; what has no address is not.
+        """
+        for address, said in [
+            (IPv4Address("TCP", "192.0.2.1", 1), b" peer=192.0.2.1:1"),
+            (IPv6Address("TCP", "::1", 65535), b" peer=[::1]:65535"),
+            (UNIXAddress(None), b" peer=unix"),
+            (PipeAddress(), b""),
+        ]:
+            transport = StringTransport(peerAddress=address)
+            connectTo(UpperFactory(name="a"), transport)
+            self.assertEqual(transport.value(), b"server: name=a%s\n" % said)
+
+    def test_told(self) -> None:
+        """
+        Where a PROXY header has told another address, and the handshake a version of
+        TLS, they are said.
+        """
+        conversation = UpperFactory(name="a").buildProtocol(None)
+        assert isinstance(conversation, UpperProtocol)
+        conversation.peer = IPv4Address("TCP", "192.0.2.9", 9)
+        conversation.tlsVersion = "1.3"
+        transport = StringTransport()
+        conversation.makeConnection(transport)
+        self.assertEqual(
+            transport.value(), b"server: name=a peer=192.0.2.9:9 tls=1.3\n"
+        )
+
+    def test_refused(self) -> None:
+        """
+        Who is refused is told by whom, and then why; but not where there are so many
+        that they are only cut off.
+        """
+        self.serve(name="pod-7", maxConnections=1, maxRefused=1)
+        self.connect()
+        client = self.connect()
+        self.assertEqual(
+            client.receive(), self.told(client) + b"error: too many connections\n"
+        )
+        self.assertTrue(client.ended)
+        another = self.connect()
+        self.assertEqual(another.receive(), b"")
+
+    def test_log(self) -> None:
+        """
+        It is among the bytes that are counted, and in the log with what is said.
+        """
+        self.serve(name="pod-7", log="lines")
+        with capturedLogs() as events:
+            client = self.connect()
+            self.say(client, b"a\n")
+            self.leave(client)
+        told = self.told(client)
+        _, first, *_, closed = events
+        self.assertEqual(text(first), f"sending: {told.decode().strip()}")
+        self.assertEqual(closed["bytesOut"], len(told) + len(b"A\n"))
+        self.assertEqual(closed["undelivered"], 0)
+
+    def test_undelivered(self) -> None:
+        """
+        Where it could not be delivered, that is counted, too.
+        """
+        self.serve(name="pod-7", log="connections")
+        with capturedLogs() as events:
+            client = self.connect(window=0)
+            self.factory.abort("a second signal")
+            self.network.turn()
+        self.assertEqual(events[-1]["bytesOut"], len(self.told(client)))
+        self.assertEqual(events[-1]["undelivered"], len(self.told(client)))
+
+    def test_quiet(self) -> None:
+        """
+        It is no activity of the client: it goes idle as any other.
+        """
+        self.serve(name="pod-7", idleTimeout=100)
+        client = self.connect()
+        self.assertEqual(client.receive(), self.told(client))
+        self.network.wait(100)
+        self.assertEqual(client.receive(), b"error: idle for 100 s\n")
 
 
 def text(event: LogEvent) -> str:

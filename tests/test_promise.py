@@ -30,6 +30,7 @@ from upperproto.factory import UpperFactory
 from upperproto.limits.drain import CLOSING_TIME
 from upperproto.protocol import UpperProtocol
 from upperproto.reactor import sendqueue
+from upperproto.rules import serverNotice
 
 IDLE = 30.0
 
@@ -118,6 +119,7 @@ class Promise(RuleBasedStateMachine):
         maxConnections=sampled_from([None, 2]),
         maxPerPeer=sampled_from([None, 1]),
         log=sampled_from(["none", "lines"]),
+        name=sampled_from([None, "pod-7"]),
     )
     def serve(
         self,
@@ -127,6 +129,7 @@ class Promise(RuleBasedStateMachine):
         maxConnections: int | None,
         maxPerPeer: int | None,
         log: Any,
+        name: str | None,
     ) -> None:
         """
         Start a service.
@@ -143,6 +146,7 @@ class Promise(RuleBasedStateMachine):
             maxRefused=2,
             log=log,
             clock=self.network,
+            name=name,
         )
 
     def able(self) -> list[Client]:
@@ -264,15 +268,19 @@ class Promise(RuleBasedStateMachine):
         if conversation.closingReason.startswith(("idle", "too many")):
             reason = b"error: %s\n" % conversation.closingReason.encode()
         right = answerTo(said, self.factory.errors, MAX_LENGTH)
+        told = b""
+        if self.factory.name is not None:
+            host, port = client.transport.client[:2]
+            told = serverNotice(self.factory.name, f"{host}:{port}")
         if not client.ended or conversation.discardPartial:
             # Of the reason, a part may have come.
             assert any(
-                (right + separator + reason).startswith(answer)
+                (told + right + separator + reason).startswith(answer)
                 for separator in (b"", b"\n")
             )
         else:
             separator = b"\n" if reason and right and right[-1:] != b"\n" else b""
-            assert answer == right + separator + reason
+            assert answer == told + right + separator + reason
         if (
             client.ended
             and conversation.discardPartial

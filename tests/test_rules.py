@@ -9,7 +9,14 @@ from unittest import TestCase
 from hypothesis import example, given, strategies
 
 from tests.plain import answerTo
-from upperproto.rules import Conversation, State, answerDatagram
+from upperproto.answers import NOTICE
+from upperproto.rules import (
+    Conversation,
+    State,
+    answerDatagram,
+    checkName,
+    serverNotice,
+)
 
 HANDLERS = ("strict", "replace", "surrogateescape")
 
@@ -34,6 +41,47 @@ def converse(conversation: Conversation, chunks: list[bytes], limit: int) -> byt
             answer, waiting = conversation.longLine(waiting)
             answers.append(answer)
     return b"".join([*answers, conversation.end(waiting)])
+
+
+class ServerNoticeTests(TestCase):
+    """
+    Tests for L{checkName} and L{serverNotice}.
+    """
+
+    def test_words(self) -> None:
+        """
+        It says what is known, in one line.
+        """
+        for known, said in [
+            (("a",), b"server: name=a\n"),
+            (("a", "192.0.2.1:1"), b"server: name=a peer=192.0.2.1:1\n"),
+            (("a", "unix", "1.2"), b"server: name=a peer=unix tls=1.2\n"),
+            (("a", "", "1.3"), b"server: name=a tls=1.3\n"),
+            (("a", "[fe80::1%\xfc]:1"), b"server: name=a peer=[fe80::1%\\xfc]:1\n"),
+        ]:
+            self.assertEqual(serverNotice(*known), said)
+
+    @given(strategies.text(max_size=300))
+    @example("a" * 255)
+    @example("a" * 256)
+    @example("")
+    @example("a\n")
+    def test_names(self, name: str) -> None:
+        """
+        A name that is allowed can be read from the notice, which is no answer; all
+        visible ASCII is allowed, but for the one that divides keys from values.
+        """
+        visible = all("!" <= character <= "~" for character in name)
+        try:
+            checkName(name)
+        except ValueError:
+            self.assertTrue("=" in name or not visible or not 0 < len(name) < 256)
+            return
+        notice = serverNotice(name, "[::1]:1", "1.3")
+        self.assertIsNotNone(NOTICE.match(notice))
+        words = notice.decode().removesuffix("\n").split(" ")
+        self.assertEqual(words, ["server:", f"name={name}", "peer=[::1]:1", "tls=1.3"])
+        self.assertNotIn("=", name)
 
 
 class ConversationTests(TestCase):

@@ -16,6 +16,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from upperproto import tap
 from upperproto.assembly import endpointsOf
+from upperproto.options import coercions
 from upperproto.tap import Options
 from upperproto.ways.endpoints import CannotStart
 
@@ -83,6 +84,7 @@ class OptionsTests(SynchronousTestCase):
             "drain": ["never", "-1", "inf", "nan", "x"],
             "udp": ["x", "65536", ""],
             "proxy-from": ["x", "10.0.0.1/8", "10.0.0.0/33"],
+            "name": ["", "a b", "a=b", "b\xfcro", "a" * 256],
         }.items():
             for word in words:
                 with self.assertRaises(usage.UsageError) as caught:
@@ -103,6 +105,43 @@ class OptionsTests(SynchronousTestCase):
         ]:
             options = parse(*words)
             self.assertEqual((options["udp"], options["port"]), (udp, port))
+
+    def test_name(self) -> None:
+        """
+        C{--name} is that of the pod, else of the host, where it is not told. No value
+        has to follow.
+        """
+        self.patch(coercions, "gethostname", lambda: "host-1.example")
+        self.patch(os, "environ", {})
+        automatic = (["--name"], ["--name", "auto"], ["--name", "--udp"])
+        self.assertIsNone(parse()["name"])
+        for words in automatic:
+            self.assertEqual(parse(*words)["name"], "host-1.example")
+        os.environ["POD_NAME"] = "pod-7"
+        for words in automatic:
+            self.assertEqual(parse(*words)["name"], "pod-7")
+        for name in ("one", "!$%&'()*+,-./:;<>?@~", "a" * 255):
+            self.assertEqual(parse("--name", name)["name"], name)
+
+    def test_badName(self) -> None:
+        """
+        A name that does not fit into a word of a line is refused, and where it comes
+        from is told.
+        """
+        self.patch(coercions, "gethostname", lambda: "my host")
+        self.patch(os, "environ", {})
+        rule = "--name takes 1 to 255 visible ASCII characters without '='"
+        for environment, word, said in [
+            ({}, "a\nserver:", r"'a\nserver:'"),
+            ({}, "a\x7f", r"'a\x7f'"),
+            ({}, "auto", "'my host', which is the name of this host"),
+            ({"POD_NAME": ""}, "auto", "'', which is POD_NAME"),
+            ({"POD_NAME": "a\tb"}, "auto", r"'a\tb', which is POD_NAME"),
+        ]:
+            self.patch(os, "environ", environment)
+            with self.assertRaises(usage.UsageError) as caught:
+                parse("--name", word)
+            self.assertEqual(str(caught.exception), f"{rule}, not {said}")
 
     def test_choice(self) -> None:
         """

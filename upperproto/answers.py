@@ -9,7 +9,10 @@ from unicodedata import category, ucd_3_2_0
 
 # How a notice begins: a line of which the server has more to say than an answer.
 # No answer can begin so, because none holds a lower-case ASCII letter.
-NOTICE = re.compile(rb"([a-z][a-z0-9-]*):(?: |$)")
+NOTICE = re.compile(rb"([a-z][a-z0-9-]{0,30}):(?: |$)")
+
+# What may become a notice, when more of its line has come.
+MAY_BE_NOTICE = re.compile(rb"[a-z][a-z0-9-]{0,30}:?\Z")
 
 
 def mayDiffer(expected: str, answered: str) -> bool:
@@ -108,7 +111,7 @@ class AnswerScanner:
         if not self._kind:
             part, self._begun = self._begun + part, b""
             found = NOTICE.match(part.removesuffix(b"\n"))
-            if not part.endswith(b"\n") and _OPEN.match(part):
+            if not part.endswith(b"\n") and MAY_BE_NOTICE.match(part):
                 self._begun = part
                 return b""
             if found is None:
@@ -134,10 +137,6 @@ class AnswerScanner:
         if kind == "answer" and part != part.upper():
             self.isUpper = False
         return part
-
-
-# The beginning of a line that may become a notice.
-_OPEN = re.compile(rb"[a-z][a-z0-9-]{0,30}:?\Z")
 
 
 def _lines(data: bytes) -> list[bytes]:

@@ -94,6 +94,7 @@ def makeUpperService(options: usage.Options, reactor: Any) -> UpperService:
         log=options["log"],
         clock=reactor,
         counters=None if options["status"] is None else Counters(),
+        name=options["name"],
     )
     proxies = None
     if options["proxy-protocol"]:

@@ -84,6 +84,7 @@ class ServedConnection(BlockReceiver):
     @ivar toldError: the error that the client was told at last; empty without one.
     @ivar identity: what was verified of the client on its way in, for the log:
         the subject of its certificate; empty by default.
+    @ivar tlsVersion: the version of TLS, such as C{1.3}; empty without TLS.
     @ivar receivedBytes: how many bytes the client has sent.
     @ivar answeredBytes: how many bytes it has been answered.
     @ivar undeliveredBytes: how many of these could not be delivered; known when the
@@ -104,12 +105,11 @@ class ServedConnection(BlockReceiver):
     state = State.OPEN
     closingReason = ""
     toldError = ""
-    identity = ""
+    identity = tlsVersion = ""
     receivedBytes = 0
     answeredBytes = 0
     undeliveredBytes = 0
     lastActivity = 0.0
-
     _peer: IAddress | None = None
 
     # Waits for the client to end its side, or for what a subclass waits for.
@@ -238,7 +238,7 @@ class ServedConnection(BlockReceiver):
         """
         Send an answer, and note both sides of it.
 
-        @param text: what is answered, for the log.
+        @param text: what is answered, for the log; nothing, for a notice.
         @param answer: the answer; it may be empty.
         """
         if answer:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IAddress, IReactorTime
 from twisted.internet.protocol import ServerFactory
@@ -21,6 +22,7 @@ from upperproto.limits.idle import IdleTimeout
 from upperproto.monitoring.connectionlog import ConnectionLog, escape, peerName
 from upperproto.monitoring.counters import Counters
 from upperproto.protocol import UpperProtocol
+from upperproto.rules import checkName, serverNotice
 
 
 @implementer(IUpperService, INoLogContext)
@@ -52,6 +54,7 @@ class UpperFactory(ServerFactory):
         log: Literal["none", "connections", "lines"] = "none",
         clock: IReactorTime | None = None,
         counters: Counters | None = None,
+        name: str | None = None,
     ) -> None:
         """
         @param errors: what becomes of invalid UTF-8: C{strict} answers its line
@@ -73,7 +76,13 @@ class UpperFactory(ServerFactory):
         @param clock: what tells the time; the global reactor by default, where time
             matters.
         @param counters: count what the connections do; nothing is counted by default.
+        @param name: what this instance is called: each client is told so first, and
+            what is seen of it. By default it is told nothing.
+        @raise ValueError: for a name that cannot be told.
         """
+        if name is not None:
+            checkName(name)
+        self.name = name
         self.errors = errors
         self.flushAfter = flushAfter
         self.connectionLog = None if log == "none" else ConnectionLog(log == "lines")
@@ -117,10 +126,14 @@ class UpperFactory(ServerFactory):
             self._refused.add(connection)
             if len(self._refused) > self._maxRefused:
                 connection.abort(refusal)
-            else:
-                connection.finish(refusal, error=refusal)
+                return
         elif self._idle is not None:
             self._idle.start()
+        if self.name is not None:
+            # Who is refused wants to know by whom, too.
+            connection.answer(b"", self._notice(self.name, connection))
+        if refusal:
+            connection.finish(refusal, error=refusal)
 
     def connectionClosed(self, connection: IServedConnection, reason: str) -> None:
         """
@@ -199,6 +212,17 @@ class UpperFactory(ServerFactory):
                 connection.abort(reason)
             except Exception:
                 self._log.failure("A connection cannot be ended")
+
+    def _notice(self, name: str, connection: IServedConnection) -> bytes:
+        """
+        Say who serves, and what it sees of a client.
+        """
+        peer, where = connection.peer, ""
+        if isinstance(peer, (IPv4Address, IPv6Address)):
+            where = peerName(peer)
+        elif isinstance(peer, UNIXAddress):
+            where = "unix"
+        return serverNotice(name, where, connection.tlsVersion)
 
     def _name(self, connection: IServedConnection) -> str:
         """

@@ -81,6 +81,7 @@ class IServedConnection(Interface):
     peer: IAddress = Attribute("Where the client is.")
     ending: bool = Attribute("Whether our side has ended.")
     identity: str = Attribute("What was verified of the client; empty by default.")
+    tlsVersion: str = Attribute("The version of TLS, such as 1.3; empty without TLS.")
     receivedBytes: int = Attribute("How many bytes the client has sent.")
     answeredBytes: int = Attribute("How many bytes it has been answered.")
     undeliveredBytes: int = Attribute(
@@ -104,6 +105,11 @@ class IServedConnection(Interface):
     def unacknowledgedBytes() -> int:
         """
         How many bytes the client's system has not acknowledged yet.
+        """
+
+    def answer(text: bytes, answer: bytes) -> None:
+        """
+        Send an answer or a notice: see L{upperproto.UpperProtocol.answer}.
         """
 
     def finish(reason: str, error: str = "", discardPartial: bool = False) -> None:

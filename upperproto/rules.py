@@ -8,6 +8,7 @@ that has no line end yet, and says when a client is quiet and when it has ended.
 
 from __future__ import annotations
 
+import re
 from enum import Enum
 
 from upperproto.uppercase import splitComplete, upper
@@ -15,6 +16,35 @@ from upperproto.uppercase import splitComplete, upper
 # When more bytes than this wait for their line end, they are answered without it
 # (rule 3). It also decides what is the answer to a line that is not UTF-8 (rule 6).
 PART_LENGTH = 16384
+
+# What an instance may be called: the name is a word of a notice, between the "=" of its
+# key and the next space.
+_NAME = re.compile(r"[!-<>-~]{1,255}")
+
+
+def checkName(name: str) -> None:
+    """
+    Check what an instance of the service is called.
+
+    @param name: it.
+    @raise ValueError: if a notice cannot have it; the message says what it can have.
+    """
+    if not _NAME.fullmatch(name):
+        raise ValueError("1 to 255 visible ASCII characters without '='")
+
+
+def serverNotice(name: str, peer: str = "", tls: str = "") -> bytes:
+    """
+    Say who serves, and what it sees of whom it serves.
+
+    @param name: of the instance, as L{checkName} has it.
+    @param peer: where the client is, in one word; nothing if that is not known.
+    @param tls: the version of TLS; nothing without.
+    @return: the notice, a whole line.
+    """
+    known = {"name": name, "peer": peer, "tls": tls}
+    words = [f"{key}={value}" for key, value in known.items() if value]
+    return f"server: {' '.join(words)}\n".encode("ascii", "backslashreplace")
 
 
 def answerDatagram(text: bytes) -> tuple[bytes, str]:

@@ -18,8 +18,17 @@ from twisted.python import usage
 from upperproto.assembly import assemble
 from upperproto.datagrams.listener import SAME
 from upperproto.monitoring.logobserver import chooseLogObserver
-from upperproto.options.coercions import either, number, oneOf, seconds, valueOptional
+from upperproto.options.coercions import (
+    AUTO,
+    either,
+    instance,
+    number,
+    oneOf,
+    seconds,
+    valueOptional,
+)
 from upperproto.options.environment import Environment
+from upperproto.rules import checkName
 from upperproto.ways.endpoints import CannotStart, kindOf
 
 
@@ -63,6 +72,8 @@ class Options(usage.Options):
         ["workers", None, 1, "Processes that serve the same ports; each gets an"
          " equal share of --max-connections and --max-per-peer.",
          number("workers", 1)],
+        ["name", None, None, "Tell each client first who serves it: this name, or that"
+         " of the pod or the host.", instance("name", checkName)],
         ["log", None, "connections", "What to log: none; connections, as they open"
          " and close; lines, also what is said.",
          oneOf("log", "none", "connections", "lines")],
@@ -109,7 +120,9 @@ class Options(usage.Options):
         @raise UsageError: likewise, by themselves.
         """
         words = sys.argv[1:] if options is None else options
-        line = valueOptional(words, "--udp", SAME)
+        line = [*words]
+        for option, value in (("--udp", SAME), ("--name", AUTO)):
+            line = valueOptional(line, option, value)
         try:
             super().parseOptions([*self._environment.words(line), *line])
         except usage.UsageError as raised:

@@ -194,6 +194,19 @@ class TLSTests(TLSTestCase):
         self.converse(*self.authority.issue("alice"))
         self.assertEqual(self.protocol().identity, "")
 
+    def test_version(self) -> None:
+        """
+        The version of TLS is known before the conversation begins.
+        """
+        versions: list[str] = []
+
+        def note(protocol: UpperProtocol) -> None:
+            versions.append(protocol.tlsVersion)
+
+        self.patch(UpperProtocol, "connectionMade", note)
+        self.converse()
+        self.assertEqual(versions, [self.version.name.replace("_", ".")[4:]])
+
     def test_noCertificate(self) -> None:
         """
         A client that has to have a certificate, and has none, is refused.

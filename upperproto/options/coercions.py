@@ -5,12 +5,17 @@ it.
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterable
 from math import inf
+from socket import gethostname
 from typing import Any
 
 from twisted.python import usage
+
+# Takes the name of an instance from where it runs.
+AUTO = "auto"
 
 
 def number(option: str, least: int, most: int = sys.maxsize) -> Callable[[str], int]:
@@ -69,6 +74,33 @@ def valueOptional(words: Iterable[str], option: str, value: str) -> list[str]:
         if word == option and (place + 1 == len(given) or following.startswith("-")):
             given[place] = f"{option}={value}"
     return given
+
+
+def instance(option: str, check: Callable[[str], None]) -> Callable[[str], str]:
+    """
+    Make an option's coercion to the name of an instance, which L{AUTO} takes from the
+    environment: the pod's in Kubernetes, else the host's.
+
+    @param check: raises L{ValueError} for what is no name; its message says what is.
+    """
+
+    def coerce(word: str) -> str:
+        source = ""
+        if word == AUTO:
+            pod = os.environ.get("POD_NAME")
+            word = gethostname() if pod is None else pod
+            source = (
+                f", which is {'the name of this host' if pod is None else 'POD_NAME'}"
+            )
+        try:
+            check(word)
+        except ValueError as error:
+            raise usage.UsageError(
+                f"--{option} takes {error}, not {word!r}{source}"
+            ) from error
+        return word
+
+    return coerce
 
 
 def oneOf(option: str, *words: str) -> Callable[[str], str]:

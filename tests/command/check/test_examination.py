@@ -268,6 +268,48 @@ class CheckTests(SynchronousTestCase):
             Connector(Deaf), "quiet", "silent", "no answer in time", "--only", "quiet"
         )
 
+    def test_named(self) -> None:
+        """
+        A server that says first who it is has no fault for that, also where its name
+        is long or it answers lines only; the step that asks for an answer names it.
+        """
+        name = "n" * 255
+
+        class Named(Server):
+            told = False
+
+            def received(self, data: bytes) -> None:
+                if not self.told:
+                    self.told = True
+                    self.transport.send(f"server: name={name} peer=unix\n".encode())
+                # The notice comes alone, and the answer when the client is quiet.
+                self.later(self.transport.send, upper(data))
+
+            def ended(self) -> None:
+                self.later(self.transport.finish)
+
+            def later(self, *call: Any) -> None:
+                self.transport._clock.callLater(0.05, *call)
+
+        class Lines(Named):
+            begun = b""
+
+            def received(self, data: bytes) -> None:
+                self.begun += data
+                if self.begun.endswith(b"\n"):
+                    data, self.begun = self.begun, b""
+                    super().received(data)
+
+        found = self.check(Connector(Named), "--idle", "1")
+        statuses = {name: step["status"] for name, step in found.items()}
+        self.assertEqual(statuses.pop("tls"), "skip")
+        self.assertEqual(set(statuses.values()), {"ok"}, found)
+        self.assertIn(f" ms, served by {name}", found["answer"]["detail"])
+        self.assertEqual(found["answer"]["measured"]["instance"], name)
+        self.assertEqual(found["reconnect"]["measured"]["instances"], {name: 20})
+        found = self.check(Connector(Lines), "--only", "quiet")
+        self.assertIn("answers lines only", found["quiet"]["detail"])
+
     def test_idle(self) -> None:
         """
         A connection that is cut in silence, or forgotten, or closed with a reason.

@@ -122,6 +122,18 @@ class ProbeTests(SynchronousTestCase):
 
         self.assertEqual(self.ask(Named, "a").instance, "b")
 
+    def test_badInstance(self) -> None:
+        """
+        What it says of itself does nothing to the terminal that shows it.
+        """
+
+        class Named(Server):
+            def received(self, data: bytes) -> None:
+                self.transport.send(b"server: tls=1.3 name=\x1b[2J\xff\xc2\x85 x=y z\n")
+                self.transport.send(upper(data))
+
+        self.assertEqual(self.ask(Named, "a").instance, "\\x1b[2J\ufffd\\x85")
+
     def test_lastWord(self) -> None:
         """
         An error that nobody had asked for is remembered.

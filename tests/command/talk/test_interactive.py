@@ -213,6 +213,42 @@ class TerminalTests(SynchronousTestCase):
         self.terminal.dataReceived(b"note: a\n")
         self.assertEqual(self.keyboard.asked, 1)
 
+    def test_noticeInPieces(self) -> None:
+        """
+        So it is wherever it is cut, before an answer and in front of one.
+        """
+        notice = b"server: name=a\n"
+        for cut in range(1, len(notice)):
+            self.connect(verify=True)
+            self.terminal.dataReceived(notice[:cut])
+            self.terminal.dataReceived(notice[cut:])
+            self.assertShown(b" -> \nNotice from server: server: name=a\n")
+            self.keyboard.type(b"abc")
+            self.terminal.dataReceived(notice[:cut])
+            self.terminal.dataReceived(notice[cut:] + b"ABC\n")
+            self.assertShown(
+                b"Notice from server: server: name=a\nReceived from server: ABC\n -> "
+            )
+            self.assertNoResult(self.terminal.done)
+
+    def test_noNotice(self) -> None:
+        """
+        What could have become one, and does not, is shown after a moment, or when the
+        server goes.
+        """
+        self.keyboard.type(b"a")
+        self.assertShown(b" -> ")
+        self.terminal.dataReceived(b"lo")
+        self.terminal.dataReceived(b"gin")
+        self.assertShown(b"")
+        self.reactor.advance(1)
+        self.assertShown(b"Received from server: login")
+        self.terminal.dataReceived(b": \nab")
+        self.assertShown(b": \n -> ")
+        self.terminal.connectionLost(DONE)
+        self.assertShown(b"\nReceived from server: ab\n")
+        self.assertEnded("the server closed the connection")
+
     def test_verify(self) -> None:
         """
         With C{--verify}, a wrong answer ends it.

@@ -43,7 +43,8 @@ async def answer(path: Path) -> Finding:
     said = f"in {milliseconds(record.rttSeconds)}"
     if record.instance:
         return Finding(
-            f"{said} by {record.instance}", {**measured, "instance": record.instance}
+            f"{said}, served by {record.instance}",
+            {**measured, "instance": record.instance},
         )
     return Finding(said, measured)
 
@@ -142,19 +143,19 @@ async def quiet(path: Path) -> Finding:
     started = path.connector.now()
     client.transport.write(text.encode())
     limit = min(_QUIET, path.timeout)
-    while client.reason is None and len(client.beginning) < len(expected):
-        if path.connector.now() - started > limit:
+    # What has no line end yet: a notice may have come first.
+    while client.reason is None and len(client.unfinished) < len(expected):
+        if client.unasked or path.connector.now() - started > limit:
             break
         await path.wait(0.002)
     taken = path.connector.now() - started
-    came = client.beginning
-    # A notice may have come first.
-    if came.endswith(expected):
+    if client.unfinished == expected:
         return Finding(
             f"text without a line end was answered after {milliseconds(taken)}",
             {"quiet_seconds": round(taken, 6)},
         )
     secure = path.connector.target.credentials is not None
+    came = client.unfinished or client.unasked or client.error
     if came or client.reason is not None:
         raise notAnswered(client.reason, client, secure)
     client.transport.write(b"\n")

@@ -9,6 +9,7 @@ from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 
 from upperproto.client import UpperClient
+from upperproto.command.standardio import escaped
 
 # How much of what comes first is kept.
 _BEGINNING = 1024
@@ -55,8 +56,9 @@ class ProbeClient(UpperClient):
         if kind == "error":
             self.error = text
         if kind == "server":
-            words = dict(word.partition("=")[::2] for word in text.split())
-            self.instance = words.get("name", "")[:255]
+            words = dict(word.partition("=")[::2] for word in text.split(" "))
+            # It is shown on terminals, and the server may be anybody.
+            self.instance = escaped(words.get("name", "")[:255])
 
     def unaskedReceived(self, line: bytes) -> None:
         """

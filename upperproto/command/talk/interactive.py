@@ -11,7 +11,7 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 
-from upperproto.answers import NOTICE
+from upperproto.answers import MAY_BE_NOTICE, NOTICE
 from upperproto.command import standardio as stdio
 from upperproto.command.talk.keyboard import Keyboard
 from upperproto.command.talk.session import Session
@@ -27,7 +27,8 @@ FAREWELL = 1
 SILENCE = 5
 
 # How long, in seconds, the prompt stays away after the server has said something
-# unasked: it may be its last word.
+# unasked: it may be its last word; and how long the beginning of a line is kept that
+# may become a notice.
 _PAUSE = 0.1
 
 
@@ -39,6 +40,7 @@ class Terminal(Session):
 
     _prompt: IDelayedCall | None = None
     _silence: IDelayedCall | None = None
+    _keeping: IDelayedCall | None = None
 
     def __init__(self, reactor: Any, keyboard: Keyboard, **more: Any) -> None:
         """
@@ -55,7 +57,10 @@ class Terminal(Session):
         self._leaving = False
         # Where the cursor is, if not at the beginning of a line.
         self._atPrompt = False
-        self._inAnswer = False
+        self._inLine = False
+        # Whether that line is a notice; and its beginning, while that is open.
+        self._isNotice = False
+        self._kept = b""
 
     def connectionMade(self) -> None:
         """
@@ -98,10 +103,15 @@ class Terminal(Session):
         Show answers as they come.
         """
         _cancel(self._silence)
-        *lines, begun = data.split(b"\n")
+        _cancel(self._keeping)
+        *lines, begun = (self._kept + data).split(b"\n")
+        self._kept = b""
         for line in lines:
             self._show(line, True)
-        if begun:
+        if not self._inLine and MAY_BE_NOTICE.match(begun):
+            self._kept = begun
+            self._keeping = self._reactor.callLater(_PAUSE, self._showKept)
+        elif begun:
             self._show(begun, False)
 
     def end(self, problem: str = "") -> None:
@@ -110,6 +120,7 @@ class Terminal(Session):
         """
         _cancel(self._prompt)
         _cancel(self._silence)
+        _cancel(self._keeping)
         if not self.done.called:
             self._newLine()
             self._keyboard.stop()
@@ -119,6 +130,7 @@ class Terminal(Session):
         """
         Say at once that the server has gone, unless we have.
         """
+        self._showKept()
         if self._leaving:
             self.end()
         super().connectionLost(reason)
@@ -134,26 +146,34 @@ class Terminal(Session):
         """
         Show an answer or a part of one.
         """
-        isNotice = not self._inAnswer and self._isNotice(answer)
-        if not self._inAnswer:
+        if not self._inLine:
             # A server may have something to say that nobody asked for.
             self._newLine()
-            self.write((NOTE if isNotice else ANSWER).encode())
-        self._inAnswer = not whole
+            self._isNotice = self._beginsNotice(answer)
+            self.write((NOTE if self._isNotice else ANSWER).encode())
+        self._inLine = not whole
         text = stdio.escaped(self._decoder.decode(answer, whole))
         self.write(text.encode() + b"\n" * whole)
-        if not isNotice:
+        if not self._isNotice:
             self.verify(answer + b"\n" * whole)
         if not whole or self._leaving:
             return
         if not self._asking:
             self._showPromptAgain()
-        elif not isNotice:
+        elif not self._isNotice:
             self._asking = False
             self.expect(False)
             self._next()
 
-    def _isNotice(self, line: bytes) -> bool:
+    def _showKept(self) -> None:
+        """
+        Show what has not become a notice.
+        """
+        kept, self._kept = self._kept, b""
+        if kept:
+            self._show(kept, False)
+
+    def _beginsNotice(self, line: bytes) -> bool:
         """
         Whether a line is no answer, and no error, and no echo either.
         """
@@ -184,9 +204,9 @@ class Terminal(Session):
         """
         Leave a line that has been begun.
         """
-        if self._atPrompt or self._inAnswer:
+        if self._atPrompt or self._inLine:
             self.write(b"\n")
-            self._atPrompt = self._inAnswer = False
+            self._atPrompt = self._inLine = False
 
     def _leave(self) -> None:
         """
