@@ -114,9 +114,7 @@ class KubernetesTests(SynchronousTestCase):
         """
         for version in VERSIONS:
             for manifest in self.manifests.values():
-                validated = kubernetes_validate.validate(
-                    manifest, version, strict=True
-                )
+                validated = kubernetes_validate.validate(manifest, version, strict=True)
                 self.assertEqual(validated, version)
 
     def test_schemasRefuse(self) -> None:
@@ -215,7 +213,9 @@ class KubernetesTests(SynchronousTestCase):
         The probes ask where the status is, on an address that the kubelet reaches, and
         the Service leads to where the service listens.
         """
-        ports = {each["name"]: each["containerPort"] for each in self.container["ports"]}
+        ports = {
+            each["name"]: each["containerPort"] for each in self.container["ports"]
+        }
         self.assertEqual(self.variables["UPPER_STATUS"], f"tcp:{ports['status']}")
         for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
             self.assertEqual(self.container[probe]["httpGet"]["port"], "status")
