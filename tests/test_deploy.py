@@ -197,8 +197,8 @@ class KubernetesTests(SynchronousTestCase):
 
     def test_grace(self) -> None:
         """
-        Before Kubernetes kills a pod, its drain is over, which begins when the probe has
-        had time to notice.
+        Before Kubernetes kills a pod, its drain is over, which begins when the probe
+        has had time to notice.
         """
         options = optionsFrom(self, self.variables)
         grace = self.pod["spec"]["terminationGracePeriodSeconds"]

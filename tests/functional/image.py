@@ -6,7 +6,6 @@ the Python that runs the tests, and its packages are those of their environment.
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -97,7 +96,15 @@ def copyPython(root: Path) -> None:
     python = Path(sys.base_prefix, "bin", f"python{sysconfig.get_python_version()}")
     library = Path(sys.base_prefix, "lib", f"python{sysconfig.get_python_version()}")
     needed = {Path("/bin/sh"), python, *libraries(Path("/bin/sh")), *libraries(python)}
-    for module in library.glob("lib-dynload/*.so"):
+    modules = [*library.glob("lib-dynload/*.so")]
+    # Any system has the library of GCC that this one needs, too.
+    cryptography = distribution("cryptography")
+    modules += [
+        Path(str(cryptography.locate_file(each)))
+        for each in cryptography.files or ()
+        if each.suffix == ".so"
+    ]
+    for module in modules:
         needed |= libraries(module)
     for each in needed:
         target = root / each.relative_to("/")
