@@ -31,11 +31,12 @@ UNNEEDED = ("test", "tests", "idlelib", "tkinter", "turtledemo", "site-packages"
 UNNEEDED_FILES = ("dist-packages", "__pycache__", "*.a", "config-*")
 
 
-def packWheel(found: Distribution, folder: Path) -> None:
+def packWheel(found: Distribution, folder: Path) -> list[Path]:
     """
     Make a wheel again of a distribution that is installed.
 
     @param folder: where to write it.
+    @return: its modules in C, as they are installed.
     """
     files = {
         str(each): Path(str(found.locate_file(each)))
@@ -54,14 +55,18 @@ def packWheel(found: Distribution, folder: Path) -> None:
                 wheel.write(path, name)
         record = "".join(f"{name},,\n" for name in [*wheel.namelist()])
         wheel.writestr(f"{information}/RECORD", f"{record}{information}/RECORD,,\n")
+    return [path for path in files.values() if path.suffix == ".so"]
 
 
-def packWheels(folder: Path) -> None:
+def packWheels(folder: Path) -> list[Path]:
     """
     Make wheels of all that the image needs.
+
+    @return: their modules in C, as they are installed.
     """
     folder.mkdir()
     waiting, done = [*PACKAGES], set()
+    modules = []
     while waiting:
         try:
             found = distribution(waiting.pop())
@@ -69,12 +74,13 @@ def packWheels(folder: Path) -> None:
             continue  # It is needed elsewhere only: on another Python or system.
         if found.name not in done:
             done.add(found.name)
-            packWheel(found, folder)
+            modules += packWheel(found, folder)
             waiting += [
                 re.split(r"[^\w.-]", each)[0]
                 for each in found.requires or ()
                 if "extra ==" not in each
             ]
+    return modules
 
 
 def libraries(file: Path) -> set[Path]:
@@ -87,24 +93,17 @@ def libraries(file: Path) -> set[Path]:
     return {Path(each) for each in re.findall(r"(/\S+) \(0x", listed)}
 
 
-def copyPython(root: Path) -> None:
+def copyPython(root: Path, modules: list[Path]) -> None:
     """
     Copy a shell, and the Python that runs this, to where they are here.
 
     @param root: the root of another file system.
+    @param modules: those of packages, in C, for which there has to be all they need.
     """
     python = Path(sys.base_prefix, "bin", f"python{sysconfig.get_python_version()}")
     library = Path(sys.base_prefix, "lib", f"python{sysconfig.get_python_version()}")
     needed = {Path("/bin/sh"), python, *libraries(Path("/bin/sh")), *libraries(python)}
-    modules = [*library.glob("lib-dynload/*.so")]
-    # Any system has the library of GCC that this one needs, too.
-    cryptography = distribution("cryptography")
-    modules += [
-        Path(str(cryptography.locate_file(each)))
-        for each in cryptography.files or ()
-        if each.suffix == ".so"
-    ]
-    for module in modules:
+    for module in [*library.glob("lib-dynload/*.so"), *modules]:
         needed |= libraries(module)
     for each in needed:
         target = root / each.relative_to("/")
@@ -137,9 +136,9 @@ class Image:
         self._folder = folder
         policy = folder / "policy.json"
         policy.write_text('{"default": [{"type": "insecureAcceptAnything"}]}')
-        packWheels(folder / "wheels")
+        modules = packWheels(folder / "wheels")
         base = self.buildah("from", "scratch")
-        copyPython(Path(self.buildah("mount", base)))
+        copyPython(Path(self.buildah("mount", base)), modules)
         path = f"PATH={sys.base_prefix}/bin:/usr/bin:/bin"
         self.buildah("config", "--env", path, base)
         self.buildah("commit", "--rm", f"--signature-policy={policy}", base, BASE)

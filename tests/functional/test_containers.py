@@ -189,8 +189,8 @@ class HealthCheckTests(SynchronousTestCase):
 
     def test_cheap(self) -> None:
         """
-        It is no client: Twisted, which takes some hundred times as long to start, is not
-        imported, nor anything else that is not Python's own.
+        It is no client: Twisted, whose import takes ten times as long as all of this,
+        is not there, nor anything else that is not Python's own.
         """
         imported = self.check("1", "-Ximporttime").stderr
         self.assertIn("socket", imported)
@@ -231,8 +231,8 @@ class HAProxyTests(SynchronousTestCase):
         self.addCleanup(self.listener.close)
         # There is no name server here that knows of containers.
         servers = "".join(
-            f"    server {server.port} 127.0.0.1:{server.port} check port {status.port}\n"
-            for server, status in zip(self.servers, self.statuses, strict=True)
+            f"    server {each.port} 127.0.0.1:{each.port} check port {status.port}\n"
+            for each, status in zip(self.servers, self.statuses, strict=True)
         )
         path = fillIn(
             "haproxy.cfg",
@@ -253,8 +253,7 @@ class HAProxyTests(SynchronousTestCase):
         )
         self.addCleanup(self.proxy.wait, PATIENCE)
         self.addCleanup(self.proxy.terminate)
-        for status in self.statuses:
-            eventually(lambda status=status: status.asked, "a check of HAProxy")
+        eventually(lambda: all(each.asked for each in self.statuses), "a check of each")
 
     def connect(self) -> socket.socket:
         """
@@ -289,6 +288,20 @@ class HAProxyTests(SynchronousTestCase):
         )
         return self.counts()[number] > before[number]
 
+    def unused(self, number: int) -> bool:
+        """
+        Let some clients come, too.
+
+        @return: whether this server has had none of them.
+        """
+        return not self.used(number)
+
+    def logged(self, said: str) -> bool:
+        """
+        Whether one of the servers has logged something.
+        """
+        return any(said in each.log() for each in self.servers)
+
     def test_readiness(self) -> None:
         """
         A server that says that it is not ready gets no new connection. Those that it
@@ -298,19 +311,14 @@ class HAProxyTests(SynchronousTestCase):
         self.start()
         first, second = self.connect(), self.connect()
         for connection in (first, second):
-            port = connection.getsockname()[1]
-            said = f"Connection from 127.0.0.1:{port}\n"
-            eventually(
-                lambda said=said: any(said in each.log() for each in self.servers),
-                "its address",
-            )
+            said = f"Connection from 127.0.0.1:{connection.getsockname()[1]}\n"
+            eventually(partial(self.logged, said), "its address")
         for number, status in enumerate(self.statuses):
-            used = partial(self.used, number)
             status.code = 503
-            eventually(lambda used=used: not used(), "HAProxy to see that it ends")
+            eventually(partial(self.unused, number), "HAProxy to see that it ends")
             for connection in (first, second):
                 connection.sendall(b"still here\n")
                 self.assertEqual(connection.recv(100), b"STILL HERE\n")
             status.code = 200
-            eventually(used, "HAProxy to use it again")
+            eventually(partial(self.used, number), "HAProxy to use it again")
         self.assertEqual(set(self.statuses[0].asked), {"/readyz"})

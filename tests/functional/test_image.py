@@ -50,7 +50,9 @@ class ImageTests(SynchronousTestCase):
         """
         self.image = image()
         self.configuration = self.image.configuration
-        self.log = Path(self.mktemp())
+        folder = tempfile.mkdtemp()
+        self.addCleanup(shutil.rmtree, folder)
+        self.log = Path(folder, "log")
 
     def start(self, *options: str, **variables: str) -> subprocess.Popen[bytes]:
         """
