@@ -21,7 +21,7 @@ DEPLOY = ROOT / "deploy"
 
 # The oldest version of Kubernetes that still had support somewhere in 2026, and all
 # that have come since.
-VERSIONS = [f"1.{minor}" for minor in range(30, 37)]
+VERSIONS = [f"1.{minor}" for minor in range(30, 38)]
 
 
 def load(name: str) -> Any:
@@ -197,8 +197,8 @@ class KubernetesTests(SynchronousTestCase):
 
     def test_grace(self) -> None:
         """
-        Before Kubernetes kills a pod, its drain is over, which begins when the probe has
-        had time to notice.
+        Before Kubernetes kills a pod, its drain is over, which begins when the probe
+        has had time to notice.
         """
         options = optionsFrom(self, self.variables)
         grace = self.pod["spec"]["terminationGracePeriodSeconds"]

@@ -400,16 +400,19 @@ def serveDuring(test: SynchronousTestCase, server: Server) -> Server:
     return server
 
 
-def fillIn(name: str, folder: Path, places: Mapping[str, str]) -> str:
+def fillIn(
+    name: str, folder: Path, places: Mapping[str, str], source: Path = EXAMPLES
+) -> str:
     """
     Write an example of the documentation with the addresses of a test.
 
     @param name: the example's.
+    @param source: the folder that it is in.
     @param folder: where to write it.
     @param places: for what stands in the example, once, what is to stand there.
     @return: the path of what was written.
     """
-    text = (EXAMPLES / name).read_text(encoding="utf-8")
+    text = (source / name).read_text(encoding="utf-8")
     for example, ours in places.items():
         assert text.count(example) == 1, example
         text = text.replace(example, ours)

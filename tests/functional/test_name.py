@@ -10,6 +10,7 @@ import shutil
 import socket
 import subprocess
 from pathlib import Path
+from typing import Any
 from unittest import skipUnless
 from unittest.mock import patch
 
@@ -265,7 +266,7 @@ class HAProxyTests(SynchronousTestCase):
             server.waitFor(r"closed by the client; 8 bytes in, \d\d bytes out, 0 ")
         eventually(lambda: len(self.ping("2")[-1]["instances"]) == 2, "both servers")
 
-    def ping(self, count: str, *options: str) -> list[dict[str, object]]:
+    def ping(self, count: str, *options: str) -> list[dict[str, Any]]:
         """
         Ping the pool.
         """

@@ -8,6 +8,7 @@ the setuptools of the one in which the tests run, so that nothing is downloaded.
 from __future__ import annotations
 
 import atexit
+import os
 import re
 import shutil
 import subprocess
@@ -215,13 +216,46 @@ class PackagingTests(SynchronousTestCase):
             names = {name.partition("/")[2] for name in archive.getnames()}
         tree = {
             str(path.relative_to(self.environment.source))
-            for folder in ["benchmarks", "docs", "tests", "twisted", "upperproto"]
+            for folder in [
+                *("benchmarks", "deploy", "docs", "tests", "twisted", "upperproto")
+            ]
             for path in (self.environment.source / folder).rglob("*")
             if path.is_file()
             and path.name != "dropin.cache"
             and path.parent.name != "__pycache__"
         }
         self.assertEqual(tree - names, set())
+
+    def test_places(self) -> None:
+        """
+        Who makes a release says where the project lives, and the package tells it;
+        otherwise it names no place.
+        """
+        program = (
+            "import sys; from setuptools.build_meta import"
+            " prepare_metadata_for_build_wheel as write; write(sys.argv[1])"
+        )
+        for home in ("", "https://forge.example/upperproto/"):
+            folder = Path(tempfile.mkdtemp())
+            self.addCleanup(shutil.rmtree, folder)
+            copy = folder / "source"
+            shutil.copytree(self.environment.source, copy)
+            subprocess.run(
+                [sys.executable, "-c", program, str(folder)],
+                cwd=copy,
+                env={**os.environ, "PROJECT_URL": home},
+                stdout=subprocess.DEVNULL,
+                timeout=PATIENCE,
+                check=True,
+            )
+            [metadata] = folder.glob("*.dist-info/METADATA")
+            found = re.findall(
+                r"^Project-URL: (\w+), (.*)$", metadata.read_text(), re.M
+            )
+            self.assertEqual(len(found), 5 if home else 0)
+            for name, place in found:
+                self.assertTrue(place.startswith("https://forge.example/upperproto"))
+                self.assertNotIn("upperproto//", place, name)
 
     def test_plain(self) -> None:
         """

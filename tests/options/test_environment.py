@@ -6,9 +6,10 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from twisted.logger import LogEvent, globalLogPublisher
+from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
 from twisted.python import usage
 from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import implementer
 
 from upperproto.options.environment import Environment
 
@@ -48,6 +49,7 @@ class EnvironmentTests(SynchronousTestCase):
         """
         self.logged: list[str] = []
 
+        @implementer(ILogObserver)
         def observe(event: LogEvent) -> None:
             if event["log_namespace"].startswith("upperproto."):
                 self.logged.append(event["log_format"].format(**event))

@@ -20,8 +20,8 @@ class TwistdOptions(_ServerOptions):  # type: ignore[misc] # Twisted has no type
     """
     The options of C{twistd}, which knows one service and has another name.
 
-    No other plugin is looked for: it does not matter what else is installed, nor if the
-    cache of plugins can be written.
+    No other plugin is looked for: it does not matter what else is installed, nor
+    whether the cache of plugins can be written.
     """
 
     loadedPlugins: dict[str, Any]

@@ -82,7 +82,7 @@ class Environment:
         given = {synonyms.get(word.lstrip("-"), "") for word, _ in found}
         if given & _QUESTIONS:
             return []
-        words = []
+        words: list[str] = []
         for variable, value in self._variables.items():
             name = self._names.get(variable)
             if name is None:
