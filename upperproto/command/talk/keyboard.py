@@ -15,12 +15,15 @@ import termios
 from collections.abc import Callable
 from contextlib import suppress
 from queue import SimpleQueue
-from threading import Thread
+from threading import Event, Thread
 from typing import Any
 
 from upperproto.command import standardio as stdio
 
 PROMPT = " -> "
+
+# For how many seconds a prompt is waited for: a terminal may have been stopped.
+_SHOWN_WITHIN = 0.5
 
 # What ends a process that does not say otherwise, and can be put off.
 _ENDS = (signal.SIGTERM, signal.SIGHUP)
@@ -39,6 +42,8 @@ class Keyboard:
         self._asked: SimpleQueue[None] = SimpleQueue()
         self._settings: Any = None
         self._readline: Any = None
+        # Set while the prompt is shown, where that can be known.
+        self._shown: Event | None = None
 
     def start(
         self, received: Callable[[bytes], None], ended: Callable[[str], None]
@@ -64,13 +69,23 @@ class Keyboard:
             readline.parse_and_bind("tab: self-insert")
             readline.parse_and_bind("set enable-bracketed-paste off")
             self._readline = readline
+            if hasattr(readline, "set_pre_input_hook"):
+                self._shown = Event()
+                readline.set_pre_input_hook(self._shown.set)
         Thread(target=self._read, args=(received, ended), daemon=True).start()
 
     def ask(self) -> None:
         """
         Show the prompt, and take a line.
+
+        What is written after this stands behind the prompt: the other thread has shown
+        it by then.
         """
+        if self._shown is not None:
+            self._shown.clear()
         self._asked.put(None)
+        if self._shown is not None:
+            self._shown.wait(_SHOWN_WITHIN)
 
     def showAgain(self) -> None:
         """
