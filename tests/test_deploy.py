@@ -4,6 +4,7 @@ What C{deploy/} says to Kubernetes, to Docker Compose and to who builds an image
 
 from __future__ import annotations
 
+import os
 import re
 from copy import deepcopy
 from pathlib import Path
@@ -327,3 +328,52 @@ class ComposeTests(SynchronousTestCase):
         [inside] = re.findall(r"bind :(\d+)", self.configuration)
         [published] = self.haproxy["ports"]
         self.assertTrue(published.endswith(f":{inside}"))
+
+
+class ReleaseTests(SynchronousTestCase):
+    """
+    C{.github/workflows/release.yml}.
+    """
+
+    def setUp(self) -> None:
+        """
+        Read it.
+        """
+        path = ROOT / ".github/workflows/release.yml"
+        self.jobs = yaml.safe_load(path.read_text(encoding="utf-8"))["jobs"]
+
+    def commands(self, job: str) -> str:
+        """
+        What a job runs.
+        """
+        return "\n".join(each.get("run", "") for each in self.jobs[job]["steps"])
+
+    def test_order(self) -> None:
+        """
+        Nothing is released that was not checked, as a whole, and built.
+        """
+        self.assertEqual(self.jobs["release"]["needs"], ["check", "build"])
+        self.assertIn(".ci/run", self.commands("check").split("\n"))
+        self.assertTrue(os.access(ROOT / ".ci/run", os.X_OK))
+        self.assertIn("python -m build", self.commands("build"))
+
+    def test_rights(self) -> None:
+        """
+        Only the job that attests may write, and it runs nothing of the sources.
+        """
+        self.assertEqual(
+            [name for name, job in self.jobs.items() if "permissions" in job],
+            ["release"],
+        )
+        uses = [each.get("uses", "") for each in self.jobs["release"]["steps"]]
+        self.assertFalse(any("checkout" in each for each in uses))
+        self.assertTrue(any("attest-build-provenance" in each for each in uses))
+
+    def test_place(self) -> None:
+        """
+        It says where the project lives, by the name that C{setup.py} reads.
+        """
+        variables = [each.get("env", {}) for each in self.jobs["build"]["steps"]]
+        [name] = [name for each in variables for name in each]
+        text = (ROOT / "setup.py").read_text(encoding="utf-8")
+        self.assertIn(f'os.environ.get("{name}"', text)

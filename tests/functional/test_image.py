@@ -118,7 +118,8 @@ class ImageTests(SynchronousTestCase):
                 UPPER_PORT="0", UPPER_WORKERS=workers, UPPER_STATUS="0"
             )
             port = int(self.logged(LISTENING)[1])
-            # The kernel has the connection wait until a worker is there.
+            if workers != "1":
+                self.logged("All workers serve")
             self.assertEqual(self.ask(port), b"STRASSE")
             status = Path(f"/proc/{process.pid}/status").read_text()
             self.assertEqual(

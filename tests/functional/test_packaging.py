@@ -238,17 +238,18 @@ class PackagingTests(SynchronousTestCase):
         for home in ("", "https://forge.example/upperproto/"):
             folder = Path(tempfile.mkdtemp())
             self.addCleanup(shutil.rmtree, folder)
-            copy = folder / "source"
+            copy, written = folder / "source", folder / "written"
             shutil.copytree(self.environment.source, copy)
+            written.mkdir()
             subprocess.run(
-                [sys.executable, "-c", program, str(folder)],
+                [sys.executable, "-c", program, str(written)],
                 cwd=copy,
                 env={**os.environ, "PROJECT_URL": home},
                 stdout=subprocess.DEVNULL,
                 timeout=PATIENCE,
                 check=True,
             )
-            [metadata] = folder.glob("*.dist-info/METADATA")
+            [metadata] = written.glob("*.dist-info/METADATA")
             found = re.findall(
                 r"^Project-URL: (\w+), (.*)$", metadata.read_text(), re.M
             )
