@@ -101,7 +101,7 @@ class Options(usage.Options):
         @raise CannotStart: for bad ones, under C{twistd} or C{twist}. After a
             usage error C{twistd} prints all of its own options before it says
             what is wrong, and that of Twisted 24.3 ends with status 0.
-        @raise UsageError: likewise, by themselves.
+        @raise usage.UsageError: likewise, by themselves.
         """
         words = sys.argv[1:] if options is None else options
         try:
