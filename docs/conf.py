@@ -16,7 +16,7 @@ author = "The upperproto developers"
 copyright = author  # noqa: A001 # Sphinx calls it so.
 version = release = metadata.version("upperproto")
 
-extensions = ["apipages", "sphinx.ext.extlinks"]
+extensions = ["apipages", "commandoptions", "sphinx.ext.extlinks"]
 extlinks = {"twisted": (f"{TWISTED}/twisted.%s.html", "%s")}
 exclude_patterns = ["_build"]
 nitpicky = True
@@ -33,6 +33,12 @@ html_show_sphinx = False
 html_static_path = ["_static"]
 html_css_files = ["upper.css"]
 templates_path = ["_templates"]
+
+man_pages = [
+    ("man/upper", "upper", "answer text in upper case", author, 1),
+    ("man/upper-client", "upper-client", "ask an upper-case service", author, 1),
+]
+man_make_section_directory = True
 
 # The same page in the other language: _templates/page.html links to it as soon as there
 # is a catalogue of it. English is at the root of the site, Chinese in its folder zh.

@@ -85,6 +85,18 @@ class Options(usage.Options):
          " HAProxy, nginx and cloud load balancers send it."],
     ]  # fmt: skip
 
+    # For Twisted's completion, and for that of other shells.
+    compData: ClassVar = usage.Completions(
+        multiUse=["listen", "proxy-from"],
+        optActions={
+            "errors": usage.CompleteList(["strict", "replace", "surrogateescape"]),
+            "log": usage.CompleteList(["none", "connections", "lines"]),
+            **dict.fromkeys(
+                ["tls-cert", "tls-key", "tls-client-ca"], usage.CompleteFiles()
+            ),
+        },
+    )
+
     def __init__(self) -> None:
         """
         Begin with no endpoint.

@@ -39,8 +39,8 @@ INTERNALS = """\
 Internals
 =========
 
-The modules and packages behind the public names, in the order of their names. This is for
-those who change the code; CONTRIBUTING.rst says in which order to read it.
+The modules and packages behind the public names, in the order of their names. This is
+for those who change the code; CONTRIBUTING.rst says in which order to read it.
 
 """
 
@@ -221,7 +221,9 @@ def submodules(module: model.Module) -> list[model.Module]:
     """
     Find the modules in a package, but for programs.
     """
-    inner = [each for each in module.contents.values() if isinstance(each, model.Module)]
+    inner = [
+        each for each in module.contents.values() if isinstance(each, model.Module)
+    ]
     return sorted(
         (each for each in inner if each.name != "__main__"), key=lambda each: each.name
     )
@@ -249,7 +251,10 @@ def writePages(app: Sphinx) -> None:
     public = sorted(shown(package), key=lambda each: each.name.lower())
     index = [HEAD, ".. py:module:: upperproto", "", ".. docstring:: upperproto", ""]
     for each in public:
-        index += [f":py:obj:`~{each.fullName()}`", f"   .. docstring:: {each.fullName()}"]
+        index += [
+            f":py:obj:`~{each.fullName()}`",
+            f"   .. docstring:: {each.fullName()}",
+        ]
         index += ["      :summary:", ""]
     for each in public:
         index += [each.name, "-" * len(each.name), "", *directive(each, 0)]

@@ -76,7 +76,9 @@ class Names:
         # A public name is mentioned as a part of the package, whose own modules
         # import nothing for it.
         public = self.find("upperproto")
-        for each in public.contents.values() if public and scope == "upperproto" else ():
+        for each in (
+            public.contents.values() if public and scope == "upperproto" else ()
+        ):
             full = self.home(each).expandName(name)
             if full != name and self._known(full):
                 return full

@@ -38,6 +38,7 @@ LEFTOVERS = shutil.ignore_patterns(
     "build",
     "dist",
     "_build",
+    "api",
     "*.egg-info",
     "__pycache__",
     "_trial_temp*",
@@ -202,7 +203,8 @@ class PackagingTests(SynchronousTestCase):
     def test_wheel(self) -> None:
         """
         The wheel, built from the source archive, holds the package, and of
-        C{twisted/} the plugins alone. It can be installed.
+        C{twisted/} the plugins alone; besides, what completes its commands in a
+        shell. It can be installed.
         """
         [wheel] = self.environment.folder.glob("dist/*.whl")
         modules = {
@@ -213,7 +215,13 @@ class PackagingTests(SynchronousTestCase):
         with zipfile.ZipFile(wheel) as archive:
             names = {each for each in archive.namelist() if ".dist-info/" not in each}
         plugins = {f"twisted/plugins/upper_{name}.py" for name in ("faults", "plugin")}
+        data = {name.partition(".data/data/")[2] for name in names} - {""}
+        names = {name for name in names if ".data/" not in name}
         self.assertEqual(names, modules | plugins)
+        self.assertEqual(
+            {Path(name).name for name in data},
+            {path.name for path in (ROOT / "completions").iterdir()},
+        )
         home = self.checkInstalled(str(wheel))
         self.assertEqual(home, self.environment.sitePackages / "upperproto")
 
@@ -226,7 +234,10 @@ class PackagingTests(SynchronousTestCase):
             names = {name.partition("/")[2] for name in archive.getnames()}
         tree = {
             str(path.relative_to(self.environment.source))
-            for folder in ["benchmarks", "docs", "tests", "twisted", "upperproto"]
+            for folder in [
+                *["benchmarks", "completions", "docs", "tests", "twisted"],
+                "upperproto",
+            ]
             for path in (self.environment.source / folder).rglob("*")
             if path.is_file()
             and path.name != "dropin.cache"
