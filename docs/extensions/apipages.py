@@ -10,6 +10,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from docutils import nodes
 from pydoctor import model
@@ -109,9 +110,11 @@ class Docstring(SphinxDirective):
         return node
 
 
-def ivar(described: model.Documentable) -> object | None:
+def ivar(described: model.Documentable) -> Any:
     """
     Find what the docstring of a class says of one of its attributes.
+
+    @return: the field, as pydoctor reads it; or L{None}.
     """
     if not isinstance(described.parent, model.Class):
         return None

@@ -69,7 +69,7 @@ class Names:
         mentions = self.find(scope)
         while mentions is not None:
             for place in (mentions, self.home(mentions)):
-                full = place.expandName(name)
+                full = str(place.expandName(name))
                 if full != name and self._known(full):
                     return full
             mentions = mentions.parent
@@ -79,7 +79,7 @@ class Names:
         for each in (
             public.contents.values() if public and scope == "upperproto" else ()
         ):
-            full = self.home(each).expandName(name)
+            full = str(self.home(each).expandName(name))
             if full != name and self._known(full):
                 return full
         return name
@@ -106,7 +106,8 @@ def address(full: str) -> str | None:
         return f"{PYTHON}/{'exceptions' if isError else 'stdtypes'}.html#{full}"
     if first != "twisted":
         return None
-    module, names = full, []
+    module = full
+    names: list[str] = []
     while True:
         try:
             value = import_module(module)
