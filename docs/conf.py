@@ -30,6 +30,8 @@ html_theme = "furo"
 html_title = "upperproto"
 html_copy_source = False
 html_show_sphinx = False
+# api/internals has all modules.
+html_domain_indices = False
 html_static_path = ["_static"]
 html_css_files = ["upper.css"]
 templates_path = ["_templates"]
@@ -40,7 +42,7 @@ man_pages = [
 ]
 man_make_section_directory = True
 
-# The same page in the other language: _templates/page.html links to it as soon as there
+# The same page in the other language: _templates/language.html links to it as soon as there
 # is a catalogue of it. English is at the root of the site, Chinese in its folder zh.
 locale_dirs = ["locale"]
 gettext_compact = True

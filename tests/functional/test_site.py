@@ -31,6 +31,9 @@ from upperproto.command.options import COMMANDS, OPTIONS
 
 ROOT = Path(__file__).parents[2]
 
+# Where the Chinese pages come from: with it, each page links to the other language.
+CATALOGUES = ROOT / "docs/locale/zh_CN/LC_MESSAGES"
+
 # Loads each page in a frame of each width, and writes down what sticks out of it.
 _MEASURE = """
 <body><script>
@@ -75,19 +78,23 @@ def build(builder: str) -> Path:
     shutil.copytree(ROOT / "docs", docs, ignore=ignored)
     for name in ("setup.cfg", "twisted", "upperproto", "README.md"):
         (folder / "tree" / name).symlink_to(ROOT / name)
-    built = subprocess.run(
-        [
-            *[sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going"],
-            *["-b", builder, "-d", str(folder / "doctrees")],
-            *[str(docs), str(folder / "out")],
-        ],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        encoding="utf-8",
-        timeout=10 * PATIENCE,
-    )
-    if built.returncode:
-        raise AssertionError(built.stdout)
+    languages = {"en": "out"}
+    if builder == "html" and CATALOGUES.exists():
+        languages["zh_CN"] = "out/zh"
+    for language, out in languages.items():
+        built = subprocess.run(
+            [
+                *[sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going"],
+                *["-b", builder, "-D", f"language={language}"],
+                *["-d", str(folder / language), str(docs), str(folder / out)],
+            ],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            encoding="utf-8",
+            timeout=10 * PATIENCE,
+        )
+        if built.returncode:
+            raise AssertionError(built.stdout)
     return folder / "out"
 
 
@@ -156,6 +163,14 @@ class SiteTests(SynchronousTestCase):
                         unquote(parts.fragment), anchors, f"{path.name}: {link}"
                     )
                 checked += 1
+            if CATALOGUES.exists():
+                other = (
+                    "English"
+                    if "zh" in path.relative_to(site().resolve()).parts
+                    else "中文"
+                )
+                shown = f">{other}</a>" in path.read_text(encoding="utf-8")
+                self.assertTrue(shown, path)
         self.assertGreater(checked, 1000)
 
     def test_readme(self) -> None:
