@@ -42,8 +42,8 @@ man_pages = [
 ]
 man_make_section_directory = True
 
-# The same page in the other language: _templates/language.html links to it as soon as there
-# is a catalogue of it. English is at the root of the site, Chinese in its folder zh.
+# _templates/language.html links to the same page in the other language, as soon as
+# there are catalogues. English is at the root of the site, Chinese in its folder zh.
 locale_dirs = ["locale"]
 gettext_compact = True
 html_context = {"hasChinese": (FOLDER / "locale/zh_CN/LC_MESSAGES").exists()}

@@ -84,9 +84,8 @@ def serverOptions() -> list[Option]:
             Option(
                 name,
                 shorts.get(name, ""),
-                values.get(name, ""),
-                inWords.rstrip("]")
-                or ("" if default in (None, [], 0) else str(default)),
+                values.get(name, "VALUE" if entry.endswith("=") else ""),
+                inWords.rstrip("]") or ("" if default in (None, []) else str(default)),
                 said,
                 tuple(choices),
                 False,
