@@ -97,6 +97,18 @@ class Options(usage.Options):
          " HAProxy, nginx and cloud load balancers send it."],
     ]  # fmt: skip
 
+    # For Twisted's completion, and for that of other shells.
+    compData: ClassVar = usage.Completions(
+        multiUse=["listen", "proxy-from"],
+        optActions={
+            "errors": usage.CompleteList(["strict", "replace", "surrogateescape"]),
+            "log": usage.CompleteList(["none", "connections", "lines"]),
+            **dict.fromkeys(
+                ["tls-cert", "tls-key", "tls-client-ca"], usage.CompleteFiles()
+            ),
+        },
+    )
+
     def __init__(self) -> None:
         """
         Begin with no endpoint.
@@ -117,7 +129,7 @@ class Options(usage.Options):
         @raise CannotStart: for bad ones, under C{twistd} or C{twist}. After a
             usage error C{twistd} prints all of its own options before it says
             what is wrong, and that of Twisted 24.3 ends with status 0.
-        @raise UsageError: likewise, by themselves.
+        @raise usage.UsageError: likewise, by themselves.
         """
         words = sys.argv[1:] if options is None else options
         line = [*words]

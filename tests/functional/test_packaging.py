@@ -29,6 +29,9 @@ ROOT = Path(__file__).parents[2]
 
 TWISTD = "from twisted.scripts.twistd import run; run()"
 
+# Options of "pip install" with which nothing is downloaded.
+OFFLINE = ["--no-index", "--no-deps", "--no-build-isolation"]
+
 # What tools, tests and earlier builds leave in a checkout.
 LEFTOVERS = shutil.ignore_patterns(
     ".*",
@@ -36,6 +39,7 @@ LEFTOVERS = shutil.ignore_patterns(
     "build",
     "dist",
     "_build",
+    "api",
     "*.egg-info",
     "__pycache__",
     "_trial_temp*",
@@ -69,26 +73,17 @@ def copyDistribution(name: str, folder: Path, done: set[str]) -> None:
 
 class Environment:
     """
-    A source tree, what is built from it, and a virtual environment that has
-    nothing of either.
+    A virtual environment that has Twisted, and nothing of ours.
 
     @ivar folder: where everything is.
-    @ivar source: the source tree, without what tests and builds have left in it.
     @ivar sitePackages: where the environment's packages are.
     """
 
     def __init__(self, folder: Path) -> None:
         """
-        Copy the source tree, build both archives, and make the environment.
+        Make the environment.
         """
         self.folder = folder
-        self.source = folder / "source"
-        shutil.copytree(ROOT, self.source, ignore=LEFTOVERS)
-        # Without further options, the wheel is built from the source archive.
-        self.execute(
-            *[sys.executable, "-m", "build", "--no-isolation"],
-            *["--outdir", str(folder / "dist"), str(self.source)],
-        )
         venv.create(folder / "venv", symlinks=True)
         [self.sitePackages] = folder.glob("venv/lib/python*/site-packages")
         done: set[str] = set()
@@ -142,15 +137,36 @@ class Environment:
         }
 
 
+class Built(Environment):
+    """
+    A source tree, what is built from it, and an environment to install it in.
+
+    @ivar source: the source tree, without what tests and builds have left in it.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        """
+        Copy the source tree, build both archives, and make the environment.
+        """
+        super().__init__(folder)
+        self.source = folder / "source"
+        shutil.copytree(ROOT, self.source, ignore=LEFTOVERS)
+        # Without further options, the wheel is built from the source archive.
+        self.execute(
+            *[sys.executable, "-m", "build", "--no-isolation"],
+            *["--outdir", str(folder / "dist"), str(self.source)],
+        )
+
+
 @cache
-def environment() -> Environment:
+def environment() -> Built:
     """
     Make the environment of all tests, when the first one asks for it.
     """
     folder = tempfile.mkdtemp()
     # Not setUpClass, which trial does not call.
     atexit.register(shutil.rmtree, folder)
-    return Environment(Path(folder))
+    return Built(Path(folder))
 
 
 class PackagingTests(SynchronousTestCase):
@@ -173,8 +189,7 @@ class PackagingTests(SynchronousTestCase):
         """
         here = self.environment
         before = here.files()
-        offline = ["--no-index", "--no-deps", "--no-build-isolation"]
-        here.pip("install", *offline, *what)
+        here.pip("install", *OFFLINE, *what)
         self.assertIn("Answer text in upper case.", here.python(TWISTD, "--help"))
         self.assertIn("--flush-after", here.python(TWISTD, "upper", "--help"))
         client = here.folder / "venv/bin/upper-client"
@@ -192,7 +207,8 @@ class PackagingTests(SynchronousTestCase):
     def test_wheel(self) -> None:
         """
         The wheel, built from the source archive, holds the package, and of
-        C{twisted/} the plugins alone. It can be installed.
+        C{twisted/} the plugins alone; besides, what completes its commands in a
+        shell. It can be installed.
         """
         [wheel] = self.environment.folder.glob("dist/*.whl")
         modules = {
@@ -203,7 +219,13 @@ class PackagingTests(SynchronousTestCase):
         with zipfile.ZipFile(wheel) as archive:
             names = {each for each in archive.namelist() if ".dist-info/" not in each}
         plugins = {f"twisted/plugins/upper_{name}.py" for name in ("faults", "plugin")}
+        data = {name.partition(".data/data/")[2] for name in names} - {""}
+        names = {name for name in names if ".data/" not in name}
         self.assertEqual(names, modules | plugins)
+        self.assertEqual(
+            {Path(name).name for name in data},
+            {path.name for path in (ROOT / "completions").iterdir()},
+        )
         home = self.checkInstalled(str(wheel))
         self.assertEqual(home, self.environment.sitePackages / "upperproto")
 
@@ -217,7 +239,8 @@ class PackagingTests(SynchronousTestCase):
         tree = {
             str(path.relative_to(self.environment.source))
             for folder in [
-                *("benchmarks", "deploy", "docs", "tests", "twisted", "upperproto")
+                *["benchmarks", "completions", "deploy", "docs", "tests", "twisted"],
+                "upperproto",
             ]
             for path in (self.environment.source / folder).rglob("*")
             if path.is_file()

@@ -232,7 +232,7 @@ def notAnswered(error: BaseException | None, client: Any, secure: bool) -> Fault
 
     @param error: what its request has failed with; L{None} if there was no answer
         in time.
-    @param client: the L{ProbeClient} that has asked.
+    @param client: the L{upperproto.command.probe.client.ProbeClient} that has asked.
     @param secure: whether the connection has TLS.
     """
     other = otherServer(client.beginning)

@@ -130,8 +130,8 @@ class Filter(Session):
         """
         Send what is left, and end our side: now the server answers the rest.
 
-        @param reason: L{ConnectionDone} at the end of input, or the L{OSError}
-            that ended it.
+        @param reason: L{twisted.internet.error.ConnectionDone} at the end of input, or
+            the L{OSError} that ended it.
         """
         if isinstance(reason.value, OSError):
             self.end(f"cannot read standard input: {reason.value.strerror}")

@@ -1,0 +1,1 @@
+"""A network service that answers each line with the same line, reversed."""
