@@ -137,6 +137,9 @@ def failToStart(*options: str) -> str:
     return said.splitlines()[-1]
 
 
+# Set where the servers are to run on another reactor than the one that they choose.
+_REACTOR = "TEST_REACTOR"
+
 # Twisted's line for each port, but not that of the status.
 _STARTING = "(?<!StatusSite) starting on "
 
@@ -197,6 +200,8 @@ class Server:
         if not given and not re.search(r"UPPER_(PORT|LISTEN)=", " ".join(command)):
             options = ("--port", "0", *options)
         program, *itsOptions = runner
+        if _REACTOR in os.environ and not any("--reactor" in each for each in runner):
+            itsOptions.insert(0, f"--reactor={os.environ[_REACTOR]}")
         measured = [sys.executable, "-c", _MEASURED] if _MEASURING in os.environ else []
         twisted = [*measured, script(program), *itsOptions]
         service = [] if program == "upper" else ["upper"]
