@@ -258,6 +258,7 @@ class MakeServiceTests(SynchronousTestCase):
                     "maxRefused": 4,
                     "log": "lines",
                     "clock": self.reactor,
+                    "accessLog": None,
                 }
             ],
         )

@@ -14,11 +14,11 @@ from zope.interface import implementer
 
 # Lets plain transports of Twisted tell what they have not sent.
 import upperproto.reactor.sendqueue  # noqa: F401 # Its import registers an adapter.
-from upperproto.interfaces import IServedConnection, IUpperService
+from upperproto.interfaces import IConnectionLog, IServedConnection, IUpperService
 from upperproto.limits.caps import Caps
 from upperproto.limits.drain import Drain
 from upperproto.limits.idle import IdleTimeout
-from upperproto.monitoring.connectionlog import ConnectionLog, escape, peerName
+from upperproto.monitoring.connectionlog import ConnectionLog
 from upperproto.protocol import UpperProtocol
 
 
@@ -49,6 +49,7 @@ class UpperFactory(ServerFactory):
         maxRefused: int = 1024,
         log: Literal["none", "connections", "lines"] = "none",
         clock: IReactorTime | None = None,
+        accessLog: IConnectionLog | None = None,
     ) -> None:
         """
         @param errors: what becomes of invalid UTF-8: C{strict} answers its line
@@ -69,14 +70,17 @@ class UpperFactory(ServerFactory):
             close; C{lines}, which adds what is said.
         @param clock: what tells the time; the global reactor by default, where time
             matters.
+        @param accessLog: what is told of the connections in place of what C{log}
+            says.
         """
         self.errors = errors
         self.flushAfter = flushAfter
-        self.connectionLog = None if log == "none" else ConnectionLog(log == "lines")
+        self.connectionLog: IConnectionLog | None = accessLog
+        if accessLog is None and log != "none":
+            self.connectionLog = ConnectionLog(log == "lines")
         self.clock = clock
-        if clock is None and (
-            flushAfter is not None or idleTimeout is not None or log != "none"
-        ):
+        timed = (flushAfter, idleTimeout, self.connectionLog)
+        if clock is None and any(each is not None for each in timed):
             self.clock = self.getClock()
         self.connections: dict[IServedConnection, float] = {}
         self._caps = Caps(maxConnections, maxPerPeer)
@@ -106,7 +110,7 @@ class UpperFactory(ServerFactory):
         now = 0.0 if self.clock is None else self.clock.seconds()
         connection.lastActivity = self.connections[connection] = now
         if self.connectionLog is not None:
-            self.connectionLog.opened(self._name(connection))
+            self.connectionLog.opened(connection)
         refusal = self._caps.take(connection)
         if refusal:
             self._refused.add(connection)
@@ -125,19 +129,14 @@ class UpperFactory(ServerFactory):
         @param reason: what ended it, for the log.
         """
         opened = self.connections.pop(connection)
-        if connection in self._refused:
+        refused = connection in self._refused
+        if refused:
             self._refused.remove(connection)
         else:
             self._caps.release(connection)
         if self.connectionLog is not None:
-            self.connectionLog.closed(
-                self._name(connection),
-                self.getClock().seconds() - opened,
-                connection.receivedBytes,
-                connection.answeredBytes,
-                connection.undeliveredBytes,
-                reason,
-            )
+            seconds = self.getClock().seconds() - opened
+            self.connectionLog.closed(connection, seconds, reason, refused)
         if not self.connections:
             if self._idle is not None:
                 self._idle.stop()
@@ -145,24 +144,32 @@ class UpperFactory(ServerFactory):
             for drain in drains:
                 drain.stop()
 
-    def refused(self, peer: IAddress, reason: str) -> None:
+    def refused(
+        self,
+        peer: IAddress,
+        reason: str,
+        transport: object = None,
+        seconds: float = 0.0,
+    ) -> None:
         """
         Note that a connection was closed before it reached the protocol.
 
         @param peer: where it came from.
         @param reason: what was missing, for the log.
+        @param transport: its transport; L{None} where it had none yet.
+        @param seconds: how long it has waited.
         """
         if self.connectionLog is not None:
-            self.connectionLog.refused(peerName(peer), reason)
+            self.connectionLog.refused(peer, reason, transport, seconds)
 
-    def truncated(self, peer: IAddress) -> None:
+    def truncated(self, connection: IServedConnection) -> None:
         """
         Note that a client has ended its TCP stream, but not its TLS one.
 
-        @param peer: where it came from.
+        @param connection: the client's.
         """
         if self.connectionLog is not None:
-            self.connectionLog.truncated(peerName(peer))
+            self.connectionLog.truncated(connection)
 
     def drain(self, seconds: float) -> Deferred[None]:
         """
@@ -188,13 +195,6 @@ class UpperFactory(ServerFactory):
             try:
                 connection.abort(reason)
             except Exception:
-                self._log.failure("A connection cannot be ended")
-
-    def _name(self, connection: IServedConnection) -> str:
-        """
-        Name a client for the log, with what has been verified of it.
-        """
-        name = peerName(connection.peer)
-        if connection.identity:
-            name += f" ({escape(connection.identity.encode())})"
-        return name
+                self._log.failure(
+                    "{mark}A connection cannot be ended", mark=connection.mark
+                )

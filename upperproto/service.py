@@ -118,6 +118,7 @@ class UpperService(MultiService):
         @raise CannotStart: where the system refuses. Then nothing listens.
         """
         with self._everywhereOrNowhere():
+            self._startLog()
             super().privilegedStartService()
 
     def startService(self) -> None:
@@ -128,6 +129,7 @@ class UpperService(MultiService):
             serves cannot read what is read again later. Then nothing listens.
         """
         with self._everywhereOrNowhere():
+            self._startLog()
             super().startService()
             if self._certificates is not None:
                 try:
@@ -154,6 +156,7 @@ class UpperService(MultiService):
             await self._factory.drain(self._drain)
         finally:
             self._secondSignal.stop()
+            self._stopLog()
 
     def _serving(self) -> None:
         if self.running:
@@ -175,7 +178,23 @@ class UpperService(MultiService):
                 listener.close()
             if self._datagrams is not None:
                 self._datagrams.close()
+            self._stopLog()
             raise
+
+    def _startLog(self) -> None:
+        log = self._factory.connectionLog
+        if log is not None:
+            try:
+                log.start()
+            except OSError as error:
+                raise CannotStart(
+                    f"upper: the access log cannot be opened: {error}"
+                ) from error
+
+    def _stopLog(self) -> None:
+        log = self._factory.connectionLog
+        if log is not None:
+            log.stop()
 
 
 class SecondSignal:

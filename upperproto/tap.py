@@ -18,6 +18,7 @@ from twisted.python import usage
 from upperproto.coercions import either, number, oneOf, seconds, valueOptional
 from upperproto.datagrams.listener import SAME
 from upperproto.factory import UpperFactory
+from upperproto.interfaces import IConnectionLog
 from upperproto.limits.descriptors import fitDescriptors
 from upperproto.monitoring.logobserver import chooseLogObserver
 from upperproto.service import UpperService
@@ -70,6 +71,10 @@ class Options(usage.Options):
         ["log", None, "connections", "What to log: none; connections, as they open"
          " and close; lines, also what is said.",
          oneOf("log", "none", "connections", "lines")],
+        ["access-log", None, None, "File for a line about each connection, when it"
+         " closes, in place of those in the log; '-' is standard output."],
+        ["access-log-format", None, "text", "What such a line is: text, or json.",
+         oneOf("access-log-format", "text", "json")],
         ["drain", None, 10, "Seconds that busy conversations may go on after"
          " SIGTERM or SIGINT.", seconds("drain", never=False)],
         ["tls-cert", None, None, "PEM file of the certificate, and of those that"
@@ -151,6 +156,8 @@ class Options(usage.Options):
             # Files are read again when they change, perhaps in another folder.
             if self[option] is not None:
                 self[option] = os.path.abspath(self[option])
+        if self["access-log"] not in (None, "-"):
+            self["access-log"] = os.path.abspath(self["access-log"])
         for endpoint in self["listen"]:
             if kindOf(endpoint) in ("ssl", "tls") and self["tls-cert"] is not None:
                 raise usage.UsageError(
@@ -215,6 +222,25 @@ def _certificates(options: Options) -> Certificates | None:
         raise CannotStart(f"upper: {error}") from error
 
 
+def _accessLog(options: Options, reactor: Any) -> IConnectionLog | None:
+    """
+    Make the access log, if it is wanted.
+    """
+    target = options["access-log"]
+    if target is None:
+        return None
+    from upperproto.monitoring.accessformats import formatJSON, formatText
+    from upperproto.monitoring.accesslog import STANDARD_OUTPUT, AccessLog
+
+    return AccessLog(
+        STANDARD_OUTPUT if target == "-" else target,
+        formatJSON if options["access-log-format"] == "json" else formatText,
+        reactor,
+        lines=options["log"] == "lines",
+        isQuiet=options["log"] == "none",
+    )
+
+
 def makeService(options: Options, reactor: Any = None) -> IService:
     """
     Make the service that the options describe.
@@ -255,6 +281,7 @@ def makeService(options: Options, reactor: Any = None) -> IService:
         maxRefused=maxRefused,
         log=options["log"],
         clock=reactor,
+        accessLog=_accessLog(options, reactor),
     )
     proxies = None
     if options["proxy-protocol"]:

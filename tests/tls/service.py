@@ -44,16 +44,24 @@ class RecordingFactory(UpperFactory):
         self.truncations = 0
         self.ends: list[tuple[str, int]] = []
 
-    def refused(self, peer: IAddress, reason: str) -> None:
+    def refused(
+        self,
+        peer: IAddress,
+        reason: str,
+        transport: object = None,
+        seconds: float = 0.0,
+    ) -> None:
         """
         Note a refusal.
         """
+        super().refused(peer, reason, transport, seconds)
         self.refusals.append(reason)
 
-    def truncated(self, peer: IAddress) -> None:
+    def truncated(self, connection: IServedConnection) -> None:
         """
         Count a client that was cut short.
         """
+        super().truncated(connection)
         self.truncations += 1
 
     def connectionClosed(self, connection: IServedConnection, reason: str) -> None:

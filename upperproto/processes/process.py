@@ -148,6 +148,14 @@ class Worker(ProcessProtocol):
         """
         self._signal("TERM")
 
+    def reopenLogs(self) -> None:
+        """
+        Have the process open its logs anew (SIGUSR1). One that does not serve yet will
+        find them where they are.
+        """
+        if self.serving:
+            self._signal("USR1")
+
     def watch(self) -> None:
         """
         Kill the process if it has been silent for too long. To be called each

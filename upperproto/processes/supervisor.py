@@ -21,6 +21,7 @@ from twisted.internet.process import reapAllProcesses
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
+from upperproto.monitoring.reopensignal import ReopenSignal
 from upperproto.processes.process import (
     CONTROL,
     FIRST_SOCKET,
@@ -89,6 +90,13 @@ class Supervisor(Service):
         self._watching = LoopingCall(self._watch)
         self._watching.clock = reactor
         self._secondSignal = SecondSignal(reactor, self._terminate)
+        self._reopenSignal: ReopenSignal | None = None
+        self._logDescriptors: list[int] = []
+        if options.get("access-log") is not None:
+            self._reopenSignal = ReopenSignal(reactor, self._reopenLogs)
+            if options["access-log"] == "-":
+                # That of a worker is read by this process, which hands over its own.
+                self._logDescriptors = [STDOUT]
         self._told = False
 
     def privilegedStartService(self) -> None:
@@ -128,6 +136,8 @@ class Supervisor(Service):
             self.privilegedStartService()
         super().startService()
         self._secondSignal.start()
+        if self._reopenSignal is not None:
+            self._reopenSignal.start()
         self._watching.start(HEARTBEAT, now=False)
         if self._reactor.running:
             self._startWorkers()
@@ -155,9 +165,12 @@ class Supervisor(Service):
             await gatherResults(stopping)
         finally:
             self._secondSignal.stop()
+            if self._reopenSignal is not None:
+                self._reopenSignal.stop()
 
     def _spawn(self, index: int, worker: Worker) -> None:
         sockets = [shared[index].fileno() for shared in self._shared.sockets]
+        sockets += self._logDescriptors
         # systemd hears of the service from its main process alone.
         environment = {**os.environb}
         environment.pop(b"NOTIFY_SOCKET", None)
@@ -191,6 +204,10 @@ class Supervisor(Service):
     def _terminate(self) -> None:
         for worker in self._workers:
             worker.terminate()
+
+    def _reopenLogs(self) -> None:
+        for worker in self._workers:
+            worker.reopenLogs()
 
     def _startWorkers(self) -> None:
         for worker in self._workers:

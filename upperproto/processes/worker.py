@@ -85,6 +85,9 @@ def run() -> None:
     # That of datagrams is the last.
     number = len(options.endpoints()) + (options["udp"] is not None)
     sockets = range(FIRST_SOCKET, FIRST_SOCKET + number)
+    if options["access-log"] == "-":
+        # The parent's, which it hands over.
+        options["access-log"] = FIRST_SOCKET + number
     service: Any = makeService(options, Inheriting(main, sockets))
     service.privilegedStartService()
     service.startService()

@@ -7,7 +7,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.interfaces import IAddress
 from twisted.internet.protocol import Factory
 
 from upperproto.interfaces import IPendingConnections
@@ -29,14 +28,14 @@ class Layers:
         self,
         pending: IPendingConnections,
         factory: Factory[Any],
-        truncated: Callable[[IAddress], None] = lambda peer: None,
+        truncated: Callable[[Any], None] = lambda protocol: None,
         getContext: Callable[[], Context] | None = None,
         proxies: Iterable[Network] | None = None,
     ) -> None:
         """
         @param pending: the connections that have not come to the protocol yet.
         @param factory: what builds the protocols.
-        @param truncated: called with the client's address where its TCP stream ends
+        @param truncated: called with the protocol whose client's TCP stream ends
             before its TLS one.
         @param getContext: gives the TLS context for each connection but those
             over UNIX sockets; no TLS by default.

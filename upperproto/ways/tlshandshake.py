@@ -34,13 +34,17 @@ class PendingTLSHandshake(PendingProtocol):
 
     def handshakeCompleted(self) -> None:
         """
-        Let the client in, with the name that its certificate was verified for.
+        Let the client in, with the version of TLS, and with the name that its
+        certificate was verified for.
         """
         tls, inner = self.transport, self.inner
-        certificate = tls.getPeerCertificate()
-        if certificate is not None and IServedConnection.providedBy(inner):
-            subject = certificate.to_cryptography().subject
-            inner.identity = subject.rfc4514_string()
+        if IServedConnection.providedBy(inner):
+            version: str = tls.getHandle().get_protocol_version_name()
+            inner.tlsVersion = version.removeprefix("TLSv")
+            certificate = tls.getPeerCertificate()
+            if certificate is not None:
+                subject = certificate.to_cryptography().subject
+                inner.identity = subject.rfc4514_string()
         self.leave()
         tls.switchProtocol(inner)
 
@@ -74,14 +78,14 @@ class TLSListenerFactory(TLSFactory):
         pending: IPendingConnections,
         inner: Factory[Any],
         getContext: Callable[[], SSL.Context],
-        truncated: Callable[[IAddress], None],
+        truncated: Callable[[Any], None],
     ) -> None:
         """
         @param pending: the connections that wait.
         @param inner: what builds the protocols.
         @param getContext: gives the TLS context for each connection.
-        @param truncated: is told of each client whose stream ends without a
-            close_notify.
+        @param truncated: is given the protocol of each client whose stream ends
+            without a close_notify.
         """
         super().__init__(
             ServerConnectionCreator(getContext),
