@@ -50,7 +50,9 @@ ACCESS = Access(
 TEXTS = strategies.text(
     strategies.one_of(
         strategies.characters(exclude_categories=()),
-        strategies.sampled_from('\n\r\t\0\x1b\x7f\x85\u2028\u202e "\\=\ud800\U0001f600'),
+        strategies.sampled_from(
+            '\n\r\t\0\x1b\x7f\x85\u2028\u202e "\\=\ud800\U0001f600'
+        ),
     ),
     max_size=MAX_TEXT + 10,
 )
