@@ -17,6 +17,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from upperproto import tap
 from upperproto.datagrams.listener import DatagramListener
 from upperproto.factory import UpperFactory
+from upperproto.monitoring.accessformats import formatJSON, formatText
 from upperproto.processes import supervisor
 from upperproto.processes.supervisor import Supervisor
 from upperproto.service import UpperService
@@ -206,6 +207,16 @@ class OptionsTests(SynchronousTestCase):
         [endpoint] = parse("-i", "::1", "-p", "1").endpoints()
         self.assertEqual(endpoint, r"tcp:1:interface=\:\:1:backlog=1024")
 
+    def test_accessLogFormat(self) -> None:
+        """
+        A format is for an access log.
+        """
+        with self.assertRaises(usage.UsageError) as caught:
+            parse("--access-log-format", "json")
+        self.assertEqual(
+            str(caught.exception), "--access-log-format needs --access-log"
+        )
+
 
 class MakeServiceTests(SynchronousTestCase):
     """
@@ -322,6 +333,25 @@ class MakeServiceTests(SynchronousTestCase):
             [[share[name] for name in names] for share in shares],
             [[3, 1, 3, 2, []], [3, 1, 1, None, ["tcp:0", "2"]]],
         )
+
+    def test_accessLog(self) -> None:
+        """
+        The access log is the one that the options describe.
+        """
+        for words, target, format_, lines, isQuiet in [
+            (["-"], 1, formatText, False, False),
+            (["/a", "--log", "lines"], "/a", formatText, True, False),
+            (
+                ["a", "--access-log-format", "json", "--log", "none"],
+                *(os.path.abspath("a"), formatJSON, False, True),
+            ),
+        ]:
+            makeService(parse("--access-log", *words), self.reactor)
+            log = self.settings[-1]["accessLog"]
+            self.assertEqual(
+                (log._target, log._format, log.lines, log._isQuiet),
+                (target, format_, lines, isQuiet),
+            )
 
     def test_globalReactor(self) -> None:
         """

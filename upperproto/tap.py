@@ -73,7 +73,8 @@ class Options(usage.Options):
          oneOf("log", "none", "connections", "lines")],
         ["access-log", None, None, "File for a line about each connection, when it"
          " closes, in place of those in the log; '-' is standard output."],
-        ["access-log-format", None, "text", "What such a line is: text, or json.",
+        ["access-log-format", None, None, "What such a line is: text or json."
+         " [default: text]",
          oneOf("access-log-format", "text", "json")],
         ["drain", None, 10, "Seconds that busy conversations may go on after"
          " SIGTERM or SIGINT.", seconds("drain", never=False)],
@@ -150,6 +151,8 @@ class Options(usage.Options):
         for option in ("tls-key", "tls-client-ca"):
             if self[option] is not None and self["tls-cert"] is None:
                 raise usage.UsageError(f"--{option} needs --tls-cert")
+        if self["access-log-format"] is not None and self["access-log"] is None:
+            raise usage.UsageError("--access-log-format needs --access-log")
         if self["proxy-from"] and not self["proxy-protocol"]:
             raise usage.UsageError("--proxy-from needs --proxy-protocol")
         for option in ("tls-cert", "tls-key", "tls-client-ca"):

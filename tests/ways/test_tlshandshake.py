@@ -187,6 +187,34 @@ class TLSTests(TLSTestCase):
         self.converse(*self.authority.issue("alice"))
         self.assertEqual(self.protocol().identity, "CN=alice")
 
+    def test_version(self) -> None:
+        """
+        The version of TLS is known to the log, too.
+        """
+        for version, name in [
+            (ssl.TLSVersion.TLSv1_2, "1.2"),
+            (ssl.TLSVersion.TLSv1_3, "1.3"),
+        ]:
+            self.serve()
+            self.version = version
+            self.converse()
+            self.assertEqual(self.protocol().tlsVersion, name)
+
+    def test_refusedByTheLog(self) -> None:
+        """
+        Of one that is refused, it is known how long it was waited for, and where it
+        came from.
+        """
+        told: list[tuple[Any, ...]] = []
+        self.patch(self.pending, "refused", lambda *arguments: told.append(arguments))
+        client = self.connect()
+        self.network.wait(2.5)
+        client.client.finish()
+        self.network.turn()
+        [(peer, why, transport, seconds)] = told
+        self.assertEqual(peer, transport.getPeer())
+        self.assertEqual((why, seconds), ("closed before a TLS handshake", 2.5))
+
     def test_noSubject(self) -> None:
         """
         Where none is asked for, none is known.

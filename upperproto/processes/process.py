@@ -154,7 +154,7 @@ class Worker(ProcessProtocol):
         find them where they are.
         """
         if self.serving:
-            self._signal("USR1")
+            self._signal(signal.SIGUSR1)
 
     def watch(self) -> None:
         """
@@ -242,7 +242,7 @@ class Worker(ProcessProtocol):
         self._log.warn("{name} {why}: killing it", name=self.name, why=why)
         self._signal("KILL")
 
-    def _signal(self, name: str) -> None:
+    def _signal(self, name: str | int) -> None:
         if self._process is not None:
             with suppress(ProcessExitedAlready):
                 self._process.signalProcess(name)
