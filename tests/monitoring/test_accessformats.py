@@ -213,8 +213,8 @@ class JSONTests(SynchronousTestCase):
         found = self.parse(ACCESS._replace(network=UNIXAddress(None)))
         self.assertEqual(found["network.transport"], "unix")
         self.assertEqual(found["client.address"], "192.0.2.1")
-        address = HostnameAddress(b"example.com", 1)
-        found = self.parse(ACCESS._replace(client=address, network=address))
+        other = HostnameAddress(b"example.com", 1)
+        found = self.parse(ACCESS._replace(client=other, network=other))
         self.assertNotIn("network.transport", found)
 
     @given(TEXTS, TEXTS)

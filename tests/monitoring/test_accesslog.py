@@ -372,7 +372,7 @@ class FileTests(AccessLogTestCase):
             raise PermissionError(13, "Permission denied", path)
 
         with capturedLogs() as events:
-            patch = self.patch(accesslog.os, "stat", refuse)
+            patch = self.patch(os, "stat", refuse)
             self.close()
             patch.restore()
         [event] = events
