@@ -444,6 +444,25 @@ class UnderTwistdTests(SynchronousTestCase):
             self.parse()
         self.assertEqual(self.installed, [])
 
+    def test_accessLogOfADaemon(self) -> None:
+        """
+        A daemon has no standard output for an access log.
+        """
+        self.parse("--access-log", "-")
+        for nodaemon in (True, False):
+            options = Options()
+            parent: Any = {"nodaemon": nodaemon, "logger": "theirs"}
+            options.parent = parent
+            if nodaemon:
+                options.parseOptions(["--access-log", "-"])
+            else:
+                with self.assertRaises(CannotStart) as caught:
+                    options.parseOptions(["--access-log", "-"])
+        self.assertEqual(
+            str(caught.exception),
+            "upper: --access-log - needs twistd --nodaemon (see --help)",
+        )
+
     def test_logObserver(self) -> None:
         """
         A log may be chosen, too, by what C{twistd} has been told of it.

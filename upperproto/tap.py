@@ -167,6 +167,8 @@ class Options(usage.Options):
                     f"--listen {endpoint} has a certificate besides --tls-cert"
                 )
         if self.parent is not None:
+            if self["access-log"] == "-" and not self.parent.get("nodaemon", True):
+                raise usage.UsageError("--access-log - needs twistd --nodaemon")
             _chooseReactor()
             chooseLogObserver(self.parent)
 

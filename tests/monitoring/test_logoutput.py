@@ -263,6 +263,24 @@ class WaitingTests(OutputTests):
         self.output.write(record)
         self.assertEqual(self.readNow(), b"")
 
+    def test_lastChance(self) -> None:
+        """
+        What could not be written once is tried at the end.
+        """
+        write = os.write
+
+        def fail(descriptor: int, data: bytes) -> int:
+            raise OSError(ENOSPC, "No space left on device")
+
+        with TemporaryFile() as file:
+            output = self.open(file.fileno())
+            with self.patched(os, "write", fail):
+                output.write(b"a\n")
+            self.assertIs(os.write, write)
+            output.close(wait=False)
+            file.seek(0)
+            self.assertEqual((file.read(), output.lost), (b"a\n", 0))
+
     def test_nothingLost(self) -> None:
         """
         Where all was taken in time, nothing is.

@@ -115,6 +115,8 @@ class LogOutput:
         """
         if self._closed:
             return
+        # A disk that was full may have room again.
+        self._takeArrived()
         if wait:
             self.finish()
         self._closed = True
