@@ -405,6 +405,29 @@ class WorkerTests(AccessLogTestCase):
         self.assertEqual(len({name.partition("-")[0] for name in names}), 2)
         self.assertNotIn(TWISTED, log)
 
+    def test_rotatedUnderLoad(self) -> None:
+        """
+        However often the file is moved away while they write, no line is lost or cut.
+        """
+        with Server(*self.options, "--workers", "2") as server:
+            moved = []
+            for number in range(20):
+                self.converse(server, 5)
+                if self.path.exists():
+                    moved.append(self.path.rename(f"{self.path}.{number}"))
+                os.kill(server.process.pid, signal.SIGUSR1)
+                self.converse(server, 5)
+            server.stop()
+        self.assertGreater(len(moved), 1)
+        names = [
+            json.loads(line)["upper.connection_id"]
+            for path in [*moved, self.path]
+            if path.exists()
+            for line in path.read_text().splitlines()
+        ]
+        self.assertEqual(len(names), 200)
+        self.assertEqual(len({*names}), 200)
+
     def test_standardOutput(self) -> None:
         """
         All write to the standard output of the first process, between the lines of its

@@ -32,6 +32,7 @@ class RecordingFactory(UpperFactory):
 
     @ivar refusals: why clients were refused.
     @ivar truncations: how many clients ended without a close_notify.
+    @ivar cutShort: their connections.
     @ivar ends: of each connection, what ended it and how much was not delivered.
     """
 
@@ -42,6 +43,7 @@ class RecordingFactory(UpperFactory):
         super().__init__(**settings)
         self.refusals: list[str] = []
         self.truncations = 0
+        self.cutShort: list[IServedConnection] = []
         self.ends: list[tuple[str, int]] = []
 
     def refused(
@@ -62,6 +64,7 @@ class RecordingFactory(UpperFactory):
         Count a client that was cut short.
         """
         super().truncated(connection)
+        self.cutShort.append(connection)
         self.truncations += 1
 
     def connectionClosed(self, connection: IServedConnection, reason: str) -> None:

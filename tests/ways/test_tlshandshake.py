@@ -67,6 +67,7 @@ class TLSTests(TLSTestCase):
         full, and the log says that it was cut short.
         """
         client = self.converse()
+        protocol = self.protocol()
         client.say(b"hello")
         client.flush()
         client.client.finish()
@@ -75,6 +76,7 @@ class TLSTests(TLSTestCase):
         self.assertEqual(client.received, b"HELLO")
         self.assertTrue(client.notified)
         self.assertEqual(self.service.truncations, 1)
+        self.assertEqual(self.service.cutShort, [protocol])
 
     def test_slowReader(self) -> None:
         """
