@@ -13,6 +13,8 @@ complete -c upper -l max-per-peer -x -d 'Connections served at a time from one I
 complete -c upper -l workers -x -d 'Processes that serve the same ports; each gets an equal share of --max-connections and --max-per-peer'
 complete -c upper -l name -d 'Tell each client first who serves it: this name, or that of the pod or the host'
 complete -c upper -l log -x -a 'none connections lines' -d 'What to log: none; connections, as they open and close; lines, also what is said'
+complete -c upper -l access-log -r -F -d 'File for a line about each connection, when it closes, in place of those in the log; '"'"'-'"'"' is standard output'
+complete -c upper -l access-log-format -x -d 'What such a line is: text or json'
 complete -c upper -l drain -x -d 'Seconds that busy conversations may go on after SIGTERM or SIGINT'
 complete -c upper -l ready-delay -x -d 'Seconds from SIGTERM or SIGINT, when --status says that this service is not ready any more, to the end of its listening'
 complete -c upper -l status -x -d 'Server endpoint that answers HTTP: /livez, /readyz, /metrics, and a page for people; a number: a port of 127.0.0.1'

@@ -75,6 +75,7 @@ class AssembleTests(SynchronousTestCase):
                     "log": "lines",
                     "counters": None,
                     "name": "a",
+                    "accessLog": None,
                     "clock": self.reactor,
                 }
             ],

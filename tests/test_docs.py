@@ -96,7 +96,7 @@ def knownOptions() -> dict[str, tuple[str, str]]:
     # What is said of an option is indented further.
     for entry in re.split(r"\n(?=  -|      --)", str(Options()))[1:]:
         option = re.match(r" +(?:-(\w), )?--([\w-]+)", entry)
-        default = re.search(r"\[default:\s+(.*)\]", entry)
+        default = re.search(r"\[default: (.*)\]", " ".join(entry.split()))
         assert option is not None
         known[option[2]] = (option[1] or "", default[1] if default else "")
     del known["help"], known["version"]

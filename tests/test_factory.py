@@ -17,6 +17,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.memory import Client, MemoryNetwork
 from upperproto import rules
 from upperproto.factory import UpperFactory
+from upperproto.interfaces import IServedConnection
+from upperproto.monitoring.connectionlog import ConnectionLog
 from upperproto.protocol import UpperProtocol
 from upperproto.reactor import sendqueue
 
@@ -256,6 +258,70 @@ class LogTests(FactoryTestCase):
         self.assertEqual(closed["why"], "too many connections")
         self.assertEqual(closed["bytesOut"], len(b"error: too many connections\n"))
         self.assertEqual(closed["seconds"], 0)
+
+    def test_accessLog(self) -> None:
+        """
+        An access log is told of the connections in place of what C{log} says, as soon
+        as there is one; and all that is known of those that are not let in.
+        """
+        told: list[tuple[object, ...]] = []
+
+        class Log(ConnectionLog):
+            def opened(self, connection: IServedConnection) -> None:
+                told.append(("opened", connection))
+
+            def closed(self, *arguments: object) -> None:
+                told.append(("closed", *arguments))
+
+            def refused(self, *arguments: object) -> None:
+                told.append(("refused", *arguments))
+
+            def truncated(self, connection: IServedConnection) -> None:
+                told.append(("truncated", connection))
+
+        self.serve(log="connections", accessLog=Log(), maxConnections=1)
+        with capturedLogs() as events:
+            client = self.connect()
+            self.leave(self.connect())
+            self.network.wait(1.5)
+            self.factory.truncated(client.protocol)
+            self.leave(client)
+            address: Any = object()
+            self.factory.refused(address, "why", "transport", 2.0)
+        self.assertEqual(events, [])
+        first, second = (each.protocol for each in self.network.clients)
+        self.assertEqual(
+            told,
+            [
+                ("opened", first),
+                ("opened", second),
+                ("closed", second, 0, "too many connections", True),
+                ("truncated", first),
+                ("closed", first, 1.5, "closed by the client", False),
+                ("refused", address, "why", "transport", 2.0),
+            ],
+        )
+        self.assertIsNotNone(UpperFactory(accessLog=Log()).clock)
+
+    def test_marks(self) -> None:
+        """
+        A fault is logged with the name that the access log has given its connection.
+        """
+
+        class Log(ConnectionLog):
+            def opened(self, connection: IServedConnection) -> None:
+                connection.mark = "[5d41402a-1] "
+
+        self.serve(accessLog=Log())
+        client = self.connect()
+        self.patch(type(client.protocol), "lastAnswer", None)
+        with capturedLogs() as events:
+            client.protocol.finish("because")
+        self.assertEqual(
+            text(events[0]).partition("\n")[0],
+            "[5d41402a-1] A fault ends the connection",
+        )
+        self.flushLoggedErrors(TypeError)
 
     def test_identity(self) -> None:
         """

@@ -19,6 +19,7 @@ from tests.datagrams.test_port import MemorySocket
 from tests.memory import MemoryNetwork
 from upperproto import service
 from upperproto.factory import UpperFactory
+from upperproto.monitoring.connectionlog import ConnectionLog
 from upperproto.service import UpperService
 from upperproto.ways import systemd
 from upperproto.ways.endpoints import CannotStart, Listener
@@ -191,6 +192,49 @@ class UpperServiceTests(SynchronousTestCase):
                     (2, self.factory, {"backlog": 7, "interface": ""}),
                 ],
             )
+
+    def test_accessLog(self) -> None:
+        """
+        The log is started before anything listens, and stopped when the last
+        connection has closed; at once, where the service cannot start.
+        """
+        events = self.events
+
+        class Log(ConnectionLog):
+            refusal: OSError | None = None
+
+            def start(self) -> None:
+                events.append("start")
+                if self.refusal is not None:
+                    raise self.refusal
+
+            def stop(self) -> None:
+                events.append("stop")
+
+        log = Log()
+        self.factory = UpperFactory(clock=self.network, accessLog=log)
+        made = self.make("tcp:1")
+        made.privilegedStartService()
+        self.assertEqual((events, len(self.listening)), (["start"], 1))
+        made.startService()
+        client = self.network.connect(self.factory)
+        stopped = made.stopService()
+        self.ports[0].stopped.callback(None)
+        self.assertNotIn("stop", events)
+        client.finish()
+        self.network.wait(1)
+        self.successResultOf(stopped)
+        self.assertEqual(events[-1], "stop")
+        events.clear()
+        log.refusal = OSError(13, "Permission denied", "/access.log")
+        error = self.assertRaises(CannotStart, self.make("tcp:1").startService)
+        self.assertEqual(
+            str(error),
+            "upper: the access log cannot be opened: [Errno 13] Permission denied:"
+            " '/access.log'",
+        )
+        self.assertEqual(events, ["start", "close", "stop"])
+        self.assertEqual(len(self.listening), 1)
 
     def test_notAnEndpoint(self) -> None:
         """

@@ -283,6 +283,16 @@ class OptionsTests(SynchronousTestCase):
         [endpoint] = endpointsOf(parse("-i", "::1", "-p", "1"))
         self.assertEqual(endpoint, r"tcp:1:interface=\:\:1:backlog=1024")
 
+    def test_accessLogFormat(self) -> None:
+        """
+        A format is for an access log.
+        """
+        with self.assertRaises(usage.UsageError) as caught:
+            parse("--access-log-format", "json")
+        self.assertEqual(
+            str(caught.exception), "--access-log-format needs --access-log"
+        )
+
 
 class UnderTwistdTests(SynchronousTestCase):
     """
@@ -338,6 +348,25 @@ class UnderTwistdTests(SynchronousTestCase):
             sys.modules["upperproto.reactor.epoll"] = None  # type: ignore[assignment]
             self.parse()
         self.assertEqual(self.installed, [])
+
+    def test_accessLogOfADaemon(self) -> None:
+        """
+        A daemon has no standard output for an access log.
+        """
+        self.parse("--access-log", "-")
+        for nodaemon in (True, False):
+            options = Options()
+            parent: Any = {"nodaemon": nodaemon, "logger": "theirs"}
+            options.parent = parent
+            if nodaemon:
+                options.parseOptions(["--access-log", "-"])
+            else:
+                with self.assertRaises(CannotStart) as caught:
+                    options.parseOptions(["--access-log", "-"])
+        self.assertEqual(
+            str(caught.exception),
+            "upper: --access-log - needs twistd --nodaemon (see --help)",
+        )
 
     def test_logObserver(self) -> None:
         """

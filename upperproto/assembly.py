@@ -12,6 +12,7 @@ from twisted.internet.endpoints import quoteStringArgument
 from twisted.python import usage
 
 from upperproto.factory import UpperFactory
+from upperproto.interfaces import IConnectionLog
 from upperproto.limits.descriptors import fitDescriptors
 from upperproto.monitoring.counters import Counters
 from upperproto.service import UpperService
@@ -95,6 +96,7 @@ def makeUpperService(options: usage.Options, reactor: Any) -> UpperService:
         clock=reactor,
         counters=None if options["status"] is None else Counters(),
         name=options["name"],
+        accessLog=_accessLog(options, reactor),
     )
     proxies = None
     if options["proxy-protocol"]:
@@ -163,3 +165,22 @@ def _certificates(options: usage.Options) -> Certificates | None:
         )
     except ValueError as error:
         raise CannotStart(f"upper: {error}") from error
+
+
+def _accessLog(options: usage.Options, reactor: Any) -> IConnectionLog | None:
+    """
+    Make the access log, if it is wanted.
+    """
+    target = options["access-log"]
+    if target is None:
+        return None
+    from upperproto.monitoring.accessformats import formatJSON, formatText
+    from upperproto.monitoring.accesslog import STANDARD_OUTPUT, AccessLog
+
+    return AccessLog(
+        STANDARD_OUTPUT if target == "-" else target,
+        formatJSON if options["access-log-format"] == "json" else formatText,
+        reactor,
+        lines=options["log"] == "lines",
+        isQuiet=options["log"] == "none",
+    )

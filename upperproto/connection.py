@@ -60,7 +60,7 @@ def endingOnFault(method: Callable[..., None]) -> Callable[..., None]:
         try:
             method(self, *args, **keywords)
         except Exception:
-            self._log.failure("A fault ends the connection")
+            self._log.failure("{mark}A fault ends the connection", mark=self.mark)
             self.abort("a fault of the server")
 
     return guarded
@@ -85,10 +85,11 @@ class ServedConnection(BlockReceiver):
     @ivar identity: what was verified of the client on its way in, for the log:
         the subject of its certificate; empty by default.
     @ivar tlsVersion: the version of TLS, such as C{1.3}; empty without TLS.
+    @ivar connectionID: what the access log calls it; empty without one.
+    @ivar mark: what lines of the log begin with that are about it.
     @ivar receivedBytes: how many bytes the client has sent.
     @ivar answeredBytes: how many bytes it has been answered.
-    @ivar undeliveredBytes: how many of these could not be delivered; known when the
-        connection is lost.
+    @ivar undeliveredBytes: how many of these were not delivered, once it is lost.
     @ivar lastActivity: when something was last known to move, either way, in seconds of
         the factory's clock; kept only if the factory has a clock.
     """
@@ -104,11 +105,9 @@ class ServedConnection(BlockReceiver):
 
     state = State.OPEN
     closingReason = ""
-    toldError = ""
-    identity = tlsVersion = ""
-    receivedBytes = 0
-    answeredBytes = 0
-    undeliveredBytes = 0
+    toldError = identity = tlsVersion = ""
+    connectionID = mark = ""
+    receivedBytes = answeredBytes = undeliveredBytes = 0
     lastActivity = 0.0
     _peer: IAddress | None = None
 
@@ -247,9 +246,9 @@ class ServedConnection(BlockReceiver):
         connectionLog = self.factory.connectionLog
         if connectionLog is not None and connectionLog.lines:
             if text:
-                connectionLog.received(text)
+                connectionLog.received(text, self)
             if answer:
-                connectionLog.answered(answer)
+                connectionLog.answered(answer, self)
 
     def lastAnswer(self, text: bytes, error: str, discardPartial: bool) -> bytes:
         """

@@ -15,11 +15,16 @@ from zope.interface import implementer
 
 # Lets plain transports of Twisted tell what they have not sent.
 import upperproto.reactor.sendqueue  # noqa: F401 # Its import registers an adapter.
-from upperproto.interfaces import INoLogContext, IServedConnection, IUpperService
+from upperproto.interfaces import (
+    IConnectionLog,
+    INoLogContext,
+    IServedConnection,
+    IUpperService,
+)
 from upperproto.limits.caps import Caps
 from upperproto.limits.drain import Drain
 from upperproto.limits.idle import IdleTimeout
-from upperproto.monitoring.connectionlog import ConnectionLog, escape, peerName
+from upperproto.monitoring.connectionlog import ConnectionLog, clientName, peerName
 from upperproto.monitoring.counters import Counters
 from upperproto.protocol import UpperProtocol
 from upperproto.rules import checkName, serverNotice
@@ -55,6 +60,7 @@ class UpperFactory(ServerFactory):
         clock: IReactorTime | None = None,
         counters: Counters | None = None,
         name: str | None = None,
+        accessLog: IConnectionLog | None = None,
     ) -> None:
         """
         @param errors: what becomes of invalid UTF-8: C{strict} answers its line
@@ -79,17 +85,20 @@ class UpperFactory(ServerFactory):
         @param name: what this instance is called: each client is told so first, and
             what is seen of it. By default it is told nothing.
         @raise ValueError: for a name that cannot be told.
+        @param accessLog: what is told of the connections in place of what C{log}
+            says.
         """
         if name is not None:
             checkName(name)
         self.name = name
         self.errors = errors
         self.flushAfter = flushAfter
-        self.connectionLog = None if log == "none" else ConnectionLog(log == "lines")
+        self.connectionLog: IConnectionLog | None = accessLog
+        if accessLog is None and log != "none":
+            self.connectionLog = ConnectionLog(log == "lines")
         self.clock = clock
-        if clock is None and (
-            flushAfter is not None or idleTimeout is not None or log != "none"
-        ):
+        timed = (flushAfter, idleTimeout, self.connectionLog)
+        if clock is None and any(each is not None for each in timed):
             self.clock = self.getClock()
         self.connections: dict[IServedConnection, float] = {}
         self.counters = counters
@@ -120,7 +129,7 @@ class UpperFactory(ServerFactory):
         now = 0.0 if self.clock is None else self.clock.seconds()
         connection.lastActivity = self.connections[connection] = now
         if self.connectionLog is not None:
-            self.connectionLog.opened(self._name(connection))
+            self.connectionLog.opened(connection)
         refusal = self._caps.take(connection)
         if refusal:
             self._refused.add(connection)
@@ -149,16 +158,10 @@ class UpperFactory(ServerFactory):
         else:
             self._caps.release(connection)
         if self.counters is not None:
-            self.counters.closed(connection, self._name, reason, refused)
+            self.counters.closed(connection, clientName, reason, refused)
         if self.connectionLog is not None:
-            self.connectionLog.closed(
-                self._name(connection),
-                self.getClock().seconds() - opened,
-                connection.receivedBytes,
-                connection.answeredBytes,
-                connection.undeliveredBytes,
-                reason,
-            )
+            seconds = self.getClock().seconds() - opened
+            self.connectionLog.closed(connection, seconds, reason, refused)
         if not self.connections:
             if self._idle is not None:
                 self._idle.stop()
@@ -166,26 +169,34 @@ class UpperFactory(ServerFactory):
             for drain in drains:
                 drain.stop()
 
-    def refused(self, peer: IAddress, reason: str) -> None:
+    def refused(
+        self,
+        peer: IAddress,
+        reason: str,
+        transport: object = None,
+        seconds: float = 0.0,
+    ) -> None:
         """
         Note that a connection was closed before it reached the protocol.
 
         @param peer: where it came from.
         @param reason: what was missing, for the log.
+        @param transport: its transport; L{None} where it had none yet.
+        @param seconds: how long it has waited.
         """
         if self.counters is not None:
             self.counters.refused(peerName(peer), reason)
         if self.connectionLog is not None:
-            self.connectionLog.refused(peerName(peer), reason)
+            self.connectionLog.refused(peer, reason, transport, seconds)
 
-    def truncated(self, peer: IAddress) -> None:
+    def truncated(self, connection: IServedConnection) -> None:
         """
         Note that a client has ended its TCP stream, but not its TLS one.
 
-        @param peer: where it came from.
+        @param connection: the client's.
         """
         if self.connectionLog is not None:
-            self.connectionLog.truncated(peerName(peer))
+            self.connectionLog.truncated(connection)
 
     def drain(self, seconds: float) -> Deferred[None]:
         """
@@ -211,7 +222,9 @@ class UpperFactory(ServerFactory):
             try:
                 connection.abort(reason)
             except Exception:
-                self._log.failure("A connection cannot be ended")
+                self._log.failure(
+                    "{mark}A connection cannot be ended", mark=connection.mark
+                )
 
     def _notice(self, name: str, connection: IServedConnection) -> bytes:
         """
@@ -223,12 +236,3 @@ class UpperFactory(ServerFactory):
         elif isinstance(peer, UNIXAddress):
             where = "unix"
         return serverNotice(name, where, connection.tlsVersion)
-
-    def _name(self, connection: IServedConnection) -> str:
-        """
-        Name a client for the log, with what has been verified of it.
-        """
-        name = peerName(connection.peer)
-        if connection.identity:
-            name += f" ({escape(connection.identity.encode())})"
-        return name

@@ -25,8 +25,8 @@ class IUpperService(Interface):
     clock: IReactorTime | None = Attribute(
         "What tells the time; None where nothing has to be timed."
     )
-    connectionLog: Any = Attribute(
-        "The L{upperproto.monitoring.connectionlog.ConnectionLog}; None without one."
+    connectionLog: IConnectionLog | None = Attribute(
+        "What is told of the connections; None if nothing is."
     )
 
     def getClock() -> IReactorTime:
@@ -73,6 +73,74 @@ class IObserved(Interface):
         """
 
 
+class IConnectionLog(Interface):
+    """
+    What is told of a service's connections, and writes it down.
+    """
+
+    lines: bool = Attribute("Whether it wants to know what is said.")
+    lost: int = Attribute("How many lines could not be written, as far as it knows.")
+
+    def start() -> None:
+        """
+        The service starts.
+
+        @raise OSError: if nothing can be written.
+        """
+
+    def stop() -> None:
+        """
+        The last connection has closed, or the service could not start.
+        """
+
+    def opened(connection: IServedConnection) -> None:
+        """
+        A connection has opened.
+        """
+
+    def closed(
+        connection: IServedConnection, seconds: float, why: str, refused: bool
+    ) -> None:
+        """
+        A connection has closed.
+
+        @param seconds: how long it was open.
+        @param why: what ended it.
+        @param refused: whether there was no place for it.
+        """
+
+    def refused(peer: IAddress, why: str, transport: Any, seconds: float) -> None:
+        """
+        A connection was closed before its conversation began.
+
+        @param peer: the client.
+        @param why: what was missing.
+        @param transport: its transport; None where it had none yet.
+        @param seconds: how long it was open.
+        """
+
+    def truncated(connection: IServedConnection) -> None:
+        """
+        A client has ended its TCP stream, but not its TLS one.
+        """
+
+    def received(data: bytes, connection: IServedConnection | None = None) -> None:
+        """
+        A client has said something.
+
+        @param data: lines, or a part of one.
+        @param connection: where; none for a datagram.
+        """
+
+    def answered(data: bytes, connection: IServedConnection | None = None) -> None:
+        """
+        It was answered.
+
+        @param data: lines, or a part of one.
+        @param connection: where; none for a datagram.
+        """
+
+
 class IServedConnection(Interface):
     """
     A connection as those see it who limit how long it lasts.
@@ -80,8 +148,15 @@ class IServedConnection(Interface):
 
     peer: IAddress = Attribute("Where the client is.")
     ending: bool = Attribute("Whether our side has ended.")
+    transport: Any = Attribute("Its transport.")
     identity: str = Attribute("What was verified of the client; empty by default.")
     tlsVersion: str = Attribute("The version of TLS, such as 1.3; empty without TLS.")
+    connectionID: str = Attribute(
+        "What the access log calls it, which sets this; empty without one."
+    )
+    mark: str = Attribute(
+        "What lines of the log begin with that are about it: its id, if it has one."
+    )
     receivedBytes: int = Attribute("How many bytes the client has sent.")
     answeredBytes: int = Attribute("How many bytes it has been answered.")
     undeliveredBytes: int = Attribute(
@@ -185,12 +260,16 @@ class IPendingConnections(Interface):
         A connection waits no more: it has come in, or gone.
         """
 
-    def refused(peer: IAddress, why: str) -> None:
+    def refused(
+        peer: IAddress, why: str, transport: Any = None, seconds: float = 0.0
+    ) -> None:
         """
         A connection was not let in.
 
         @param peer: where it came from.
         @param why: what was missing, for the log.
+        @param transport: its transport; None where it had none yet.
+        @param seconds: how long it has waited.
         """
 
 

@@ -123,6 +123,7 @@ class UpperService(MultiService):
         @raise CannotStart: where the system refuses. Then nothing listens.
         """
         with self._everywhereOrNowhere():
+            self._startLog()
             super().privilegedStartService()
 
     def startService(self) -> None:
@@ -133,6 +134,7 @@ class UpperService(MultiService):
             serves cannot read what is read again later. Then nothing listens.
         """
         with self._everywhereOrNowhere():
+            self._startLog()
             super().startService()
             if self._certificates is not None:
                 try:
@@ -172,9 +174,12 @@ class UpperService(MultiService):
         """
         counters, connections = self._factory.counters, self._factory.connections
         assert counters is not None
+        log = self._factory.connectionLog
+        counts = counters.snapshot(connections)
+        counts["lost"] = Counter(lines=0 if log is None else log.lost)
         return {
             "connections": len(connections) + len(self._pending),
-            "counts": counters.snapshot(connections),
+            "counts": counts,
             "incidents": list(counters.incidents),
             "notAfter": self._certificates and self._certificates.notAfter,
         }
@@ -188,6 +193,7 @@ class UpperService(MultiService):
             await self._factory.drain(self._drain)
         finally:
             self._secondSignal.stop()
+            self._stopLog()
 
     def _serving(self) -> None:
         if self.running:
@@ -210,4 +216,20 @@ class UpperService(MultiService):
                 listener.close()
             if self._datagrams is not None:
                 self._datagrams.close()
+            self._stopLog()
             raise
+
+    def _startLog(self) -> None:
+        log = self._factory.connectionLog
+        if log is not None:
+            try:
+                log.start()
+            except OSError as error:
+                raise CannotStart(
+                    f"upper: the access log cannot be opened: {error}"
+                ) from error
+
+    def _stopLog(self) -> None:
+        log = self._factory.connectionLog
+        if log is not None:
+            log.stop()

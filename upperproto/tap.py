@@ -77,6 +77,11 @@ class Options(usage.Options):
         ["log", None, "connections", "What to log: none; connections, as they open"
          " and close; lines, also what is said.",
          oneOf("log", "none", "connections", "lines")],
+        ["access-log", None, None, "File for a line about each connection, when it"
+         " closes, in place of those in the log; '-' is standard output."],
+        ["access-log-format", None, None, "What such a line is: text or json."
+         " [default: text]",
+         oneOf("access-log-format", "text", "json")],
         ["drain", None, 10, "Seconds that busy conversations may go on after"
          " SIGTERM or SIGINT.", seconds("drain", never=False)],
         ["ready-delay", None, 0, "Seconds from SIGTERM or SIGINT, when --status says"
@@ -182,18 +187,24 @@ class Options(usage.Options):
         for option in ("tls-key", "tls-client-ca"):
             if self[option] is not None and self["tls-cert"] is None:
                 raise usage.UsageError(f"--{option} needs --tls-cert")
+        if self["access-log-format"] is not None and self["access-log"] is None:
+            raise usage.UsageError("--access-log-format needs --access-log")
         if self["proxy-from"] and not self["proxy-protocol"]:
             raise usage.UsageError("--proxy-from needs --proxy-protocol")
         for option in ("tls-cert", "tls-key", "tls-client-ca"):
             # Files are read again when they change, perhaps in another folder.
             if self[option] is not None:
                 self[option] = os.path.abspath(self[option])
+        if self["access-log"] not in (None, "-"):
+            self["access-log"] = os.path.abspath(self["access-log"])
         for endpoint in self["listen"]:
             if kindOf(endpoint) in ("ssl", "tls") and self["tls-cert"] is not None:
                 raise usage.UsageError(
                     f"--listen {endpoint} has a certificate besides --tls-cert"
                 )
         if self.parent is not None:
+            if self["access-log"] == "-" and not self.parent.get("nodaemon", True):
+                raise usage.UsageError("--access-log - needs twistd --nodaemon")
             _chooseReactor()
             chooseLogObserver(self.parent)
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import tempfile
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -21,6 +22,8 @@ if sys.argv[1] == "upper":
 from twisted.internet import defer, reactor, threads
 from twisted.logger import globalLogPublisher
 from upperproto import UpperFactory
+from upperproto.monitoring.accessformats import formatText
+from upperproto.monitoring.accesslog import AccessLog
 from upperproto.service import UpperService
 
 def state():
@@ -29,6 +32,7 @@ def state():
         [each.name for each in threading.enumerate() if "PoolThread" not in each.name],
         signal.getsignal(signal.SIGTERM),
         signal.getsignal(signal.SIGINT),
+        signal.getsignal(signal.SIGUSR1),
         len(globalLogPublisher._observers),
         sys.stdout.write, sys.__stdout__.write, reactor.doIteration,
         len(reactor.getReaders()), len(reactor.getWriters()),
@@ -45,7 +49,8 @@ async def main():
     before = None
     for each in range(101):
         factory = UpperFactory(
-            flushAfter=0.05, idleTimeout=60, log="lines", clock=reactor
+            flushAfter=0.05, idleTimeout=60, log="lines", clock=reactor,
+            accessLog=AccessLog(sys.argv[3], formatText, reactor, lines=True),
         )
         service = UpperService(
             factory, ["tcp:0:interface=127.0.0.1"], drain=1, reactor=reactor
@@ -87,13 +92,15 @@ class AgainTests(SynchronousTestCase):
         Check that a hundred of them leave no thread, descriptor, handler, observer,
         call or replaced attribute behind.
         """
-        done = subprocess.run(
-            [sys.executable, "-c", AGAIN, *words],
-            capture_output=True,
-            text=True,
-            timeout=PATIENCE,
-        )
-        self.assertEqual((done.stdout, done.stderr), ("nothing stays\n", ""))
+        with tempfile.NamedTemporaryFile() as accessLog:
+            done = subprocess.run(
+                [sys.executable, "-c", AGAIN, *words, accessLog.name],
+                capture_output=True,
+                text=True,
+                timeout=PATIENCE,
+            )
+            self.assertEqual((done.stdout, done.stderr), ("nothing stays\n", ""))
+            self.assertEqual(accessLog.read().count(b"\n"), 101)
 
     def test_upper(self) -> None:
         """

@@ -46,13 +46,14 @@ from twisted.logger import globalLogPublisher
 from upperproto.tap import Options, makeService
 
 def state():
-    handlers = [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)]
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+    handlers = [signal.getsignal(each) for each in numbers]
     with open(f"/proc/self/task/{os.getpid()}/children") as children:
         return sorted(os.listdir("/proc/self/fd")), handlers, children.read()
 
 async def main(reactor):
     options = Options()
-    options.parseOptions(["--workers", "2", "--port", "0"])
+    options.parseOptions(["--workers", "2", "--port", "0", "--access-log", "-"])
     service = makeService(options, reactor)
     before = None
     for _ in range(3):

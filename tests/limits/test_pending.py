@@ -53,7 +53,7 @@ class PendingConnectionsTests(SynchronousTestCase):
         """
         self.told: list[tuple[IAddress, str]] = []
 
-        def refused(peer: IAddress, why: str) -> None:
+        def refused(peer: IAddress, why: str, *rest: object) -> None:
             self.told.append((peer, why))
 
         self.clock: Any = Clock()

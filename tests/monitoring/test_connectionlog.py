@@ -24,8 +24,11 @@ from twisted.logger import (
     textFileLogObserver,
 )
 from twisted.trial.unittest import SynchronousTestCase
+from zope.interface.verify import verifyObject
 
 from tests import sample
+from tests.monitoring.connections import CLIENT, served
+from upperproto.interfaces import IConnectionLog
 from upperproto.monitoring.connectionlog import ConnectionLog, escape, peerName
 
 
@@ -130,12 +133,23 @@ class ConnectionLogTests(SynchronousTestCase):
             for event in events
         ]
 
+    def test_interface(self) -> None:
+        """
+        It is what the factory asks for, and what the service starts and stops, though
+        nothing comes of that.
+        """
+        log = ConnectionLog()
+        verifyObject(IConnectionLog, log)
+        log.start()
+        log.stop()
+        self.assertEqual(log.lost, 0)
+
     def test_opened(self) -> None:
         """
         A connection that opens is logged in the tutorial's words.
         """
         with capturedLogs() as events:
-            ConnectionLog().opened("192.0.2.1:1234")
+            ConnectionLog().opened(served())
         self.assertEqual(self.texts(events), ["Connection from 192.0.2.1:1234"])
 
     def test_refused(self) -> None:
@@ -143,8 +157,8 @@ class ConnectionLogTests(SynchronousTestCase):
         So are one that does not come in, and one that may have been cut short.
         """
         with capturedLogs() as events:
-            ConnectionLog().refused("192.0.2.1:1234", "no password")
-            ConnectionLog().truncated("192.0.2.1:1234")
+            ConnectionLog().refused(CLIENT, "no password", None, 0)
+            ConnectionLog().truncated(served())
         self.assertEqual(
             self.texts(events),
             [
@@ -159,7 +173,12 @@ class ConnectionLogTests(SynchronousTestCase):
         One that closes is logged with all that is known of it, in fields.
         """
         with capturedLogs() as events:
-            ConnectionLog().closed("192.0.2.1:1234", 1.5, 10, 20, 3, "cut off")
+            ConnectionLog().closed(
+                served(receivedBytes=10, answeredBytes=20, undeliveredBytes=3),
+                1.5,
+                "cut off",
+                False,
+            )
         self.assertEqual(
             self.texts(events),
             [
@@ -180,7 +199,7 @@ class ConnectionLogTests(SynchronousTestCase):
         """
         log = ConnectionLog()
         with capturedLogs() as events:
-            log.opened("192.0.2.1:1234")
+            log.opened(served())
             log._log.info("Connection from {peer}", peer="192.0.2.1:1234")
         [ours, theirs] = events
         self.assertLess(abs(theirs["log_time"] - ours["log_time"]), 60)
@@ -208,6 +227,30 @@ class ConnectionLogTests(SynchronousTestCase):
                 r"sending: B\r",
             ],
         )
+
+    def test_id(self) -> None:
+        """
+        Where the access log has given a connection a name, each line about it begins
+        with that.
+        """
+        connection = served(connectionID="5d41402a-1")
+        log = ConnectionLog(lines=True)
+        with capturedLogs() as events:
+            log.received(b"a\nb\n", connection)
+            log.answered(b"A\n", connection)
+            log.truncated(connection)
+        self.assertEqual(
+            self.texts(events),
+            [
+                "[5d41402a-1] from connected user: a",
+                "[5d41402a-1] from connected user: b",
+                "[5d41402a-1] sending: A",
+                "[5d41402a-1] Connection from 192.0.2.1:1234 ended without a TLS"
+                " close_notify: somebody on the way may have cut it short",
+            ],
+        )
+        for event in events:
+            self.assertEqual(event["connection"], "5d41402a-1")
 
     @given(strategies.binary(max_size=20))
     def test_noForgery(self, data: bytes) -> None:

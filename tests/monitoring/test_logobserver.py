@@ -12,6 +12,7 @@ from tempfile import TemporaryFile
 from typing import Any
 
 from hypothesis import given, strategies
+from twisted.internet.address import IPv4Address
 from twisted.internet.testing import MemoryReactorClock
 from twisted.logger import (
     ILogObserver,
@@ -30,6 +31,7 @@ from twisted.python.usage import Options
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
+from tests.monitoring.connections import served
 from upperproto.monitoring import logobserver
 from upperproto.monitoring.connectionlog import ConnectionLog
 from upperproto.monitoring.logobserver import (
@@ -95,10 +97,12 @@ def logAll() -> list[LogEvent]:
     log = Logger()
     with capturedLogs() as events:
         connections = ConnectionLog(lines=True)
-        connections.opened("192.0.2.1:5000")
-        connections.refused("{192.0.2.1}:5000 %s", "no password")
+        connections.opened(served(receivedBytes=1, answeredBytes=2))
+        peer = IPv4Address("TCP", "{192.0.2.1}", 5000)
+        connections.refused(peer, "no password %s", None, 0)
         connections.received("é\\\n{b}\n".encode())
-        connections.closed("192.0.2.1:5000", 1.5, 1, 2, 3, "cut off")
+        connections.closed(served(connectionID="a{b}-1"), 1.5, "cut off", False)
+        connections.received(b"x", served(connectionID="a-1"))
         log.warn("two\nlines {value.text!s:>10} {value!r}", value=Value())
         log.info("{value.call()} {number():x}", value=Value(), number=lambda: 255)
         log.info("{0} {}")

@@ -245,6 +245,69 @@ class WaitingTests(OutputTests):
         lost = accepted - len(lines) + 2 + 1
         self.assertEqual(lines[-2:], [b"%d lost\n" % lost, b"end\n"])
 
+    def test_counted(self) -> None:
+        """
+        What is lost is counted for whoever asks, told or not, at the end, too.
+        """
+        record = b"a" * 998 + b"\n\n"
+        accepted = (self.size + MAX_WAITING) // 1000
+        for _ in range(accepted + 10):
+            self.output.write(record)
+        lost = self.output.lost
+        self.assertGreater(lost, 0)
+        self.assertEqual(lost % 2, 0)
+        self.output.close(wait=False)
+        self.assertEqual(threads(), [])
+        taken = self.readNow()
+        self.assertEqual(self.output.lost, 2 * (accepted + 10) - taken.count(b"\n"))
+        self.output.write(record)
+        self.assertEqual(self.readNow(), b"")
+
+    def test_lastChance(self) -> None:
+        """
+        What could not be written once is tried at the end.
+        """
+        write = os.write
+
+        def fail(descriptor: int, data: bytes) -> int:
+            raise OSError(ENOSPC, "No space left on device")
+
+        with TemporaryFile() as file:
+            output = self.open(file.fileno())
+            with self.patched(os, "write", fail):
+                output.write(b"a\n")
+            self.assertIs(os.write, write)
+            output.close(wait=False)
+            file.seek(0)
+            self.assertEqual((file.read(), output.lost), (b"a\n", 0))
+
+    def test_nothingLost(self) -> None:
+        """
+        Where all was taken in time, nothing is.
+        """
+        self.output.write(b"a\n")
+        self.output.close()
+        self.assertEqual(self.output.lost, 0)
+
+    def test_wholeLines(self) -> None:
+        """
+        Two that write to one pipe do not write into the middle of each other's lines,
+        however often the pipe is full.
+        """
+        other = self.open(self.writer)
+        records = [(b"%d " % each).ljust(700, b"x") + b"\n" for each in range(1000)]
+        for record in records:
+            self.output.write(b"a" + record)
+            other.write(b"b" + record)
+        data = b""
+        while data.count(b"\n") < 2000:
+            data += os.read(self.reader, 1 << 16)
+        lines = data.splitlines(keepends=True)
+        for name in (b"a", b"b"):
+            self.assertEqual(
+                [each[1:] for each in lines if each.startswith(name)], records
+            )
+
     def test_largeRecord(self) -> None:
         """
         A record that is larger than all that may wait is written, where nothing else

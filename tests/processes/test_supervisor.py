@@ -13,6 +13,7 @@ import threading
 from collections.abc import Callable
 from functools import partial
 from types import SimpleNamespace
+from typing import Any
 from unittest.mock import patch
 
 from twisted.internet.defer import Deferred
@@ -60,12 +61,12 @@ class SupervisorTests(SynchronousTestCase):
 
         self.patch(supervisor, "SecondSignal", watch)
 
-    def make(self, number: int = 2, *endpoints: str) -> Supervisor:
+    def make(self, number: int = 2, *endpoints: str, **options: Any) -> Supervisor:
         """
         Make a service.
         """
         endpoints = endpoints or ("tcp:0:interface=127.0.0.1",)
-        service = Supervisor(number, {}, list(endpoints), DRAIN, self.reactor)
+        service = Supervisor(number, options, list(endpoints), DRAIN, self.reactor)
         self.addCleanup(service._shared.close)
         return service
 
@@ -120,6 +121,48 @@ class SupervisorTests(SynchronousTestCase):
             )
             self.reactor.processes.clear()
             self.reactor.spawned.clear()
+
+    def test_accessLog(self) -> None:
+        """
+        SIGUSR1 is passed on to the workers that serve, from the reactor, if there is an
+        access log; and nothing of that stays.
+        """
+        before = signal.getsignal(signal.SIGUSR1)
+        self.start()
+        self.assertIs(signal.getsignal(signal.SIGUSR1), before)
+        self.reactor.processes.clear()
+        service = self.make(2, **{"access-log": "/access.log"})
+        self.whenAsked(self.serve(0), self.serve(1))
+        service.startService()
+        one, two = self.reactor.processes
+        two.die()
+        self.reactor.advance(LEAST_DELAY)
+        three = self.reactor.processes[2]
+        signal.raise_signal(signal.SIGUSR1)
+        self.assertEqual(one.signals, [])
+        self.reactor.iterate()
+        for process, number in ((one, [signal.SIGUSR1]), (two, []), (three, [])):
+            self.assertEqual(process.signals, number)
+        stopped = service.stopService()
+        one.end()
+        three.end()
+        self.reactor.advance(0)
+        self.successResultOf(stopped)
+        self.assertIs(signal.getsignal(signal.SIGUSR1), before)
+
+    def test_accessLogOfStandardOutput(self) -> None:
+        """
+        Each worker is handed this process's standard output, behind its sockets.
+        """
+        service = self.make(2, **{"access-log": "-"})
+        self.whenAsked(self.serve(0), self.serve(1))
+        service.startService()
+        for _, options in self.reactor.spawned:
+            self.assertEqual(options["childFDs"][5], 1)
+            self.assertEqual(len(options["childFDs"]), 6)
+        service.stopService()
+        for process in self.reactor.processes:
+            process.end()
 
     def test_environment(self) -> None:
         """

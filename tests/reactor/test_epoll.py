@@ -11,6 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 from twisted.internet import main
@@ -24,6 +25,7 @@ from twisted.internet.interfaces import (
     IReactorUNIX,
 )
 from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.logger import capturedLogs
 from twisted.python import log
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
@@ -465,6 +467,28 @@ class FaultTests(ReactorTestCase):
         """
         for kind in [Echo, QuietEcho]:
             self.check(kind, "dataReceived")
+
+    def test_name(self) -> None:
+        """
+        The record has the name that the access log has given the connection, if it has;
+        under TLS, too.
+        """
+        for kind in [Echo, QuietEcho]:
+            for name, isWrapped in [("", False), ("a1-1", False), ("a1-2", True)]:
+                client, transport = self.connect(kind())
+                prefix = transport.logPrefix()
+                protocol: Any = transport.protocol
+                if isWrapped:
+                    protocol.wrappedProtocol = SimpleNamespace(connectionID=name)
+                elif name:
+                    protocol.connectionID = name
+                self.patch(protocol, "dataReceived", lambda *arguments: 1 // 0)
+                client.send(b"a")
+                with capturedLogs() as events:
+                    self.reactor.turn()
+                self.flushLoggedErrors(ZeroDivisionError)
+                [system] = [each["system"] for each in events if each.get("isError")]
+                self.assertEqual(system, f"{prefix},{name}" if name else prefix)
 
     def test_lost(self) -> None:
         """

@@ -133,6 +133,7 @@ class MetricsTests(HTTPTestCase):
                 "upper_received_bytes_total": 0,
                 "upper_sent_bytes_total": 0,
                 "upper_undelivered_bytes_total": 0,
+                "upper_access_log_lost_total": 0,
                 "upper_draining": 0,
                 "upper_workers": 0,
             },

@@ -32,6 +32,7 @@ class RecordingFactory(UpperFactory):
 
     @ivar refusals: why clients were refused.
     @ivar truncations: how many clients ended without a close_notify.
+    @ivar cutShort: their connections.
     @ivar ends: of each connection, what ended it and how much was not delivered.
     """
 
@@ -42,18 +43,28 @@ class RecordingFactory(UpperFactory):
         super().__init__(**settings)
         self.refusals: list[str] = []
         self.truncations = 0
+        self.cutShort: list[IServedConnection] = []
         self.ends: list[tuple[str, int]] = []
 
-    def refused(self, peer: IAddress, reason: str) -> None:
+    def refused(
+        self,
+        peer: IAddress,
+        reason: str,
+        transport: object = None,
+        seconds: float = 0.0,
+    ) -> None:
         """
         Note a refusal.
         """
+        super().refused(peer, reason, transport, seconds)
         self.refusals.append(reason)
 
-    def truncated(self, peer: IAddress) -> None:
+    def truncated(self, connection: IServedConnection) -> None:
         """
         Count a client that was cut short.
         """
+        super().truncated(connection)
+        self.cutShort.append(connection)
         self.truncations += 1
 
     def connectionClosed(self, connection: IServedConnection, reason: str) -> None:

@@ -57,7 +57,7 @@ class PendingProtocolTests(SynchronousTestCase):
         self.service = UpperFactory(clock=clock)
         self.refusals: list[str] = []
         self.pending = PendingConnections(
-            clock, 3, lambda peer, why: self.refusals.append(why)
+            clock, 3, lambda peer, why, *rest: self.refusals.append(why)
         )
         self.factory = PasswordFactory(self.pending, self.service)
 

@@ -49,7 +49,7 @@ class ProxyFactoryTests(SynchronousTestCase):
         trusted = [ip_network(each) for each in LOOPBACK]
         self.factory = ProxyFactory(self.pending, self.service, trusted)
 
-    def noteRefusal(self, peer: IAddress, why: str) -> None:
+    def noteRefusal(self, peer: IAddress, why: str, *rest: object) -> None:
         """
         Note who was not let in.
         """

@@ -67,6 +67,7 @@ class TLSTests(TLSTestCase):
         full, and the log says that it was cut short.
         """
         client = self.converse()
+        protocol = self.protocol()
         client.say(b"hello")
         client.flush()
         client.client.finish()
@@ -75,6 +76,7 @@ class TLSTests(TLSTestCase):
         self.assertEqual(client.received, b"HELLO")
         self.assertTrue(client.notified)
         self.assertEqual(self.service.truncations, 1)
+        self.assertEqual(self.service.cutShort, [protocol])
 
     def test_slowReader(self) -> None:
         """
@@ -186,6 +188,21 @@ class TLSTests(TLSTestCase):
         self.serve(self.authority.certificate)
         self.converse(*self.authority.issue("alice"))
         self.assertEqual(self.protocol().identity, "CN=alice")
+
+    def test_refusedByTheLog(self) -> None:
+        """
+        Of one that is refused, it is known how long it was waited for, and where it
+        came from.
+        """
+        told: list[tuple[Any, ...]] = []
+        self.patch(self.pending, "refused", lambda *arguments: told.append(arguments))
+        client = self.connect()
+        self.network.wait(2.5)
+        client.client.finish()
+        self.network.turn()
+        [(peer, why, transport, seconds)] = told
+        self.assertEqual(peer, transport.getPeer())
+        self.assertEqual((why, seconds), ("closed before a TLS handshake", 2.5))
 
     def test_noSubject(self) -> None:
         """

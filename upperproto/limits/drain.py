@@ -84,7 +84,9 @@ class Drain:
             try:
                 self._finishIfQuiet(connection, now)
             except Exception:
-                self._log.failure("A connection cannot be ended")
+                self._log.failure(
+                    "{mark}A connection cannot be ended", mark=connection.mark
+                )
 
     def _finishIfQuiet(self, connection: IServedConnection, now: float) -> None:
         late = now - self._deadline
@@ -107,7 +109,9 @@ class Drain:
             try:
                 unsent += connection.unsentBytes()
             except Exception:
-                self._log.failure("A connection cannot be asked")
+                self._log.failure(
+                    "{mark}A connection cannot be asked", mark=connection.mark
+                )
         self._log.info(
             "Draining: {connections} still open, {unsent} bytes unsent",
             connections=len(self._connections),

@@ -107,8 +107,10 @@ class IdleTimeout:
         """
         End a connection that meets a fault of ours, and no other.
         """
-        self._log.failure("A fault ends the connection")
+        self._log.failure("{mark}A fault ends the connection", mark=connection.mark)
         try:
             connection.abort("a fault of the server")
         except Exception:
-            self._log.failure("A connection cannot be ended")
+            self._log.failure(
+                "{mark}A connection cannot be ended", mark=connection.mark
+            )

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from twisted.internet.interfaces import IAddress, IReactorTime
+from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from zope.interface import implementer
 
@@ -28,12 +28,13 @@ class PendingConnections:
         self,
         clock: IReactorTime,
         maximum: int,
-        refused: Callable[[IAddress, str], None],
+        refused: Callable[..., None],
     ) -> None:
         """
         @param clock: what tells the time.
         @param maximum: how many may wait.
-        @param refused: is told of each that was not let in: its address, and why.
+        @param refused: is told of each that was not let in, as
+            L{IPendingConnections.refused} has it.
         """
         self.clock = clock
         self.refused = refused

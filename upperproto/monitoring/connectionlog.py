@@ -9,6 +9,9 @@ from time import time
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 from twisted.internet.interfaces import IAddress
 from twisted.logger import Logger, LogLevel
+from zope.interface import implementer
+
+from upperproto.interfaces import IConnectionLog, IServedConnection
 
 
 def peerName(address: IAddress) -> str:
@@ -25,6 +28,16 @@ def peerName(address: IAddress) -> str:
     if isinstance(address, UNIXAddress):
         return "a UNIX socket"
     return str(address)
+
+
+def clientName(connection: IServedConnection) -> str:
+    """
+    Name a client as people write it, with what has been verified of it.
+    """
+    name = peerName(connection.peer)
+    if connection.identity:
+        name += f" ({escape(connection.identity.encode())})"
+    return name
 
 
 def escape(line: bytes) -> str:
@@ -57,9 +70,21 @@ def _escapeCharacter(character: str) -> str:
     return character.encode("unicode_escape").decode("ascii")
 
 
+def _identify(connection: IServedConnection | None) -> tuple[str, dict[str, str]]:
+    """
+    Say which connection it is that a line is about, by its name in the access log.
+
+    @return: what its format begins with, and the fields of that.
+    """
+    if connection is None or not connection.connectionID:
+        return "", {}
+    return "[{connection}] ", {"connection": connection.connectionID}
+
+
+@implementer(IConnectionLog)
 class ConnectionLog:
     """
-    The log of one service's connections.
+    Log one service's connections, as Twisted logs.
 
     @ivar lines: whether what is said is logged, too.
     """
@@ -91,72 +116,81 @@ class ConnectionLog:
         fields.update(self._fields, log_format=text, log_time=time())
         self._logger.observer(fields)
 
-    def refused(self, peer: str, why: str) -> None:
+    @property
+    def lost(self) -> int:
+        """
+        How many lines could not be written: Twisted does not tell.
+        """
+        return 0
+
+    def start(self) -> None:
+        """
+        There is nothing to do: Twisted does.
+        """
+
+    def stop(self) -> None:
+        """
+        There is nothing to do: Twisted does.
+        """
+
+    def refused(
+        self, peer: IAddress, why: str, transport: object, seconds: float
+    ) -> None:
         """
         Log that a connection was closed before a conversation began.
-
-        @param peer: who.
-        @param why: what was missing.
-        """
-        self._info("Connection from {peer} refused: {why}", peer=peer, why=why)
-
-    def opened(self, peer: str) -> None:
-        """
-        Log that a connection has opened.
-
-        @param peer: who.
-        """
-        self._info("Connection from {peer}", peer=peer)
-
-    def truncated(self, peer: str) -> None:
-        """
-        Log that a client has ended its TCP stream, but not its TLS one.
-
-        @param peer: who.
         """
         self._info(
-            "Connection from {peer} ended without a TLS close_notify: somebody on"
-            " the way may have cut it short",
-            peer=peer,
+            "Connection from {peer} refused: {why}", peer=peerName(peer), why=why
         )
 
-    def received(self, data: bytes) -> None:
+    def opened(self, connection: IServedConnection) -> None:
+        """
+        Log that a connection has opened.
+        """
+        self._info("Connection from {peer}", peer=clientName(connection))
+
+    def truncated(self, connection: IServedConnection) -> None:
+        """
+        Log that a client has ended its TCP stream, but not its TLS one.
+        """
+        mark, fields = _identify(connection)
+        self._info(
+            f"{mark}Connection from {{peer}} ended without a TLS close_notify:"
+            " somebody on the way may have cut it short",
+            peer=peerName(connection.peer),
+            **fields,
+        )
+
+    def received(
+        self, data: bytes, connection: IServedConnection | None = None
+    ) -> None:
         """
         Log what a client has said.
-
-        @param data: lines, or a part of one.
         """
+        mark, fields = _identify(connection)
         for line in data.removesuffix(b"\n").split(b"\n"):
-            self._info("from connected user: {line}", line=escape(line))
+            self._info(
+                f"{mark}from connected user: {{line}}", line=escape(line), **fields
+            )
 
-    def answered(self, data: bytes) -> None:
+    def answered(
+        self, data: bytes, connection: IServedConnection | None = None
+    ) -> None:
         """
         Log what it was answered.
-
-        @param data: lines, or a part of one.
         """
+        mark, fields = _identify(connection)
         for line in data.removesuffix(b"\n").split(b"\n"):
-            self._info("sending: {line}", line=escape(line))
+            self._info(f"{mark}sending: {{line}}", line=escape(line), **fields)
 
     def closed(
-        self,
-        peer: str,
-        seconds: float,
-        bytesIn: int,
-        bytesOut: int,
-        undelivered: int,
-        why: str,
+        self, connection: IServedConnection, seconds: float, why: str, refused: bool
     ) -> None:
         """
         Log that a connection has closed.
-
-        @param peer: who.
-        @param seconds: how long it was open.
-        @param bytesIn: how many bytes the client has sent.
-        @param bytesOut: how many bytes it was answered.
-        @param undelivered: how many of these the kernel never took.
-        @param why: what ended it.
         """
+        bytesIn, bytesOut = connection.receivedBytes, connection.answeredBytes
+        undelivered = connection.undeliveredBytes
         # Each field that Twisted's text log has to look up costs more than all of
         # these in one.
         summary = (
@@ -165,7 +199,7 @@ class ConnectionLog:
         )
         self._info(
             "Connection from {peer} closed after {summary}",
-            peer=peer,
+            peer=clientName(connection),
             summary=summary,
             seconds=seconds,
             why=why,

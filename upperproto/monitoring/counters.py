@@ -62,7 +62,7 @@ class Counters:
     @ivar counts: what has come to its end: connections C{opened} by each listener;
         C{closed} and C{refused} by why; C{bytes} C{received}, C{sent} and
         C{undelivered}; C{errors} that clients were told, by kind; C{datagrams}, by what
-        became of them.
+        became of them; C{lines} of the access log that were C{lost}.
     @ivar incidents: what went wrong last: when, in seconds since 1970; with whom; what.
     """
 
@@ -72,7 +72,10 @@ class Counters:
         """
         self.counts: Counts = {
             name: Counter()
-            for name in ("opened", "closed", "refused", "bytes", "errors", "datagrams")
+            for name in (
+                *("opened", "closed", "refused", "bytes", "errors", "datagrams"),
+                "lost",
+            )
         }
         self.incidents: deque[tuple[float, str, str]] = deque(maxlen=INCIDENTS)
         self._sent = 0

@@ -44,15 +44,24 @@ class LogOutput:
     thread, which ends when nothing waits any more. When too much waits, whole records
     are lost, and counted.
 
+    Lines are written whole: where several outputs share a file that was opened to
+    append, or a pipe, one does not write into the middle of another's line (as long as
+    that is no longer than C{PIPE_BUF}).
+
     It may be used from any thread, and by a signal handler that interrupts its use. For
     that nobody who writes a record waits for the lock: whoever has it takes the record.
+
+    @ivar lost: how many lines were lost, altogether.
     """
 
     def __init__(self, descriptor: int, describeLoss: Callable[[int], bytes]) -> None:
         """
         @param descriptor: what to write to; it is not closed.
-        @param describeLoss: makes the record that tells how many lines are lost.
+        @param describeLoss: makes the record that tells how many lines are lost; it
+            may be empty.
+        @raise OSError: for what is no open descriptor.
         """
+        self.lost = 0
         self._describeLoss = describeLoss
         self._descriptors = ExitStack()
         self._writeNow = _chooseWrite(descriptor, self._descriptors)
@@ -72,6 +81,7 @@ class LogOutput:
         self._thread: Thread | None = None
         self._running = False
         self._waiting = bytearray()
+        # How many lines were lost since that was told.
         self._lost = 0
 
     def write(self, record: bytes) -> None:
@@ -95,14 +105,20 @@ class LogOutput:
         self._deadline = time.monotonic() + FINISH_TIMEOUT
         self._waitForThread(self._deadline)
 
-    def close(self) -> None:
+    def close(self, wait: bool = True) -> None:
         """
-        Finish, and write no more. Neither a thread nor a descriptor is left, except for
-        the descriptor that was handed in. (A signal handler must not call this.)
+        Finish, and write no more; what waits then is lost. Neither a thread nor a
+        descriptor is left, except for the descriptor that was handed in. (A signal
+        handler must not call this.)
+
+        @param wait: whether to wait until all is written, as L{finish} does.
         """
         if self._closed:
             return
-        self.finish()
+        # A disk that was full may have room again.
+        self._takeArrived()
+        if wait:
+            self.finish()
         self._closed = True
         os.write(self._wakeWriter, b"\0")
         with self._lock:
@@ -111,6 +127,8 @@ class LogOutput:
             thread.join()
         with self._lock:
             self._descriptors.close()
+            self.lost += self._waiting.count(b"\n")
+            self._waiting.clear()
 
     def _takeArrived(self) -> None:
         """
@@ -136,7 +154,9 @@ class LogOutput:
             self._tellLoss()
         waiting = len(self._waiting)
         if self._lost or (waiting and waiting + len(record) > MAX_WAITING):
-            self._lost += record.count(b"\n")
+            lines = record.count(b"\n")
+            self._lost += lines
+            self.lost += lines
         else:
             self._waiting += record
 
@@ -236,7 +256,19 @@ def _chooseWrite(descriptor: int, descriptors: ExitStack) -> Write | None:
         # of the pipe has gone, or there is no /proc.
         return _splicer(descriptor, descriptors) if stat.S_ISFIFO(mode) else None
     descriptors.callback(os.close, again)
+    if stat.S_ISFIFO(mode):
+        return lambda data: os.write(again, _wholeLines(data))
     return partial(os.write, again)
+
+
+def _wholeLines(data: bytes | bytearray) -> bytes | bytearray:
+    """
+    Take as many lines as a pipe takes in one piece, whoever else writes to it, or none
+    (pipe(7)).
+    """
+    if len(data) <= select.PIPE_BUF:
+        return data
+    return data[: data.rfind(b"\n", 0, select.PIPE_BUF) + 1 or select.PIPE_BUF]
 
 
 def _splicer(descriptor: int, descriptors: ExitStack) -> Write:
@@ -250,7 +282,7 @@ def _splicer(descriptor: int, descriptors: ExitStack) -> Write:
     descriptors.callback(os.close, writer)
 
     def splice(data: bytes | bytearray) -> int:
-        size, spliced = os.write(writer, data[: select.PIPE_BUF]), 0
+        size, spliced = os.write(writer, _wholeLines(data)), 0
         try:
             spliced = os.splice(reader, descriptor, size, flags=os.SPLICE_F_NONBLOCK)
         finally:

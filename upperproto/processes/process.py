@@ -176,6 +176,14 @@ class Worker(ProcessProtocol):
         """
         self._signal("TERM")
 
+    def reopenLogs(self) -> None:
+        """
+        Have the process open its logs anew (SIGUSR1). One that does not serve yet will
+        find them where they are.
+        """
+        if self.serving:
+            self._signal(signal.SIGUSR1)
+
     def watch(self) -> None:
         """
         Kill the process if it has been silent for too long. To be called each
@@ -266,7 +274,7 @@ class Worker(ProcessProtocol):
         self._log.warn("{name} {why}: killing it", name=self.name, why=why)
         self._signal("KILL")
 
-    def _signal(self, name: str) -> None:
+    def _signal(self, name: str | int) -> None:
         if self._process is not None:
             with suppress(ProcessExitedAlready):
                 self._process.signalProcess(name)

@@ -20,7 +20,7 @@ from zope.interface import implementer
 
 from upperproto.interfaces import IObserved
 from upperproto.limits.signals import SecondSignal, signalsBeforeRunning
-from upperproto.monitoring.counters import Counters, addUp, lastIncidents
+from upperproto.monitoring.reopensignal import ReopenSignal
 from upperproto.processes.process import (
     CONTROL,
     FIRST_SOCKET,
@@ -30,6 +30,7 @@ from upperproto.processes.process import (
     Worker,
     workerCommand,
 )
+from upperproto.processes.snapshots import addUpWorkers
 from upperproto.processes.sockets import CannotShare, SharedSockets, Workers
 from upperproto.ways import systemd
 from upperproto.ways.endpoints import (
@@ -95,6 +96,13 @@ class Supervisor(Service):
         self._watching = LoopingCall(self._watch)
         self._watching.clock = reactor
         self._secondSignal = SecondSignal(reactor, self._terminate)
+        self._reopenSignal: ReopenSignal | None = None
+        self._logDescriptors: list[int] = []
+        if options.get("access-log") is not None:
+            self._reopenSignal = ReopenSignal(reactor, self._reopenLogs)
+            if options["access-log"] == "-":
+                # That of a worker is read by this process, which hands over its own.
+                self._logDescriptors = [STDOUT]
         self._told = False
         self._addresses: list[tuple[str, str]] = []
 
@@ -139,6 +147,8 @@ class Supervisor(Service):
             self.privilegedStartService()
         super().startService()
         self._secondSignal.start()
+        if self._reopenSignal is not None:
+            self._reopenSignal.start()
         self._watching.start(HEARTBEAT, now=False)
         if self._reactor.running:
             self._startWorkers()
@@ -166,6 +176,8 @@ class Supervisor(Service):
             await gatherResults(stopping)
         finally:
             self._secondSignal.stop()
+            if self._reopenSignal is not None:
+                self._reopenSignal.stop()
 
     @property
     def serving(self) -> int:
@@ -193,26 +205,11 @@ class Supervisor(Service):
         Give what all processes have said of themselves: see L{IObserved}. It is a
         second old at most, while they live.
         """
-        said = [worker.snapshot for worker in self._workers]
-        counts = addUp(
-            [
-                Counters().counts,
-                *(worker.past for worker in self._workers),
-                *(each.get("counts", {}) for each in said),
-            ]
-        )
-        expiries = [each["notAfter"] for each in said if each.get("notAfter")]
-        return {
-            "connections": sum(each.get("connections", 0) for each in said),
-            "counts": counts,
-            "incidents": lastIncidents(
-                incident for each in said for incident in each.get("incidents", [])
-            ),
-            "notAfter": min(expiries, default=None),
-        }
+        return addUpWorkers(self._workers)
 
     def _spawn(self, index: int, worker: Worker) -> None:
         sockets = [shared[index].fileno() for shared in self._shared.sockets]
+        sockets += self._logDescriptors
         # systemd hears of the service from its main process alone.
         environment = {**os.environb}
         environment.pop(b"NOTIFY_SOCKET", None)
@@ -246,6 +243,10 @@ class Supervisor(Service):
     def _terminate(self) -> None:
         for worker in self._workers:
             worker.terminate()
+
+    def _reopenLogs(self) -> None:
+        for worker in self._workers:
+            worker.reopenLogs()
 
     def _startWorkers(self) -> None:
         for worker in self._workers:

@@ -105,6 +105,9 @@ def run() -> None:
     # That of datagrams is the last.
     number = len(endpointsOf(options)) + (options["udp"] is not None)
     sockets = range(FIRST_SOCKET, FIRST_SOCKET + number)
+    if options["access-log"] == "-":
+        # The parent's, which it hands over.
+        options["access-log"] = FIRST_SOCKET + number
     service = makeUpperService(options, Inheriting(main, sockets))
     heart = Heart(service, counts=options["status"] is not None)
     service.privilegedStartService()

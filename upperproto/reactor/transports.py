@@ -87,6 +87,18 @@ class TCPServer(tcp.Server):
         super().__init__(*arguments, **keywords)
         self.reactor.readAfterEvents(self)
 
+    def logPrefix(self) -> str:
+        """
+        Name the connection in the log of a fault; as the access log does, if its
+        protocol has such a name.
+        """
+        prefix: str = super().logPrefix()
+        protocol = getattr(self, "protocol", None)
+        # TLS may lie in between.
+        protocol = getattr(protocol, "wrappedProtocol", protocol)
+        name = getattr(protocol, "connectionID", "")
+        return f"{prefix},{name}" if name else prefix
+
     def startWriting(self) -> None:
         """
         Send at the end of the iteration, if nothing is sent before.

@@ -60,6 +60,11 @@ class ReportCollector(Collector):
         for kind, documentation in _BYTES.items():
             number = report.counts["bytes"][kind]
             yield CounterMetricFamily(f"upper_{kind}_bytes", documentation, number)
+        yield CounterMetricFamily(
+            "upper_access_log_lost",
+            "Lines of the access log that could not be written.",
+            report.counts["lost"].total(),
+        )
         draining = report.state == "draining"
         yield GaugeMetricFamily("upper_draining", "1 while it ends.", draining)
         yield GaugeMetricFamily(

@@ -19,7 +19,8 @@ class TLSFactory(TLSMemoryBIOFactory):
     Put a L{TLSTransport} below each protocol that another factory builds.
 
     @ivar clock: what tells the time.
-    @ivar truncated: is told of each peer whose stream ends without a close_notify.
+    @ivar truncated: is given each protocol whose peer's stream ends without a
+        close_notify.
     """
 
     protocol = TLSTransport
@@ -31,14 +32,14 @@ class TLSFactory(TLSMemoryBIOFactory):
         isClient: bool,
         wrappedFactory: IProtocolFactory,
         clock: IReactorTime,
-        truncated: Callable[[IAddress], None] = lambda peer: None,
+        truncated: Callable[[Any], None] = lambda protocol: None,
     ) -> None:
         """
         @param creator: makes OpenSSL's connections for this side.
         @param isClient: whether this is the client's side.
         @param wrappedFactory: builds the protocols.
         @param clock: what tells the time.
-        @param truncated: is told of each peer whose stream ends without a
+        @param truncated: is given each protocol whose peer's stream ends without a
             close_notify.
         """
         super().__init__(ConnectionCreator(creator), isClient, wrappedFactory, clock)

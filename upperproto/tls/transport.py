@@ -137,7 +137,7 @@ class TLSTransport(TLSMemoryBIOProtocol):
             self.transport.loseConnection()
         else:
             if connection.established and not self._peerEndIsTold:
-                self.factory.truncated(self.getPeer())
+                self.factory.truncated(self.wrappedProtocol)
             self._peerHasEnded()
 
     def writeConnectionLost(self) -> None:

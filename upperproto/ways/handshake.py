@@ -76,7 +76,7 @@ class PendingProtocol(Protocol):
             else:
                 # Standard input and output have no other way to end.
                 transport.loseConnection()
-            self._pending.refused(transport.getPeer(), why)
+            self._tellRefused(why)
 
     def leave(self) -> bool:
         """
@@ -97,8 +97,7 @@ class PendingProtocol(Protocol):
         The client has gone before it came in.
         """
         if self.leave():
-            assert self.transport is not None
-            self._pending.refused(self.transport.getPeer(), self.explain(reason))
+            self._tellRefused(self.explain(reason))
 
     def explain(self, reason: Failure) -> str:
         """
@@ -107,6 +106,11 @@ class PendingProtocol(Protocol):
         @param reason: what ended the connection.
         """
         return f"closed before a {self.awaited}"
+
+    def _tellRefused(self, why: str) -> None:
+        transport: Any = self.transport
+        waited = self._pending.clock.seconds() - self._deadline + HANDSHAKE_TIMEOUT
+        self._pending.refused(transport.getPeer(), why, transport, waited)
 
     def _whenLate(self, allIsRead: bool = False) -> None:
         """

@@ -30,7 +30,7 @@ class Layers:
         self,
         pending: IPendingConnections,
         factory: Factory[Any],
-        truncated: Callable[[IAddress], None] = lambda peer: None,
+        truncated: Callable[[Any], None] = lambda protocol: None,
         getContext: Callable[[], Context] | None = None,
         proxies: Iterable[Network] | None = None,
         opened: Callable[[str], None] | None = None,
@@ -38,7 +38,7 @@ class Layers:
         """
         @param pending: the connections that have not come to the protocol yet.
         @param factory: what builds the protocols.
-        @param truncated: called with the client's address where its TCP stream ends
+        @param truncated: called with the protocol whose client's TCP stream ends
             before its TLS one.
         @param getContext: gives the TLS context for each connection but those
             over UNIX sockets; no TLS by default.

@@ -78,14 +78,14 @@ class TLSListenerFactory(TLSFactory):
         pending: IPendingConnections,
         inner: Factory[Any],
         getContext: Callable[[], SSL.Context],
-        truncated: Callable[[IAddress], None],
+        truncated: Callable[[Any], None],
     ) -> None:
         """
         @param pending: the connections that wait.
         @param inner: what builds the protocols.
         @param getContext: gives the TLS context for each connection.
-        @param truncated: is told of each client whose stream ends without a
-            close_notify.
+        @param truncated: is given the protocol of each client whose stream ends
+            without a close_notify.
         """
         super().__init__(
             ServerConnectionCreator(getContext),

@@ -97,7 +97,7 @@ class _Opening(Protocol):
     def dataReceived(self, data: bytes) -> None:
         self._inner.dataReceived(data)
 
-    def truncated(self, peer: object) -> None:
+    def truncated(self, protocol: object) -> None:
         """
         The server's stream has ended without a close_notify.
         """

@@ -1,0 +1,35 @@
+"""
+Connections for the tests of logs: what a log asks of them, and no more.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.address import IPv4Address
+from twisted.internet.testing import StringTransport
+
+from upperproto.protocol import UpperProtocol
+
+CLIENT = IPv4Address("TCP", "192.0.2.1", 1234)
+
+
+class Served(UpperProtocol):
+    """
+    A connection whose numbers a test sets.
+    """
+
+    invalidLines = 0
+
+
+def served(**attributes: Any) -> Served:
+    """
+    Make a connection from L{CLIENT}.
+
+    @param attributes: those of the connection.
+    """
+    connection = Served()
+    connection.transport = StringTransport(peerAddress=CLIENT)
+    for name, value in attributes.items():
+        setattr(connection, name, value)
+    return connection

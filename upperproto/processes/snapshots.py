@@ -1,0 +1,31 @@
+"""
+What several processes have said of themselves, added up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from upperproto.monitoring.counters import Counters, addUp, lastIncidents
+from upperproto.processes.process import Worker
+
+
+def addUpWorkers(workers: Sequence[Worker]) -> dict[str, Any]:
+    """
+    Add up the snapshots of workers, and what those have counted that went before them.
+
+    @return: a snapshot, as L{upperproto.interfaces.IObserved} has it.
+    """
+    said = [worker.snapshot for worker in workers]
+    counts = [Counters().counts, *(worker.past for worker in workers)]
+    counts += [each.get("counts", {}) for each in said]
+    expiries = [each["notAfter"] for each in said if each.get("notAfter")]
+    return {
+        "connections": sum(each.get("connections", 0) for each in said),
+        "counts": addUp(counts),
+        "incidents": lastIncidents(
+            incident for each in said for incident in each.get("incidents", [])
+        ),
+        "notAfter": min(expiries, default=None),
+    }
