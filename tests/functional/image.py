@@ -113,11 +113,14 @@ def copyPython(root: Path, modules: list[Path]) -> None:
         target = root / each.relative_to("/")
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(each, target)
-    shutil.copytree(
-        library,
-        root / library.relative_to("/"),
-        ignore=shutil.ignore_patterns(*UNNEEDED, *UNNEEDED_FILES),
-    )
+    # Debian keeps the pip of its Python in the second of these.
+    for folder in (library, Path("/usr/share/python-wheels")):
+        if folder.exists():
+            shutil.copytree(
+                folder,
+                root / folder.relative_to("/"),
+                ignore=shutil.ignore_patterns(*UNNEEDED, *UNNEEDED_FILES),
+            )
     (root / python.relative_to("/")).with_name("python3").symlink_to(python.name)
     for name in ("dev", "proc", "tmp"):
         (root / name).mkdir()
