@@ -44,14 +44,18 @@ def packWheel(found: Distribution, folder: Path) -> list[Path]:
         # Its commands, outside of site-packages, are made by whoever installs it.
         if ".." not in each.parts and "__pycache__" not in each.parts
     }
-    [information] = {each.split("/")[0] for each in files if ".dist-info/" in each}
+    folders = {each.split("/")[0] for each in files}
+    [information] = [each for each in folders if each.endswith(".dist-info")]
     described = files[f"{information}/WHEEL"].read_text(encoding="utf-8")
     tag = re.findall(r"^Tag: (?!py2-)(.*)$", described, re.MULTILINE)[0]
     stem = information.removesuffix(".dist-info")
-    generated = {"RECORD", "INSTALLER", "REQUESTED", "direct_url.json"}
+    generated = {
+        f"{information}/{each}"
+        for each in ("RECORD", "INSTALLER", "REQUESTED", "direct_url.json")
+    }
     with zipfile.ZipFile(folder / f"{stem}-{tag}.whl", "w") as wheel:
         for name, path in files.items():
-            if path.parent.name != information or path.name not in generated:
+            if name not in generated:
                 wheel.write(path, name)
         record = "".join(f"{name},,\n" for name in [*wheel.namelist()])
         wheel.writestr(f"{information}/RECORD", f"{record}{information}/RECORD,,\n")
@@ -109,11 +113,14 @@ def copyPython(root: Path, modules: list[Path]) -> None:
         target = root / each.relative_to("/")
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(each, target)
-    shutil.copytree(
-        library,
-        root / library.relative_to("/"),
-        ignore=shutil.ignore_patterns(*UNNEEDED, *UNNEEDED_FILES),
-    )
+    # Debian keeps the pip of its Python in the second of these.
+    for folder in (library, Path("/usr/share/python-wheels")):
+        if folder.exists():
+            shutil.copytree(
+                folder,
+                root / folder.relative_to("/"),
+                ignore=shutil.ignore_patterns(*UNNEEDED, *UNNEEDED_FILES),
+            )
     (root / python.relative_to("/")).with_name("python3").symlink_to(python.name)
     for name in ("dev", "proc", "tmp"):
         (root / name).mkdir()

@@ -25,11 +25,12 @@ class RunTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         """
-        Record what would run, in place of running it, and choose no log.
+        Record what would run, in place of running it, and choose no reactor and no log.
         """
         self.ran: list[Any] = []
         self.patch(upper, "runApp", self.ran.append)
         self.patch(tap, "chooseLogObserver", lambda parent: None)
+        self.patch(tap, "_chooseReactor", lambda: None)
 
     def run_(self, *words: str, **variables: str) -> str:
         """
