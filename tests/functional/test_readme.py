@@ -4,22 +4,18 @@ C{README.md}: what it shows happens as it shows it.
 
 from __future__ import annotations
 
-import os
-import pty
 import re
 import shutil
-import subprocess
 import sys
 from pathlib import Path
-from select import select
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.functional.processes import PATIENCE, Server, script
+from tests.functional.processes import Server, script
+from tests.functional.terminals import PROMPT, Terminal
 from tests.functional.test_examples import Program, onAnyPort
 
 ROOT = Path(__file__).parents[2]
-PROMPT = " -> "
 
 
 def blocks(language: str) -> list[str]:
@@ -28,61 +24,6 @@ def blocks(language: str) -> list[str]:
     """
     page = (ROOT / "README.md").read_text(encoding="utf-8")
     return re.findall(rf"^```{language}\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
-
-
-class Terminal:
-    """
-    A terminal in which somebody types what the README has after each prompt.
-    """
-
-    def __init__(self, command: str) -> None:
-        """
-        @param command: what to run in it, for a shell.
-        """
-        self._ours, theirs = pty.openpty()
-        self._process = subprocess.Popen(
-            ["/bin/sh", "-c", command],
-            cwd=ROOT,
-            stdin=theirs,
-            stdout=theirs,
-            stderr=theirs,
-            start_new_session=True,
-        )
-        os.close(theirs)
-
-    def play(self, typed: list[str]) -> str:
-        """
-        Type a line at each prompt.
-
-        @param typed: the lines.
-        @return: all that the terminal has shown at the end, what was typed
-            among it.
-        """
-        shown = b""
-        for line in typed:
-            shown += self._read(PROMPT.encode())
-            os.write(self._ours, f"{line}\n".encode())
-        shown += self._read()
-        os.close(self._ours)
-        self._process.wait(PATIENCE)
-        return shown.decode().replace("\r\n", "\n")
-
-    def _read(self, end: bytes = b"") -> bytes:
-        """
-        Read what the terminal shows.
-
-        @param end: stop when it ends so; by default, when it is left.
-        """
-        shown = b""
-        while not (end and shown.endswith(end)):
-            if not select([self._ours], [], [], PATIENCE)[0]:
-                self._process.kill()
-                raise AssertionError(f"nothing comes after {shown!r}")
-            try:
-                shown += os.read(self._ours, 4096)
-            except OSError:  # EIO: nobody has the terminal open any more.
-                break
-        return shown
 
 
 class ReadmeTests(SynchronousTestCase):
