@@ -1,0 +1,178 @@
+"""
+Bring the catalogues of the translation and the Markdown pages up to date.
+
+Run it after each change of a page: C{venv/bin/python docs/translate.py}. It adds what is
+new to C{docs/locale/} and marks as fuzzy what has changed. Then it writes
+C{docs/markdown/}: the pages as GitHub shows them, in English and in Chinese.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+DOCS = Path(__file__).parent
+LANGUAGE = "zh_CN"
+CATALOGUES = DOCS / "locale" / LANGUAGE / "LC_MESSAGES"
+MARKDOWN = DOCS / "markdown"
+
+# The catalogue of each page that is translated; that of the tutorial has all its parts.
+TRANSLATED = ["tutorial", "client", "running", "protocol"]
+
+
+def build(builder: str, output: Path, *options: str) -> None:
+    """
+    Let Sphinx build the pages, without those of the API.
+
+    @param builder: its name.
+    @param output: the folder to write.
+    @param options: more of C{sphinx-build}.
+    """
+    extensions = "sphinx.ext.extlinks,sphinx_markdown_builder"
+    settings = [f"-Dextensions={extensions}", "-Dnitpicky=0", "-Dlocale_dirs=locale"]
+    subprocess.run(
+        [sys.executable, "-m", "sphinx", "-q", "-E", "-b", builder]
+        + [*settings, *options, str(DOCS), str(output)],
+        check=True,
+    )
+
+
+def updateCatalogues(folder: Path) -> None:
+    """
+    Compare the catalogues with the pages.
+
+    @param folder: for what is in between.
+    """
+    build("gettext", folder, "-Dgettext_location=0")
+    for pot in folder.glob("*.pot"):
+        if pot.stem not in TRANSLATED:
+            pot.unlink()
+    subprocess.run(
+        [sys.executable, "-m", "sphinx_intl", "update", "-p", str(folder)]
+        + ["-d", str(DOCS / "locale"), "-l", LANGUAGE, "--line-width", "88"],
+        check=True,
+    )
+
+
+def sources(page: str) -> list[Path]:
+    """
+    Find what a Markdown page is made of.
+
+    @param page: its name, such as C{tutorial/first}.
+    """
+    source = DOCS / f"{page}.rst"
+    included = re.findall(
+        r"^ *\.\. literalinclude:: (.*)", source.read_text(encoding="utf-8"), re.M
+    )
+    return [source, *((source.parent / each).resolve() for each in included)]
+
+
+def fingerprint(page: str, language: str) -> str:
+    """
+    Tell whether a Markdown page is up to date: it changes with all that the page is made
+    of.
+
+    @param page: its name.
+    @param language: C{en}, or that of the catalogues.
+    """
+    files = sources(page)
+    if language != "en":
+        files.append(CATALOGUES / f"{page.partition('/')[0]}.po")
+    found = hashlib.sha256()
+    for each in files:
+        text = each.read_text(encoding="utf-8")
+        # Not a change of the text: where it stands, and when it was translated.
+        found.update(re.sub(r'^(#.*|"[\w-]+: .*")\n', "", text, flags=re.M).encode())
+    return found.hexdigest()[:16]
+
+
+def pages(language: str) -> list[str]:
+    """
+    List the pages that there are in Markdown.
+
+    @param language: C{en}, or that of the catalogues.
+    """
+    names = [each.relative_to(DOCS).with_suffix("") for each in DOCS.rglob("*.rst")]
+    return sorted(
+        str(name)
+        for name in names
+        if name.parts[0] not in ("api", "index", "_build")
+        and (language == "en" or name.parts[0] in TRANSLATED)
+    )
+
+
+def polish(text: str, page: str, language: str) -> str:
+    """
+    Write for GitHub what the builder writes for others.
+
+    @param text: a page, as it was built.
+    @param page: its name.
+    @param language: as L{pages} has it.
+    """
+    # GitHub knows no definition lists.
+    text = re.sub(r"(?m)^( *)(?![ \-:#|])(.+)\n\1: +", r"\1- \2: ", text)
+    # A link within a page has no target.
+    text = re.sub(
+        r"\[([^\]]+)\]\(\)",
+        lambda found: f"[{found[1]}](#{'-'.join(found[1].lower().split())})",
+        text,
+    )
+    known = pages(language)
+    up = "../" * page.count("/")
+
+    def link(found: re.Match[str]) -> str:
+        target = str(Path(page).parent / found[1])
+        target = re.sub(r"[\w-]+/\.\./", "", target)
+        if target in known:
+            return found[0]
+        # What is not translated is there in English.
+        assert target in pages("en"), target
+        return f"]({up}../{target}.md"
+
+    text = re.sub(r"\]\((?!\w+:)([\w/.-]+)\.md", link, text)
+    # Pictures stay where they are.
+    outside = up + "../" * (language != "en") + "../"
+    text = re.sub(r"\]\(([\w/.-]+\.svg)\)", rf"]({outside}\1)", text)
+    other, name = (LANGUAGE, "中文") if language == "en" else ("en", "English")
+    here, there = (page + ".md", "")
+    if page in pages(other):
+        there = f"{LANGUAGE}/{here}" if language == "en" else f"../{here}"
+    mark = f"<!-- {fingerprint(page, language)}: made by docs/translate.py -->\n\n"
+    return mark + (f"[{name}]({up}{there})\n\n" if there else "") + text
+
+
+def writeMarkdown(folder: Path) -> None:
+    """
+    Write the pages anew.
+
+    @param folder: for what is in between.
+    """
+    if MARKDOWN.exists():
+        shutil.rmtree(MARKDOWN)
+    for language in ["en", LANGUAGE]:
+        built = folder / language
+        output = MARKDOWN if language == "en" else MARKDOWN / language
+        build("markdown", built, f"-Dlanguage={language}")
+        for page in pages(language):
+            path = output / f"{page}.md"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            text = (built / f"{page}.md").read_text(encoding="utf-8")
+            path.write_text(polish(text, page, language), encoding="utf-8")
+
+
+def main() -> None:
+    """
+    Do both.
+    """
+    with tempfile.TemporaryDirectory() as name:
+        updateCatalogues(Path(name, "gettext"))
+        writeMarkdown(Path(name, "markdown"))
+
+
+if __name__ == "__main__":
+    main()
