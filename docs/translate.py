@@ -1,20 +1,23 @@
 """
 Bring the catalogues of the translation and the Markdown pages up to date.
 
-Run it after each change of a page: C{venv/bin/python docs/translate.py}. It adds what is
-new to C{docs/locale/} and marks as fuzzy what has changed. Then it writes
+Run it after each change of a page: C{venv/bin/python docs/translate.py}. It adds what
+is new to C{docs/locale/} and marks as fuzzy what has changed. Then it writes
 C{docs/markdown/}: the pages as GitHub shows them, in English and in Chinese.
 """
 
 from __future__ import annotations
 
 import hashlib
+import io
 import re
 import shutil
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
+
+from babel.messages.pofile import read_po, write_po
 
 DOCS = Path(__file__).parent
 LANGUAGE = "zh_CN"
@@ -33,13 +36,22 @@ def build(builder: str, output: Path, *options: str) -> None:
     @param output: the folder to write.
     @param options: more of C{sphinx-build}.
     """
-    extensions = "sphinx.ext.extlinks,sphinx_markdown_builder"
-    settings = [f"-Dextensions={extensions}", "-Dnitpicky=0", "-Dlocale_dirs=locale"]
-    subprocess.run(
-        [sys.executable, "-m", "sphinx", "-q", "-E", "-b", builder]
-        + [*settings, *options, str(DOCS), str(output)],
-        check=True,
+    run(
+        *("sphinx", "-E", "-b", builder, str(DOCS), str(output), *options),
+        "-Dextensions=sphinx.ext.extlinks,sphinx_markdown_builder",
+        "-Dlocale_dirs=locale",
+        # No warnings: of those that count, the build of the site tells.
+        *("-Dnitpicky=0", "-Q"),
     )
+
+
+def run(*command: str) -> None:
+    """
+    Run a module of Python as a program.
+
+    @param command: its name and its arguments.
+    """
+    subprocess.run([sys.executable, "-m", *command], check=True)
 
 
 def updateCatalogues(folder: Path) -> None:
@@ -52,11 +64,22 @@ def updateCatalogues(folder: Path) -> None:
     for pot in folder.glob("*.pot"):
         if pot.stem not in TRANSLATED:
             pot.unlink()
-    subprocess.run(
-        [sys.executable, "-m", "sphinx_intl", "update", "-p", str(folder)]
-        + ["-d", str(DOCS / "locale"), "-l", LANGUAGE, "--line-width", "88"],
-        check=True,
+    run(
+        *("sphinx_intl", "update", "-p", str(folder), "-d", str(DOCS / "locale")),
+        *("-l", LANGUAGE),
     )
+    for path in CATALOGUES.glob("*.po"):
+        catalogue = read_po(io.BytesIO(path.read_bytes()))
+        # What comes back to a page was translated before.
+        for message in catalogue:
+            old = catalogue.obsolete.get(message.id)  # type: ignore[call-overload]
+            if message.id and old is not None and (message.fuzzy or not message.string):
+                message.string = old.string
+                message.flags.discard("fuzzy")
+                del catalogue.obsolete[old.id]
+        written = io.BytesIO()
+        write_po(written, catalogue)
+        path.write_bytes(written.getvalue())
 
 
 def sources(page: str) -> list[Path]:
@@ -74,8 +97,8 @@ def sources(page: str) -> list[Path]:
 
 def fingerprint(page: str, language: str) -> str:
     """
-    Tell whether a Markdown page is up to date: it changes with all that the page is made
-    of.
+    Tell whether a Markdown page is up to date: it changes with all that the page is
+    made of.
 
     @param page: its name.
     @param language: C{en}, or that of the catalogues.
@@ -101,7 +124,7 @@ def pages(language: str) -> list[str]:
     return sorted(
         str(name)
         for name in names
-        if name.parts[0] not in ("api", "index", "_build")
+        if name.parts[0] not in ("api", "index", "man", "_build")
         and (language == "en" or name.parts[0] in TRANSLATED)
     )
 
@@ -116,6 +139,9 @@ def polish(text: str, page: str, language: str) -> str:
     """
     # GitHub knows no definition lists.
     text = re.sub(r"(?m)^( *)(?![ \-:#|])(.+)\n\1: +", r"\1- \2: ", text)
+    # A paragraph of a list, and a line of the source in a cell of a table.
+    text = re.sub(r"\n +<br/>\n", "\n\n", text)
+    text = re.sub(r"<br/>(?!`test_)", " ", text)
     # A link within a page has no target.
     text = re.sub(
         r"\[([^\]]+)\]\(\)",
@@ -135,8 +161,9 @@ def polish(text: str, page: str, language: str) -> str:
         return f"]({up}../{target}.md"
 
     text = re.sub(r"\]\((?!\w+:)([\w/.-]+)\.md", link, text)
-    # Pictures stay where they are.
+    # Pictures stay where they are, and so does what can be downloaded.
     outside = up + "../" * (language != "en") + "../"
+    text = re.sub(r"\]\(_downloads/\w+/([\w.-]+)\)", rf"]({outside}examples/\1)", text)
     text = re.sub(r"\]\(([\w/.-]+\.svg)\)", rf"]({outside}\1)", text)
     other, name = (LANGUAGE, "中文") if language == "en" else ("en", "English")
     here, there = (page + ".md", "")
