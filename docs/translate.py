@@ -129,6 +129,39 @@ def pages(language: str) -> list[str]:
     )
 
 
+def direct(text: str, page: str, language: str) -> str:
+    """
+    Let the links of a page lead to where things are.
+
+    @param text: the page, as it was built.
+    @param page: its name.
+    @param language: as L{pages} has it.
+    """
+    known = pages(language)
+    up = "../" * page.count("/")
+    outside = up + "../" * (language != "en") + "../"
+    source = (DOCS / f"{page}.rst").read_text(encoding="utf-8")
+
+    def link(found: re.Match[str]) -> str:
+        target = str(Path(page).parent / found[2])
+        target = re.sub(r"[\w-]+/\.\./", "", target)
+        if target in known:
+            return found[0]
+        if target in pages("en"):
+            return f"[{found[1]}]({up}../{target}.md{found[3] or ''})"
+        # What only the site has.
+        return found[1]
+
+    def download(found: re.Match[str]) -> str:
+        where = re.search(rf":download:`[^`]*<([^`<]*{re.escape(found[1])})>`", source)
+        return f"]({outside}{where[1] if where else found[1]})"
+
+    text = re.sub(r"\[([^]]*)\]\((?!\w+:)([\w/.-]+)\.md(#[^)]*)?\)", link, text)
+    text = re.sub(r"\]\(_downloads/\w+/([\w.-]+)\)", download, text)
+    # Pictures stay where they are.
+    return re.sub(r"\]\(([\w/.-]+\.svg)\)", rf"]({outside}\1)", text)
+
+
 def polish(text: str, page: str, language: str) -> str:
     """
     Write for GitHub what the builder writes for others.
@@ -148,23 +181,8 @@ def polish(text: str, page: str, language: str) -> str:
         lambda found: f"[{found[1]}](#{'-'.join(found[1].lower().split())})",
         text,
     )
-    known = pages(language)
+    text = direct(text, page, language)
     up = "../" * page.count("/")
-
-    def link(found: re.Match[str]) -> str:
-        target = str(Path(page).parent / found[1])
-        target = re.sub(r"[\w-]+/\.\./", "", target)
-        if target in known:
-            return found[0]
-        # What is not translated is there in English.
-        assert target in pages("en"), target
-        return f"]({up}../{target}.md"
-
-    text = re.sub(r"\]\((?!\w+:)([\w/.-]+)\.md", link, text)
-    # Pictures stay where they are, and so does what can be downloaded.
-    outside = up + "../" * (language != "en") + "../"
-    text = re.sub(r"\]\(_downloads/\w+/([\w.-]+)\)", rf"]({outside}examples/\1)", text)
-    text = re.sub(r"\]\(([\w/.-]+\.svg)\)", rf"]({outside}\1)", text)
     other, name = (LANGUAGE, "中文") if language == "en" else ("en", "English")
     here, there = (page + ".md", "")
     if page in pages(other):
