@@ -25,7 +25,7 @@ CATALOGUES = DOCS / "locale" / LANGUAGE / "LC_MESSAGES"
 MARKDOWN = DOCS / "markdown"
 
 # The catalogue of each page that is translated; that of the tutorial has all its parts.
-TRANSLATED = ["tutorial", "client", "running", "protocol"]
+TRANSLATED = ["index", "tutorial", "client", "running", "protocol"]
 
 
 def build(builder: str, output: Path, *options: str) -> None:
