@@ -158,7 +158,8 @@ def direct(text: str, page: str, language: str) -> str:
 
     text = re.sub(r"\[([^]]*)\]\((?!\w+:)([\w/.-]+)\.md(#[^)]*)?\)", link, text)
     text = re.sub(r"\]\(_downloads/\w+/([\w.-]+)\)", download, text)
-    # Pictures stay where they are.
+    # The examples, whose lines have numbers there, and the pictures.
+    text = re.sub(r"`docs/(examples/[\w.-]+)`", rf"[`docs/\1`]({outside}\1)", text)
     return re.sub(r"\]\(([\w/.-]+\.svg)\)", rf"]({outside}\1)", text)
 
 
@@ -181,6 +182,9 @@ def polish(text: str, page: str, language: str) -> str:
         lambda found: f"[{found[1]}](#{'-'.join(found[1].lower().split())})",
         text,
     )
+    # Spaces where a line begins with emphasis, and empty lines where code ends.
+    text = re.sub(r"(?m)^(- )? +(?=\*)", r"\1", text)
+    text = re.sub(r"\n\n\n+```\n", "\n```\n", text)
     text = direct(text, page, language)
     up = "../" * page.count("/")
     other, name = (LANGUAGE, "中文") if language == "en" else ("en", "English")
