@@ -72,11 +72,12 @@ def updateCatalogues(folder: Path) -> None:
         catalogue = read_po(io.BytesIO(path.read_bytes()))
         # What comes back to a page was translated before.
         for message in catalogue:
-            old = catalogue.obsolete.get(message.id)  # type: ignore[call-overload]
-            if message.id and old is not None and (message.fuzzy or not message.string):
+            name = str(message.id)
+            old = catalogue.obsolete.get(name)
+            if name and old is not None and (message.fuzzy or not message.string):
                 message.string = old.string
                 message.flags.discard("fuzzy")
-                del catalogue.obsolete[old.id]
+                del catalogue.obsolete[name]
         written = io.BytesIO()
         write_po(written, catalogue)
         path.write_bytes(written.getvalue())
