@@ -126,10 +126,14 @@ class Example:
 
     def memory(self) -> int:
         """
-        How much memory it uses, in MB.
+        How much memory it uses, in MB; 0 when it has ended.
         """
+        if self.process.poll() is not None:
+            return 0
         status = Path(f"/proc/{self.process.pid}/status").read_text()
-        return int(re.findall(r"VmRSS:\s+(\d+)", status)[0]) // 1000
+        # A process that has ended, and is not waited for yet, has none.
+        found = re.search(r"VmRSS:\s+(\d+)", status)
+        return int(found[1]) // 1000 if found else 0
 
     def connect(self) -> socket.socket:
         """
@@ -172,7 +176,7 @@ class PageTests(SynchronousTestCase):
             self.assertEqual(
                 mask(self.runClient(command, shown, server.port)), mask(shown), command
             )
-            if isinstance(server, Example) and server.process.poll() is None:
+            if isinstance(server, Example):
                 grown.append(server.memory() - before)
         return grown
 
