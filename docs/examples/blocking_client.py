@@ -7,11 +7,14 @@ import sys
 def main() -> None:
     """Connect to port 5000, or to the one that was given."""
     port = int(sys.argv[1]) if sys.argv[1:] else 5000
-    connection = socket.create_connection(("127.0.0.1", port))
-    while (message := input(" -> ")) != "q":
+    connection = socket.socket()
+    connection.connect(("127.0.0.1", port))
+    message = input(" -> ")
+    while message != "q":
         connection.send(message.encode())
         answer = connection.recv(1024).decode()
         print("Received from server: " + answer)
+        message = input(" -> ")
     connection.close()
 
 

@@ -6,19 +6,24 @@ import sys
 
 def main() -> None:
     """Listen on port 5000, or on the one that was given."""
+    port = int(sys.argv[1]) if sys.argv[1:] else 5000
     listener = socket.socket()
-    listener.bind(("127.0.0.1", int(sys.argv[1]) if sys.argv[1:] else 5000))
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind(("127.0.0.1", port))
     listener.listen(1)
-    print("listening on", listener.getsockname(), flush=True)
+    print("listening on", listener.getsockname())
     connection, address = listener.accept()
-    print("connection from", address, flush=True)
+    print("connection from", address)
     while True:
         data = connection.recv(1024)
         if not data:
             break
         text = data.decode()
+        print("received:", text)
         answer = text.upper()
+        print("sending:", answer)
         connection.send(answer.encode())
+    print("the client has gone")
     connection.close()
 
 

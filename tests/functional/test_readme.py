@@ -4,22 +4,19 @@ C{README.md}: what it shows happens as it shows it.
 
 from __future__ import annotations
 
-import os
-import pty
 import re
 import shutil
-import subprocess
 import sys
+import tempfile
 from pathlib import Path
-from select import select
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.functional.processes import PATIENCE, Server, script
+from tests.functional.processes import Server, script
+from tests.functional.terminals import PROMPT, Terminal
 from tests.functional.test_examples import Program, onAnyPort
 
 ROOT = Path(__file__).parents[2]
-PROMPT = " -> "
 
 
 def blocks(language: str) -> list[str]:
@@ -30,59 +27,11 @@ def blocks(language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
 
 
-class Terminal:
+def mask(shown: str) -> str:
     """
-    A terminal in which somebody types what the README has after each prompt.
+    Leave out how long something took.
     """
-
-    def __init__(self, command: str) -> None:
-        """
-        @param command: what to run in it, for a shell.
-        """
-        self._ours, theirs = pty.openpty()
-        self._process = subprocess.Popen(
-            ["/bin/sh", "-c", command],
-            cwd=ROOT,
-            stdin=theirs,
-            stdout=theirs,
-            stderr=theirs,
-            start_new_session=True,
-        )
-        os.close(theirs)
-
-    def play(self, typed: list[str]) -> str:
-        """
-        Type a line at each prompt.
-
-        @param typed: the lines.
-        @return: all that the terminal has shown at the end, what was typed
-            among it.
-        """
-        shown = b""
-        for line in typed:
-            shown += self._read(PROMPT.encode())
-            os.write(self._ours, f"{line}\n".encode())
-        shown += self._read()
-        os.close(self._ours)
-        self._process.wait(PATIENCE)
-        return shown.decode().replace("\r\n", "\n")
-
-    def _read(self, end: bytes = b"") -> bytes:
-        """
-        Read what the terminal shows.
-
-        @param end: stop when it ends so; by default, when it is left.
-        """
-        shown = b""
-        while not (end and shown.endswith(end)):
-            if not select([self._ours], [], [], PATIENCE)[0]:
-                self._process.kill()
-                raise AssertionError(f"nothing comes after {shown!r}")
-            try:
-                shown += os.read(self._ours, 4096)
-            except OSError:  # EIO: nobody has the terminal open any more.
-                break
-        return shown
+    return re.sub(r"[\d.]+ (m?s)\b", r"N \1", shown.rstrip("\n"))
 
 
 class ReadmeTests(SynchronousTestCase):
@@ -91,21 +40,25 @@ class ReadmeTests(SynchronousTestCase):
     chooses, and the folder in which the commands are installed.
     """
 
+    # A server that behaves like a bad proxy, as the README starts it.
+    BAD_PORT = 5001
+
     def play(self, conversations: str, port: int) -> None:
         """
         Run each command of a block, and compare what the terminal shows.
         """
         for conversation in re.split(r"^\$ ", conversations, flags=re.MULTILINE)[1:]:
             command, _, expected = conversation.partition("\n")
-            command = command.replace(" 5000", f" {port}")
+            command = re.sub(r"([ :])500[01]\b", rf"\g<1>{port}", command)
             for client in ["upper-client", "blocking_client.py"]:
                 option = "--port " if client == "upper-client" else ""
-                command = command.replace(client, f"{client} {option}{port}")
+                if str(port) not in command:
+                    command = command.replace(client, f"{client} {option}{port}")
             command = command.replace("venv/bin/", f"{script('')}/")
             command = command.replace("python3", sys.executable)
             typed = re.findall(rf"^{PROMPT}(.*)$", expected, re.MULTILINE)
             shown = Terminal(command).play(typed)
-            self.assertEqual(shown.rstrip("\n"), expected.rstrip("\n"), command)
+            self.assertEqual(mask(shown), mask(expected), command)
 
     def test_conversations(self) -> None:
         """
@@ -114,22 +67,33 @@ class ReadmeTests(SynchronousTestCase):
         if shutil.which("nc") is None:
             self.skipTest("needs nc")
         conversations = blocks("console")
-        self.assertEqual(len(conversations), 4)
-        with Server() as server:
+        self.assertEqual(len(conversations), 5)
+        bad = [each for each in conversations if str(self.BAD_PORT) in each]
+        self.assertEqual(len(bad), 1)
+        page = (ROOT / "README.md").read_text(encoding="utf-8")
+        options = re.findall(
+            rf"`venv/bin/twistd .* upper (.*:{self.BAD_PORT}:.*)`", page
+        )
+        self.assertEqual(len(options), 1)
+        listen = options[0].replace(str(self.BAD_PORT), "0").split()
+        with Server() as server, Server(*listen) as proxy:
             for each in conversations:
-                self.play(each, server.port)
+                self.play(each, (proxy if each in bad else server).port)
 
     def test_embedding(self) -> None:
         """
-        The program of ten lines serves.
+        The program of ten lines serves, as a file that is run.
         """
         [program] = blocks("python")
         self.assertLessEqual(len(list(filter(None, program.splitlines()))), 10)
         # The program itself logs nothing, and so would not tell its port.
         log = "import sys\nfrom twisted.python.log import startLogging\n"
         log += "startLogging(sys.stdout)\n"
-        with Program(sys.executable, "-c", log + onAnyPort(program)) as server:
-            self.assertEqual(server.ask(b"abc"), b"ABC")
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder, "serve.py")
+            path.write_text(log + onAnyPort(program), encoding="utf-8")
+            with Program(sys.executable, str(path)) as server:
+                self.assertEqual(server.ask(b"abc"), b"ABC")
 
     def test_commands(self) -> None:
         """

@@ -96,7 +96,7 @@ class FaultyServerTests(CheckTestCase):
             ("answer,quiet", "quiet", "the server takes one connection, and ends"),
         ]:
             server = subprocess.Popen(
-                [sys.executable, EXAMPLES / "blocking_server.py", "0"],
+                [sys.executable, "-u", EXAMPLES / "blocking_server.py", "0"],
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
             )
