@@ -76,7 +76,7 @@ def build(builder: str) -> Path:
     docs = folder / "tree/docs"
     ignored = shutil.ignore_patterns("_build", "api", "__pycache__")
     shutil.copytree(ROOT / "docs", docs, ignore=ignored)
-    for name in ("setup.cfg", "twisted", "upperproto", "README.md"):
+    for name in ("deploy", "setup.cfg", "twisted", "upperproto", "README.md"):
         (folder / "tree" / name).symlink_to(ROOT / name)
     languages = {"en": "out"}
     if builder == "html" and CATALOGUES.exists():

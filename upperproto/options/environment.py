@@ -71,7 +71,7 @@ class Environment:
 
         @param line: the words of the command line.
         @return: words to come before those.
-        @raise UsageError: for a value that no option could have.
+        @raise usage.UsageError: for a value that no option could have.
         """
         try:
             found, _ = getopt([*line], self._options.shortOpt, [*self._options.longOpt])

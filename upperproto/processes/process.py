@@ -23,7 +23,7 @@ from twisted.python.failure import Failure
 from upperproto.monitoring.counters import Counts, addUp
 
 # Where a worker says that it serves, once it does, and then that it lives: a line each
-# time, empty or a snapshot in JSON, as L{IObserved} has it. And where it finds its
+# time, empty or a snapshot in JSON, as IObserved has it. And where it finds its
 # sockets.
 STDOUT, STDERR, CONTROL, FIRST_SOCKET = 1, 2, 3, 4
 

@@ -62,7 +62,7 @@ class Heart:
 
     def __init__(self, service: Any, counts: bool) -> None:
         """
-        @param service: what serves, an L{IObserved}.
+        @param service: what serves, an L{upperproto.interfaces.IObserved}.
         @param counts: whether its counters are told.
         """
         self._service = service

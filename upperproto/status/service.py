@@ -44,7 +44,8 @@ class StatusService(Service):
         readyDelay: float = 0,
     ) -> None:
         """
-        @param observed: the service, an L{IObserved}. This one starts and stops it.
+        @param observed: the service that it starts and stops, an
+            L{upperproto.interfaces.IObserved}.
         @param reactor: what listens and tells the time.
         @param endpoint: where the status is asked for, as Twisted describes server
             endpoints; nowhere by default.
