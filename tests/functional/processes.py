@@ -21,6 +21,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 from unittest import SkipTest
+from unittest.mock import patch
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -200,7 +201,8 @@ class Server:
         if not given and not re.search(r"UPPER_(PORT|LISTEN)=", " ".join(command)):
             options = ("--port", "0", *options)
         program, *itsOptions = runner
-        if _REACTOR in os.environ and not any("--reactor" in each for each in runner):
+        named = any("--reactor" in each for each in runner)
+        if _REACTOR in os.environ and program != "upper" and not named:
             itsOptions.insert(0, f"--reactor={os.environ[_REACTOR]}")
         measured = [sys.executable, "-c", _MEASURED] if _MEASURING in os.environ else []
         twisted = [*measured, script(program), *itsOptions]
@@ -390,6 +392,16 @@ class Server:
         """
         text = Path(f"/proc/{self.process.pid}/stat").read_text()
         return text.rpartition(")")[2].split()
+
+
+def chooseReactor(test: SynchronousTestCase) -> None:
+    """
+    Let the servers of a test choose their reactor, whatever others are to run on.
+    """
+    patched = patch.dict(os.environ)
+    patched.start()
+    test.addCleanup(patched.stop)
+    os.environ.pop(_REACTOR, None)
 
 
 def serveDuring(test: SynchronousTestCase, server: Server) -> Server:

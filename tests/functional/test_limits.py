@@ -180,7 +180,8 @@ class DescriptorTests(SynchronousTestCase):
             self.assertRaises(TimeoutError, held[0].recv, 1)
             self.assertTrue(all(map(isServed, held)))
             self.assertLess(server.processorTime() - busy, 0.5)
-            self.assertLess(len(server.log()) - logged, 20_000)
+            # Twisted's own ports say more: a line for each that they close.
+            self.assertLess(len(server.log()) - logged, 50_000)
             resource.prlimit(server.process.pid, resource.RLIMIT_NOFILE, (hard, hard))
             self.assertEqual(server.ask(b"again\n"), b"AGAIN\n")
             for connection in held + waiting:

@@ -11,7 +11,7 @@ from unittest.mock import patch
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.functional.processes import Server
+from tests.functional.processes import Server, chooseReactor
 
 
 def polls(server: Server) -> bool:
@@ -31,6 +31,7 @@ class EpollTests(SynchronousTestCase):
         """
         The service runs on the reactor that Twisted has for such a system.
         """
+        chooseReactor(self)
         with Server() as server:
             self.assertTrue(polls(server))
         with tempfile.TemporaryDirectory() as folder:

@@ -29,6 +29,7 @@ from tests.authority import Authority
 from tests.functional.processes import (
     PATIENCE,
     Server,
+    chooseReactor,
     eventually,
     failToStart,
     receiveAll,
@@ -283,6 +284,7 @@ class WorkersTests(ServingTestCase):
         The workers run on a reactor of the kind that their parent was given, or has
         chosen itself.
         """
+        chooseReactor(self)
         for options, module, polls in [
             ((), "upperproto.reactor.epoll", True),
             (("--reactor=asyncio",), "twisted.internet.asyncioreactor", True),
