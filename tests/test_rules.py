@@ -13,7 +13,6 @@ from upperproto.answers import NOTICE
 from upperproto.rules import (
     Conversation,
     State,
-    answerDatagram,
     checkName,
     serverNotice,
 )
@@ -209,30 +208,3 @@ class ConversationTests(TestCase):
         chunks = [data[i : i + length] for i in range(0, len(data), length)]
         answer = converse(Conversation(errors, partLength=8), chunks, limit=8)
         self.assertEqual(answer, answerTo(data, errors, 8))
-
-
-class AnswerDatagramTests(TestCase):
-    """
-    Tests for L{answerDatagram}.
-    """
-
-    @given(strategies.one_of(strategies.binary(), strategies.text().map(str.encode)))
-    @example("ßß".encode())
-    @example("ΐ".encode())
-    def test_rules(self, text: bytes) -> None:
-        """
-        Only what changes is answered, never with more bytes; and no answer is answered.
-        """
-        answer, outcome = answerDatagram(text)
-        try:
-            upper = text.decode().upper().encode()
-        except UnicodeDecodeError:
-            self.assertEqual((answer, outcome), (b"", "invalid"))
-            return
-        if upper == text:
-            self.assertEqual((answer, outcome), (b"", "unchanged"))
-        elif len(upper) > len(text):
-            self.assertEqual((answer, outcome), (b"", "longer"))
-        else:
-            self.assertEqual((answer, outcome), (upper, "answered"))
-            self.assertEqual(answerDatagram(answer), (b"", "unchanged"))

@@ -23,7 +23,7 @@ from upperproto.limits.pending import PendingConnections
 from upperproto.protocol import UpperProtocol
 from upperproto.reactor import sendqueue
 from upperproto.tls.certificates import Certificates
-from upperproto.ways.tlshandshake import TLSListenerFactory
+from upperproto.ways.tls import TLSListenerFactory
 
 
 class RecordingFactory(UpperFactory):

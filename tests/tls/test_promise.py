@@ -45,7 +45,7 @@ from upperproto.protocol import UpperProtocol
 from upperproto.reactor import sendqueue
 from upperproto.tls import transport
 from upperproto.ways.handshake import HANDSHAKE_TIMEOUT
-from upperproto.ways.tlshandshake import TLSListenerFactory
+from upperproto.ways.tls import TLSListenerFactory
 
 # A certificate whose signatures all have the same length, as not all have: by the same
 # events, each example comes to the same state. (Made by openssl req.)

@@ -23,7 +23,7 @@ from upperproto.tls.certificates import Certificates
 from upperproto.ways.endpoints import CannotStart
 from upperproto.ways.layers import Layers
 from upperproto.ways.proxyprotocol import ProxyFactory
-from upperproto.ways.tlshandshake import TLSListenerFactory
+from upperproto.ways.tls import TLSListenerFactory
 
 
 class LayersTests(SynchronousTestCase):

@@ -22,7 +22,7 @@ from upperproto.ways.proxyprotocol import (
     PendingProxyHeader,
     ProxyFactory,
 )
-from upperproto.ways.tlshandshake import TLSListenerFactory
+from upperproto.ways.tls import TLSListenerFactory
 
 # Those that can be sent byte by byte in short time.
 SHORT = [(header, client) for header, client in HEADERS if len(header) < 400]

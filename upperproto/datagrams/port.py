@@ -16,7 +16,7 @@ from twisted.internet.error import CannotListenError
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from upperproto.rules import answerDatagram
+from upperproto.datagrams.rules import answerDatagram
 
 # How many datagrams, and how many bytes of them, are read before connections have
 # their turn again: together about as much work as the largest read of a connection.

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from upperproto.monitoring.counters import Counters, addUp, lastIncidents
-from upperproto.processes.process import Worker
+from upperproto.processes.workerprocess import Worker
 
 
 def addUpWorkers(workers: Sequence[Worker]) -> dict[str, Any]:

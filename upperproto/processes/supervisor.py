@@ -21,7 +21,9 @@ from zope.interface import implementer
 from upperproto.interfaces import IObserved
 from upperproto.limits.signals import SecondSignal, signalsBeforeRunning
 from upperproto.monitoring.reopensignal import ReopenSignal
-from upperproto.processes.process import (
+from upperproto.processes.snapshots import addUpWorkers
+from upperproto.processes.sockets import CannotShare, SharedSockets, Workers
+from upperproto.processes.workerprocess import (
     CONTROL,
     FIRST_SOCKET,
     HEARTBEAT,
@@ -30,8 +32,6 @@ from upperproto.processes.process import (
     Worker,
     workerCommand,
 )
-from upperproto.processes.snapshots import addUpWorkers
-from upperproto.processes.sockets import CannotShare, SharedSockets, Workers
 from upperproto.ways import systemd
 from upperproto.ways.endpoints import (
     CannotStart,

@@ -20,7 +20,7 @@ from twisted.python.failure import Failure
 
 from upperproto.assembly import endpointsOf, makeUpperService
 from upperproto.monitoring.logobserver import LogObserver, formatMessage
-from upperproto.processes.process import CONTROL, FIRST_SOCKET, HEARTBEAT, STDOUT
+from upperproto.processes.workerprocess import CONTROL, FIRST_SOCKET, HEARTBEAT, STDOUT
 from upperproto.tap import Options
 from upperproto.ways.inherited import Inheriting
 

@@ -66,7 +66,7 @@ class Layers:
         factory = self._factory
         getContext = getContext or self._getContext
         if getContext is not None:
-            from upperproto.ways.tlshandshake import TLSListenerFactory
+            from upperproto.ways.tls import TLSListenerFactory
 
             factory = TLSListenerFactory(
                 self._pending, factory, getContext, self._truncated

@@ -19,7 +19,7 @@ from upperproto.command.findings.faults import Fault
 from upperproto.command.findings.formatter import Formatter
 from upperproto.command.options import Options
 from upperproto.command.route.addresses import Address
-from upperproto.rules import answerDatagram
+from upperproto.datagrams.rules import answerDatagram
 
 SERVER = Address(socket.AF_INET, "192.0.2.1", 5000)
 

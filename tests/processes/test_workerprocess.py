@@ -1,5 +1,5 @@
 """
-Tests for L{upperproto.processes.process}.
+Tests for L{upperproto.processes.workerprocess}.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from twisted.logger import LogEvent, capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.processes.spawning import FakeProcess
-from upperproto.processes.process import (
+from upperproto.processes.workerprocess import (
     HEARTBEAT,
     LEAST_DELAY,
     MOST_DELAY,

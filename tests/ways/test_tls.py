@@ -1,5 +1,5 @@
 """
-Tests for L{upperproto.ways.tlshandshake}.
+Tests for L{upperproto.ways.tls}.
 """
 
 from __future__ import annotations
