@@ -226,7 +226,7 @@ class MemoryNetwork(_PollLikeMixin, _DisconnectSelectableMixin, MemoryReactorClo
         protocol.makeConnection(transport)
         return client
 
-    def turn(self) -> None:
+    def iterateUntilIdle(self) -> None:
         """
         Let everything happen that can happen now.
         """
@@ -245,11 +245,11 @@ class MemoryNetwork(_PollLikeMixin, _DisconnectSelectableMixin, MemoryReactorClo
         Let time pass, and everything happen at its time.
         """
         end = self.seconds() + seconds
-        self.turn()
+        self.iterateUntilIdle()
         while True:
             times = [call.getTime() for call in self.getDelayedCalls()]
             self.rightNow = min([end, *times])
-            self.turn()
+            self.iterateUntilIdle()
             if self.rightNow >= end:
                 return
 

@@ -73,7 +73,7 @@ class FactoryTestCase(SynchronousTestCase):
         Connect a client.
         """
         client = self.network.connect(self.factory, window, host)
-        self.network.turn()
+        self.network.iterateUntilIdle()
         return client
 
     def say(self, client: Client, data: bytes) -> bytes:
@@ -81,7 +81,7 @@ class FactoryTestCase(SynchronousTestCase):
         Let a client say something, and give what it is answered at once.
         """
         client.send(data)
-        self.network.turn()
+        self.network.iterateUntilIdle()
         return client.receive()
 
     def leave(self, client: Client) -> None:
@@ -89,7 +89,7 @@ class FactoryTestCase(SynchronousTestCase):
         Let a client end its side.
         """
         client.finish()
-        self.network.turn()
+        self.network.iterateUntilIdle()
         self.assertTrue(client.socket.closed)
 
     def boom(self) -> None:
@@ -135,7 +135,7 @@ class DefaultTests(FactoryTestCase):
         client = self.connect()
         client.send(b"a\nb")
         client.finish()
-        self.network.turn()
+        self.network.iterateUntilIdle()
         self.assertEqual(client.receive(), b"A\nB")
         self.assertTrue(client.ended)
         self.assertEqual(self.network.getDelayedCalls(), [])
@@ -224,7 +224,7 @@ class LogTests(FactoryTestCase):
             client = self.connect()
             self.network.wait(125)
             client.finish()
-            self.network.turn()
+            self.network.iterateUntilIdle()
         self.assertEqual(
             [text(event) for event in events][1:-1], ["sending: error: idle for 100 s"]
         )
@@ -241,7 +241,7 @@ class LogTests(FactoryTestCase):
             self.say(client, "ß".encode()[:1])
             self.network.wait(1)
             client.socket.reset()
-            self.network.turn()
+            self.network.iterateUntilIdle()
         self.assertEqual(len(events), 4)
 
     def test_noPlace(self) -> None:
@@ -361,7 +361,7 @@ class NameTests(FactoryTestCase):
         client = self.network.connect(self.factory)
         client.send(b"a\nb")
         client.finish()
-        self.network.turn()
+        self.network.iterateUntilIdle()
         self.assertEqual(client.receive(), self.told(client) + b"A\nB")
         self.assertTrue(client.ended)
 
@@ -447,7 +447,7 @@ class NameTests(FactoryTestCase):
         with capturedLogs() as events:
             client = self.connect(window=0)
             self.factory.abort("a second signal")
-            self.network.turn()
+            self.network.iterateUntilIdle()
         self.assertEqual(events[-1]["bytesOut"], len(self.told(client)))
         self.assertEqual(events[-1]["undelivered"], len(self.told(client)))
 

@@ -177,7 +177,7 @@ class Promise(RuleBasedStateMachine):
         client = chooser.draw(sampled_from(self.able()))
         client.send(piece)
         if turn:
-            self.network.turn()
+            self.network.iterateUntilIdle()
 
     @precondition(lambda self: self.able())
     @rule(chooser=data(), piece=sampled_from(PIECES))
@@ -203,7 +203,7 @@ class Promise(RuleBasedStateMachine):
         client.finish()
         if push and client.transport.connected and not client.socket.inbound:
             client.transport.startReading()
-            self.network.turn()
+            self.network.iterateUntilIdle()
 
     @precondition(lambda self: self.network.clients)
     @rule(chooser=data(), size=sampled_from([1, 50, 1 << 30]), turn=booleans())
@@ -213,7 +213,7 @@ class Promise(RuleBasedStateMachine):
         """
         chooser.draw(sampled_from(self.network.clients)).receive(size)
         if turn:
-            self.network.turn()
+            self.network.iterateUntilIdle()
 
     @precondition(lambda self: self.able())
     @rule(chooser=data())
@@ -295,7 +295,7 @@ class Promise(RuleBasedStateMachine):
         """
         try:
             if hasattr(self, "factory"):
-                self.network.turn()
+                self.network.iterateUntilIdle()
                 self.check()
                 self.conclude()
         finally:

@@ -362,7 +362,7 @@ class NetworkTestCase(SynchronousTestCase):
         Let a client say something, and give what it is answered at once.
         """
         client.send(data)
-        self.network.turn()
+        self.network.iterateUntilIdle()
         return client.receive()
 
 
@@ -495,7 +495,7 @@ class FlushTests(NetworkTestCase):
             self.say(self.client, part)
             self.quiet()
         self.client.finish()
-        self.network.turn()
+        self.network.iterateUntilIdle()
         self.assertEqual(self.client.receive(), b"\nerror: invalid UTF-8 at byte 5\n")
 
     def test_errorWhenQuiet(self) -> None:
@@ -532,7 +532,7 @@ class FlushTests(NetworkTestCase):
         self.say(self.client, b"ab")
         self.client.send(b"c\xff\n")
         self.network.rightNow += 2
-        self.network.turn()
+        self.network.iterateUntilIdle()
         self.assertEqual(self.client.receive(), b"error: invalid UTF-8 at byte 4\n")
 
     def test_pausedWhileSkipping(self) -> None:
@@ -546,7 +546,7 @@ class FlushTests(NetworkTestCase):
         self.client.send(b"a\nb\n")
         self.network.wait(5)
         self.client.protocol.resumeProducing()
-        self.network.turn()
+        self.network.iterateUntilIdle()
         self.assertEqual(self.client.receive(), b"B\n")
 
     def test_never(self) -> None:
@@ -589,7 +589,7 @@ class FlushTests(NetworkTestCase):
         """
         self.say(self.client, b"abc")
         self.client.socket.reset()
-        self.network.turn()
+        self.network.iterateUntilIdle()
         self.assertEqual(self.network.getDelayedCalls(), [])
 
 
@@ -605,11 +605,11 @@ class PressureTests(NetworkTestCase):
         """
         client = self.network.connect(UpperFactory(), window=1000)
         client.send(b"a" * 999 + b"\n" + b"b\n" * 1_000_000)
-        self.network.turn()
+        self.network.iterateUntilIdle()
         unread = len(client.socket.inbound)
         self.assertGreater(unread, len(client.sent) - 3 * READ)
         self.assertLess(client.protocol.unsentBytes(), 3 * READ)
-        self.network.turn()
+        self.network.iterateUntilIdle()
         self.assertEqual(len(client.socket.inbound), unread)
 
     def test_readsAgain(self) -> None:
@@ -618,9 +618,9 @@ class PressureTests(NetworkTestCase):
         """
         client = self.network.connect(UpperFactory(), window=1000)
         client.send("ΐ\n".encode() * 100_000)
-        self.network.turn()
+        self.network.iterateUntilIdle()
         while client.receive(10_000):
-            self.network.turn()
+            self.network.iterateUntilIdle()
         self.assertTrue(client.received == client.sent.decode().upper().encode())
 
     def test_paused(self) -> None:
@@ -633,7 +633,7 @@ class PressureTests(NetworkTestCase):
             client.protocol.dataReceived(data)
         self.assertEqual(client.receive(), b"")
         client.protocol.resumeProducing()
-        self.network.turn()
+        self.network.iterateUntilIdle()
         self.assertEqual(client.receive(), b"A\nBC\n")
         self.assertEqual(self.say(client, b"e\n"), b"DE\n")
 
@@ -646,7 +646,7 @@ class PressureTests(NetworkTestCase):
         client.protocol.pauseProducing()
         client.protocol.dataReceived(b"a" * 20000 + b"\nb\n")
         client.protocol.resumeProducing()
-        self.network.turn()
+        self.network.iterateUntilIdle()
         self.assertEqual(client.receive(), b"B\n")
 
     def test_duplex(self) -> None:
@@ -657,11 +657,11 @@ class PressureTests(NetworkTestCase):
         client = self.network.connect(UpperFactory(), window=3000)
         for _ in range(300):
             client.send(b"ab\n" * random.randrange(3000))
-            self.network.turn()
+            self.network.iterateUntilIdle()
             client.receive(random.randrange(9000))
-            self.network.turn()
+            self.network.iterateUntilIdle()
         while client.receive():
-            self.network.turn()
+            self.network.iterateUntilIdle()
         self.assertTrue(client.received == client.sent.upper())
 
 
@@ -676,11 +676,11 @@ class HalfCloseTests(NetworkTestCase):
         End a client's side, and read to the end.
         """
         client.finish()
-        self.network.turn()
+        self.network.iterateUntilIdle()
         data = b""
         while chunk := client.receive(1000):
             data += chunk
-            self.network.turn()
+            self.network.iterateUntilIdle()
         self.assertTrue(client.ended)
         self.assertTrue(client.socket.closed)
         self.assertFalse(client.socket.cut)
@@ -801,9 +801,9 @@ class HalfCloseTests(NetworkTestCase):
         client = self.network.connect(UpperFactory(), window=10)
         client.send(b"abcdefgh\n" * 100)
         client.finish()
-        self.network.turn()
+        self.network.iterateUntilIdle()
         client.socket.reset()
-        self.network.turn()
+        self.network.iterateUntilIdle()
         self.assertTrue(client.socket.closed)
         self.assertEqual(client.protocol.undeliveredBytes, 890)
 
@@ -832,7 +832,7 @@ class FinishTests(NetworkTestCase):
         Finish, and give what the client receives.
         """
         client.protocol.finish("the reason", *arguments, **keywords)
-        self.network.turn()
+        self.network.iterateUntilIdle()
         return client.receive()
 
     def test_ends(self) -> None:
@@ -845,7 +845,7 @@ class FinishTests(NetworkTestCase):
         self.assertTrue(client.ended)
         self.assertFalse(client.socket.closed)
         client.finish()
-        self.network.turn()
+        self.network.iterateUntilIdle()
         self.assertTrue(client.socket.closed)
         self.assertFalse(client.socket.cut)
         self.assertEqual(client.protocol.closingReason, "the reason")
@@ -921,7 +921,7 @@ class FinishTests(NetworkTestCase):
         """
         client = self.connect(window=10)
         client.send(b"abcdefgh\n" * 10)
-        self.network.turn()
+        self.network.iterateUntilIdle()
         answer = self.finish(client, "bad day")
         for _ in range(20):
             self.network.wait(LINGER_TIMEOUT / 40)
@@ -938,11 +938,11 @@ class FinishTests(NetworkTestCase):
         client.protocol.finish("the reason", "bad day")
         for data in (b"a\n", b"\xff\n", b"b" * 100_000):
             client.send(data)
-            self.network.turn()
+            self.network.iterateUntilIdle()
         self.assertEqual(client.receive(), b"error: bad day\n")
         self.assertEqual(client.socket.inbound, b"")
         client.finish()
-        self.network.turn()
+        self.network.iterateUntilIdle()
         self.assertTrue(client.ended)
         self.assertTrue(client.socket.closed)
         self.assertEqual(client.protocol.receivedBytes, 100_004)
@@ -958,7 +958,7 @@ class FinishTests(NetworkTestCase):
         client.protocol.pauseProducing()
         self.finish(client)
         client.send(b"a\n")
-        self.network.turn()
+        self.network.iterateUntilIdle()
         self.assertEqual(client.socket.inbound, b"")
 
     def test_timer(self) -> None:
@@ -1004,7 +1004,7 @@ class FinishTests(NetworkTestCase):
         client = self.connect()
         self.finish(client)
         client.socket.reset()
-        self.network.turn()
+        self.network.iterateUntilIdle()
         self.assertTrue(client.socket.closed)
         self.assertEqual(self.network.getDelayedCalls(), [])
 
@@ -1040,7 +1040,7 @@ class AccountTests(NetworkTestCase):
         client = self.network.connect(UpperFactory())
         client.send("straße\n".encode() * 3 + b"\xff" + b"a" * 20000)
         client.finish()
-        self.network.turn()
+        self.network.iterateUntilIdle()
         client.receive()
         self.assertEqual(client.protocol.receivedBytes, len(client.sent))
         self.assertEqual(client.protocol.answeredBytes, len(client.received))
@@ -1073,7 +1073,7 @@ class AccountTests(NetworkTestCase):
         client = self.network.connect(UpperFactory(clock=self.network))
         client.protocol.dataReceived(b"abc\n")
         client.protocol.abort("the reason")
-        self.network.turn()
+        self.network.iterateUntilIdle()
         self.assertEqual(client.protocol.undeliveredBytes, 4)
 
     def test_lostBeforeTheEndOfTheTurn(self) -> None:
@@ -1084,7 +1084,7 @@ class AccountTests(NetworkTestCase):
         client.protocol.dataReceived(b"abc\n")
         client.transport.connectionLost(Failure(ConnectionLost()))
         self.assertEqual(client.protocol.undeliveredBytes, 4)
-        self.network.turn()
+        self.network.iterateUntilIdle()
 
     def test_abortedAfterTheEnd(self) -> None:
         """
@@ -1093,7 +1093,7 @@ class AccountTests(NetworkTestCase):
         client = self.network.connect(UpperFactory(clock=self.network))
         client.protocol.finish("the reason")
         client.protocol.abort("another")
-        self.network.turn()
+        self.network.iterateUntilIdle()
         self.assertEqual(client.protocol.closingReason, "the reason")
 
     def test_why(self) -> None:
@@ -1112,18 +1112,18 @@ class AccountTests(NetworkTestCase):
         client = self.network.connect(Factory(), window=2)
         self.say(client, b"abc\n")
         client.finish()
-        self.network.turn()
+        self.network.iterateUntilIdle()
         client.receive()
-        self.network.turn()
+        self.network.iterateUntilIdle()
         client = self.network.connect(Factory(), window=2)
         self.say(client, b"abc\n")
         client.socket.reset()
-        self.network.turn()
+        self.network.iterateUntilIdle()
         client = self.network.connect(Factory(), window=2)
         client.send(b"abc\n")
-        self.network.turn()
+        self.network.iterateUntilIdle()
         client.protocol.abort("the reason")
-        self.network.turn()
+        self.network.iterateUntilIdle()
         self.assertTrue(client.socket.cut)
         conversation, _ = connect(Factory())
         conversation.connectionLost()
@@ -1169,7 +1169,7 @@ class FaultTests(NetworkTestCase):
         """
         One connection has ended, with one record; the other one is served.
         """
-        self.network.turn()
+        self.network.iterateUntilIdle()
         [failure] = self.flushLoggedErrors(RuntimeError)
         self.assertEqual(failure.getErrorMessage(), "a fault")
         self.assertTrue(self.client.socket.closed)
@@ -1206,7 +1206,7 @@ class FaultTests(NetworkTestCase):
         """
         self.client.socket.window = 0
         self.client.send(b"a" * 2 * READ + b"\n")
-        self.network.turn()
+        self.network.iterateUntilIdle()
         self.assertTrue(self.client.protocol.paused)
         self.client.protocol.dataReceived(b"boom\n")
         self.client.socket.window = 1_000_000
@@ -1217,6 +1217,6 @@ class FaultTests(NetworkTestCase):
         When the service ends the conversation.
         """
         self.client.send(b"boom")
-        self.network.turn()
+        self.network.iterateUntilIdle()
         self.client.protocol.finish("the reason")
         self.check()

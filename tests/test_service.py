@@ -353,7 +353,7 @@ class UpperServiceTests(SynchronousTestCase):
         signal.raise_signal(signal.SIGTERM)
         [call] = self.signalled.fromThread
         call()
-        self.network.turn()
+        self.network.iterateUntilIdle()
         self.assertTrue(client.socket.cut)
         self.assertEqual(client.protocol.closingReason, "a second signal")
         self.assertIsNone(self.successResultOf(stopped))

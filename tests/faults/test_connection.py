@@ -54,7 +54,7 @@ class FaultTestCase(SynchronousTestCase):
         Let a client say something, and give what it is answered at once.
         """
         client.send(data)
-        self.network.turn()
+        self.network.iterateUntilIdle()
         return client.receive()
 
 
@@ -71,7 +71,7 @@ class NoFaultTests(FaultTestCase):
         self.assertNotIsInstance(client.protocol, FaultyConnection)
         client.send(b"abc\ndef")
         client.finish()
-        self.network.turn()
+        self.network.iterateUntilIdle()
         self.assertEqual(client.receive(), b"ABC\nDEF")
         self.assertTrue(client.ended)
 
@@ -181,7 +181,7 @@ class FaultTests(FaultTestCase):
         """
         client = self.connect(limit=5, reset=1.0)
         client.send(b"abc\ndef\n")
-        self.network.turn()
+        self.network.iterateUntilIdle()
         self.network.wait(0)
         self.assertTrue(client.socket.cut)
         self.assertEqual(self.factory.connections, {})
@@ -192,7 +192,7 @@ class FaultTests(FaultTestCase):
         """
         client = self.connect(reset=1.0)
         client.send(b"a" * 65535 + b"\n")
-        self.network.turn()
+        self.network.iterateUntilIdle()
         self.network.wait(0)
         self.assertTrue(client.socket.cut)
 
@@ -207,7 +207,7 @@ class FaultTests(FaultTestCase):
         self.assertEqual(len(client.socket.inbound), 0)
         self.assertEqual(self.factory.connections, {})
         client.finish()
-        self.network.turn()
+        self.network.iterateUntilIdle()
         self.network.wait(0)
         self.assertTrue(client.socket.closed)
 
@@ -299,7 +299,7 @@ class PressureTests(FaultTestCase):
         """
         client = self.connect(slice=1, rate=10)
         client.send(b"a" * 500_000)
-        self.network.turn()
+        self.network.iterateUntilIdle()
         pipe = client.protocol._inbound
         self.assertEqual(pipe.size, 500_000)
         self.assertLess(len(pipe._queue), 10)
@@ -321,7 +321,7 @@ class PressureTests(FaultTestCase):
         client.send(b"abc\n")
         self.network.wait(1.5)
         self.factory.abort("the reason")
-        self.network.turn()
+        self.network.iterateUntilIdle()
         self.assertTrue(client.socket.cut)
         [calls] = [self.network.getDelayedCalls()]
         self.assertEqual(calls, [])

@@ -16,7 +16,7 @@ from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from pathlib import Path
 from typing import Any
 
-from tests.functional.processes import PATIENCE
+from tests.functional.processes import TIME_LIMIT
 
 ROOT = Path(__file__).parents[2]
 
@@ -188,7 +188,7 @@ class Image:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             encoding="utf-8",
-            timeout=10 * PATIENCE,
+            timeout=10 * TIME_LIMIT,
             check=False,
         )
         assert ended.returncode == 0, ended.stdout + ended.stderr

@@ -26,7 +26,7 @@ from unittest.mock import patch
 from twisted.trial.unittest import SynchronousTestCase
 
 # Nothing here takes a tenth of this; a test that waits so long has failed.
-PATIENCE = 60.0
+TIME_LIMIT = 60.0
 
 # What the documentation shows.
 EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
@@ -46,15 +46,15 @@ def eventually(condition: Callable[[], Any], what: str) -> Any:
     @param condition: gives something true when it does.
     @param what: what is waited for, for whoever reads the failure.
     @return: what C{condition} gave.
-    @raise AssertionError: when it does not hold within L{PATIENCE} seconds.
+    @raise AssertionError: when it does not hold within L{TIME_LIMIT} seconds.
     """
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + TIME_LIMIT
     while True:
         result = condition()
         if result:
             return result
         if time.monotonic() > deadline:
-            raise AssertionError(f"waited {PATIENCE} s for {what}")
+            raise AssertionError(f"waited {TIME_LIMIT} s for {what}")
         time.sleep(0.01)
 
 
@@ -129,7 +129,7 @@ def failToStart(*options: str) -> str:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            timeout=PATIENCE,
+            timeout=TIME_LIMIT,
             check=False,
         )
     said = ended.stdout.decode()
@@ -254,7 +254,7 @@ class Server:
         """
         if self.process.poll() is None:
             self.process.kill()
-        self.process.wait(PATIENCE)
+        self.process.wait(TIME_LIMIT)
         self._folder.cleanup()
 
     def _handlesSignals(self) -> bool:
@@ -314,15 +314,15 @@ class Server:
         Connect, over TCP or to the UNIX socket.
 
         @param options: of L{socket.create_connection}, for TCP.
-        @return: a blocking socket, with L{PATIENCE} as its time limit.
+        @return: a blocking socket, with L{TIME_LIMIT} as its time limit.
         """
         if not self.port:
             connection = socket.socket(socket.AF_UNIX)
-            connection.settimeout(PATIENCE)
+            connection.settimeout(TIME_LIMIT)
             connection.connect(self.path)
             return connection
         return socket.create_connection(
-            ("127.0.0.1", self.port), timeout=PATIENCE, **options
+            ("127.0.0.1", self.port), timeout=TIME_LIMIT, **options
         )
 
     def ask(self, data: bytes) -> bytes:
@@ -339,7 +339,7 @@ class Server:
         Send a signal, wait for the end, and give the whole log.
         """
         os.kill(self.process.pid, number)
-        self.process.wait(PATIENCE)
+        self.process.wait(TIME_LIMIT)
         return self.log()
 
     def pause(self) -> None:

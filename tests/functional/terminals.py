@@ -10,7 +10,7 @@ import subprocess
 from pathlib import Path
 from select import select
 
-from tests.functional.processes import PATIENCE
+from tests.functional.processes import TIME_LIMIT
 
 ROOT = Path(__file__).parents[2]
 PROMPT = " -> "
@@ -50,7 +50,7 @@ class Terminal:
             os.write(self._ours, f"{line}\n".encode())
         shown += self._read()
         os.close(self._ours)
-        self._process.wait(PATIENCE)
+        self._process.wait(TIME_LIMIT)
         return shown.decode().replace("\r\n", "\n")
 
     def _read(self, end: bytes = b"") -> bytes:
@@ -61,7 +61,7 @@ class Terminal:
         """
         shown = b""
         while not (end and shown.endswith(end)):
-            if not select([self._ours], [], [], PATIENCE)[0]:
+            if not select([self._ours], [], [], TIME_LIMIT)[0]:
                 self._process.kill()
                 raise AssertionError(f"nothing comes after {shown!r}")
             try:

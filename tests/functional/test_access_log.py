@@ -21,7 +21,7 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.functional.processes import (
-    PATIENCE,
+    TIME_LIMIT,
     Server,
     eventually,
     failToStart,
@@ -361,7 +361,7 @@ class FileTests(AccessLogTestCase):
                 eventually(self.path.exists, "the new access log")
                 eventually(Path(f"{log}.1").exists, "the old log")
                 process.terminate()
-                process.wait(PATIENCE)
+                process.wait(TIME_LIMIT)
             finally:
                 process.kill()
 
@@ -467,7 +467,7 @@ class StandardOutputTests(AccessLogTestCase):
         def ask(number: int) -> None:
             for _ in range(number):
                 with socket.socket(socket.AF_UNIX) as connection:
-                    connection.settimeout(PATIENCE)
+                    connection.settimeout(TIME_LIMIT)
                     connection.connect(path)
                     connection.sendall(b"a\n")
                     self.assertEqual(connection.recv(10), b"A\n")
@@ -491,7 +491,7 @@ class StandardOutputTests(AccessLogTestCase):
                     )
                 talk(ask, reader)
                 process.terminate()
-                self.assertEqual(process.wait(PATIENCE), -signal.SIGTERM)
+                self.assertEqual(process.wait(TIME_LIMIT), -signal.SIGTERM)
             finally:
                 process.kill()
         return Path(log).read_text()

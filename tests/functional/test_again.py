@@ -11,7 +11,7 @@ import tempfile
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.functional.processes import PATIENCE
+from tests.functional.processes import TIME_LIMIT
 
 # Serves a client a hundred times, and says what has stayed.
 AGAIN = """
@@ -97,7 +97,7 @@ class AgainTests(SynchronousTestCase):
                 [sys.executable, "-c", AGAIN, *words, accessLog.name],
                 capture_output=True,
                 text=True,
-                timeout=PATIENCE,
+                timeout=TIME_LIMIT,
             )
             self.assertEqual((done.stdout, done.stderr), ("nothing stays\n", ""))
             self.assertEqual(accessLog.read().count(b"\n"), 101)

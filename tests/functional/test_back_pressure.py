@@ -11,7 +11,7 @@ import socket
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.functional.processes import (
-    PATIENCE,
+    TIME_LIMIT,
     Server,
     eventually,
     receiveAll,
@@ -39,7 +39,7 @@ def sendUntilItStalls(connection: socket.socket, text: bytes, most: int) -> int:
             sent += connection.send(text)
     except TimeoutError:
         pass
-    connection.settimeout(PATIENCE)
+    connection.settimeout(TIME_LIMIT)
     return sent
 
 

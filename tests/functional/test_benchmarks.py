@@ -15,7 +15,7 @@ from typing import Any
 
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
-from tests.functional.processes import PATIENCE, Server
+from tests.functional.processes import TIME_LIMIT, Server
 
 ROOT = Path(__file__).parents[2]
 BENCHMARKS = ROOT / "benchmarks"
@@ -48,7 +48,7 @@ class BenchmarkTests(SynchronousTestCase):
             [sys.executable, str(BENCHMARKS / script), *arguments],
             capture_output=True,
             text=True,
-            timeout=8 * PATIENCE,
+            timeout=8 * TIME_LIMIT,
         )
         self.assertEqual(done.returncode, 0, done.stderr)
         return done.stdout
@@ -121,7 +121,7 @@ class BenchmarkTests(SynchronousTestCase):
                     [load, *words, "1", os.devnull, "0"],
                     capture_output=True,
                     text=True,
-                    timeout=2 * PATIENCE,
+                    timeout=2 * TIME_LIMIT,
                 )
                 self.assertEqual(done.returncode, 1, scene)
                 self.assertIn('a wrong answer after byte 0: "HELLO', done.stderr)

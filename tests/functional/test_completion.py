@@ -15,7 +15,7 @@ from select import select
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.functional.processes import PATIENCE
+from tests.functional.processes import TIME_LIMIT
 from tests.test_docs import knownOptions
 from upperproto.command.options import COMMANDS, FORMATS, OPTIONS
 
@@ -39,7 +39,7 @@ def bash(program: str, *words: str) -> set[str]:
         ["bash", "-c", _BASH, "bash", str(COMPLETIONS / program), program, *words],
         stdout=subprocess.PIPE,
         encoding="utf-8",
-        timeout=PATIENCE,
+        timeout=TIME_LIMIT,
         check=True,
     )
     return set(said.stdout.split())
@@ -54,7 +54,7 @@ def fish(program: str, words: str) -> set[str]:
         ["fish", "--no-config", "-c", script],
         stdout=subprocess.PIPE,
         encoding="utf-8",
-        timeout=PATIENCE,
+        timeout=TIME_LIMIT,
         check=True,
     )
     return {line.partition("\t")[0] for line in said.stdout.splitlines()}
@@ -75,7 +75,7 @@ def zsh(line: str, expected: str) -> None:
     try:
         # It may be in bold.
         while expected.encode() not in re.sub(rb"\x1b\[\d*m", b"", shown):
-            if not select([terminal], [], [], PATIENCE)[0]:
+            if not select([terminal], [], [], TIME_LIMIT)[0]:
                 raise AssertionError(f"zsh shows {shown!r}")
             shown += os.read(terminal, 4096)
     finally:
@@ -101,7 +101,7 @@ class CompletionTests(SynchronousTestCase):
             [sys.executable, "-c", program, str(COMPLETIONS)],
             env={**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT}/docs/extensions"},
             stdout=subprocess.PIPE,
-            timeout=PATIENCE,
+            timeout=TIME_LIMIT,
         )
         self.assertEqual(said.stdout, b"True\n", "run docs/extensions/completion.py")
 

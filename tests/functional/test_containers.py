@@ -20,7 +20,7 @@ from unittest import skipUnless
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.functional.processes import (
-    PATIENCE,
+    TIME_LIMIT,
     Server,
     eventually,
     fillIn,
@@ -103,7 +103,7 @@ class HealthCheckTests(SynchronousTestCase):
             stdin=subprocess.DEVNULL,
             capture_output=True,
             encoding="utf-8",
-            timeout=PATIENCE,
+            timeout=TIME_LIMIT,
             check=False,
         )
 
@@ -148,7 +148,7 @@ class HealthCheckTests(SynchronousTestCase):
         with socket.socket(socket.AF_UNIX) as listener:
             listener.bind(f"{folder}/s")
             listener.listen()
-            listener.settimeout(PATIENCE)
+            listener.settimeout(TIME_LIMIT)
 
             def answer() -> None:
                 connection, _ = listener.accept()
@@ -213,7 +213,7 @@ class HAProxyTests(SynchronousTestCase):
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             encoding="utf-8",
-            timeout=PATIENCE,
+            timeout=TIME_LIMIT,
             check=False,
         )
         self.assertEqual(ended.returncode, 0, ended.stdout)
@@ -251,7 +251,7 @@ class HAProxyTests(SynchronousTestCase):
             pass_fds=[self.listener.fileno()],
             stdin=subprocess.DEVNULL,
         )
-        self.addCleanup(self.proxy.wait, PATIENCE)
+        self.addCleanup(self.proxy.wait, TIME_LIMIT)
         self.addCleanup(self.proxy.terminate)
         eventually(lambda: all(each.asked for each in self.statuses), "a check of each")
 
@@ -259,7 +259,7 @@ class HAProxyTests(SynchronousTestCase):
         """
         Connect to HAProxy, and hold a conversation that goes on.
         """
-        connection = socket.create_connection(self.listener.getsockname(), PATIENCE)
+        connection = socket.create_connection(self.listener.getsockname(), TIME_LIMIT)
         self.addCleanup(connection.close)
         connection.sendall(b"hello\n")
         self.assertEqual(connection.recv(100), b"HELLO\n")

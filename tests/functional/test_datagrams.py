@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.functional.processes import (
-    PATIENCE,
+    TIME_LIMIT,
     Server,
     failToStart,
     receiveAll,
@@ -38,7 +38,7 @@ class DatagramTests(SynchronousTestCase):
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         asking = socket.socket(family, socket.SOCK_DGRAM)
         self.addCleanup(asking.close)
-        asking.settimeout(PATIENCE)
+        asking.settimeout(TIME_LIMIT)
         asking.connect((host, port))
         return asking
 

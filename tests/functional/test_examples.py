@@ -16,7 +16,7 @@ from urllib.request import urlopen
 from twisted.internet.testing import StringTransport
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.functional.processes import EXAMPLES, PATIENCE, Server, receiveAll, script
+from tests.functional.processes import EXAMPLES, TIME_LIMIT, Server, receiveAll, script
 
 DOCS = EXAMPLES.parent
 
@@ -93,7 +93,7 @@ class EmbeddingTests(SynchronousTestCase):
                 with server.connect() as connection:
                     connection.sendall(b"abc\n")
                     self.assertEqual(connection.recv(4), b"ABC\n")
-                    with urlopen(f"http://127.0.0.1:{page}", timeout=PATIENCE) as web:
+                    with urlopen(f"http://127.0.0.1:{page}", timeout=TIME_LIMIT) as web:
                         self.assertEqual(web.read(), b"1 connections\n")
                 self.assertNotIn("Traceback", server.stop())
 
@@ -111,7 +111,7 @@ class EmbeddingTests(SynchronousTestCase):
                     [script(program), *words],
                     cwd=folder,
                     stdout=subprocess.PIPE,
-                    timeout=PATIENCE,
+                    timeout=TIME_LIMIT,
                 )
                 self.assertEqual(tests.returncode, 0, tests.stdout)
                 self.assertRegex(tests.stdout, b"successes=2|2 passed")

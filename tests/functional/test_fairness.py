@@ -12,7 +12,7 @@ import time
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.functional.processes import PATIENCE, Server
+from tests.functional.processes import TIME_LIMIT, Server
 
 # Streams one text without end, and throws the answers away. A process, lest it
 # share an interpreter with the client whose round trips are measured.
@@ -76,7 +76,7 @@ def roundTripsBesides(server: Server, text: bytes, count: int) -> list[float]:
     finally:
         for stream in streams:
             stream.kill()
-            stream.communicate(timeout=PATIENCE)
+            stream.communicate(timeout=TIME_LIMIT)
 
 
 class FairnessTests(SynchronousTestCase):

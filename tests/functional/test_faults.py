@@ -18,7 +18,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.authority import Authority
 from tests.functional.processes import (
-    PATIENCE,
+    TIME_LIMIT,
     Server,
     eventually,
     failToStart,
@@ -79,7 +79,7 @@ class TableTests(SynchronousTestCase):
         return subprocess.run(
             [*command, "--slow", "1", *options],
             stdout=subprocess.PIPE,
-            timeout=PATIENCE,
+            timeout=TIME_LIMIT,
             check=False,
         ).stdout.decode()
 
@@ -196,12 +196,12 @@ class OtherServerTests(SynchronousTestCase):
         for words, seconds in [("", 0.0), ("delay=0.1", 0.2), ("rate=9000000", 0.3)]:
             port, process = self.serve(folder, *listen(words))
             began = time.monotonic()
-            with socket.create_connection(("127.0.0.1", port), PATIENCE) as asking:
+            with socket.create_connection(("127.0.0.1", port), TIME_LIMIT) as asking:
                 asking.sendall(b"GET /file HTTP/1.0\r\n\r\n")
                 answer = receiveAll(asking)
             took = time.monotonic() - began
             process.terminate()
-            process.wait(PATIENCE)
+            process.wait(TIME_LIMIT)
             _, _, body = answer.partition(b"\r\n\r\n")
             self.assertTrue(body == content)
             self.assertGreaterEqual(took, seconds)
@@ -229,7 +229,7 @@ class OtherServerTests(SynchronousTestCase):
                 stderr=subprocess.STDOUT,
                 cwd=folder,
             )
-        self.addCleanup(process.wait, PATIENCE)
+        self.addCleanup(process.wait, TIME_LIMIT)
         self.addCleanup(process.kill)
         found = eventually(
             lambda: re.search(r"starting on (\d+)", log.read_text()), "twistd web"

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis.strategies import binary
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.functional.processes import PATIENCE
+from tests.functional.processes import TIME_LIMIT
 from tests.pieces import check
 
 
@@ -47,7 +47,7 @@ class FuzzTests(SynchronousTestCase):
                 cwd=folder,
                 env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
                 capture_output=True,
-                timeout=PATIENCE * 2,
+                timeout=TIME_LIMIT * 2,
                 check=False,
             )
         log = fuzzer.stderr.decode(errors="replace")

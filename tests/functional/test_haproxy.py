@@ -15,7 +15,7 @@ from unittest import skipUnless
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.functional.processes import (
-    PATIENCE,
+    TIME_LIMIT,
     Server,
     eventually,
     fillIn,
@@ -49,7 +49,7 @@ class HAProxyTests(SynchronousTestCase):
             pass_fds=[self.listener.fileno()],
             stdin=subprocess.DEVNULL,
         )
-        self.addCleanup(self.proxy.wait, PATIENCE)
+        self.addCleanup(self.proxy.wait, TIME_LIMIT)
         self.addCleanup(self.proxy.terminate)
         eventually(self.healthy, "the health checks")
 
@@ -87,7 +87,7 @@ class HAProxyTests(SynchronousTestCase):
         Give HAProxy a command, as an administrator does.
         """
         with socket.socket(socket.AF_UNIX) as admin:
-            admin.settimeout(PATIENCE)
+            admin.settimeout(TIME_LIMIT)
             if admin.connect_ex(f"{self.folder}/admin.sock"):
                 return ""
             admin.sendall(f"{words}\n".encode())
@@ -116,7 +116,7 @@ class HAProxyTests(SynchronousTestCase):
         """
         Hold one conversation over TLS.
         """
-        connection = socket.create_connection(self.listener.getsockname(), PATIENCE)
+        connection = socket.create_connection(self.listener.getsockname(), TIME_LIMIT)
         client = TLSClient(connection, self.way.context())
         with connection:
             client.end(said)
@@ -129,7 +129,7 @@ class HAProxyTests(SynchronousTestCase):
         """
         for _ in range(10):
             self.assertEqual(self.ask(b"hello\nthe last line"), b"HELLO\nTHE LAST LINE")
-        connection = socket.create_connection(self.listener.getsockname(), PATIENCE)
+        connection = socket.create_connection(self.listener.getsockname(), TIME_LIMIT)
         port = connection.getsockname()[1]
         TLSClient(connection, self.way.context()).send(b"hello\n")
         self.addCleanup(connection.close)

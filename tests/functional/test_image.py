@@ -19,7 +19,7 @@ from unittest import skipUnless
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.functional.image import Image
-from tests.functional.processes import PATIENCE, eventually, receiveAll
+from tests.functional.processes import TIME_LIMIT, eventually, receiveAll
 
 # Where clients come in; the status has another line.
 LISTENING = r"Listening on 0\.0\.0\.0:(\d+)"
@@ -68,7 +68,7 @@ class ImageTests(SynchronousTestCase):
                 stdout=log,
                 stderr=log,
             )
-        self.addCleanup(process.wait, PATIENCE)
+        self.addCleanup(process.wait, TIME_LIMIT)
         self.addCleanup(process.kill)
         return process
 
@@ -85,7 +85,7 @@ class ImageTests(SynchronousTestCase):
         """
         Hold a conversation.
         """
-        with socket.create_connection(("127.0.0.1", port), PATIENCE) as connection:
+        with socket.create_connection(("127.0.0.1", port), TIME_LIMIT) as connection:
             connection.sendall("straße".encode())
             connection.shutdown(socket.SHUT_WR)
             return receiveAll(connection)
@@ -102,7 +102,7 @@ class ImageTests(SynchronousTestCase):
             self.image.inside(*command, UPPER_STATUS=str(port)),
             stdin=subprocess.DEVNULL,
             capture_output=True,
-            timeout=PATIENCE,
+            timeout=TIME_LIMIT,
             check=False,
         )
         self.assertIn(ended.returncode, (0, 1), ended.stderr)
@@ -127,7 +127,7 @@ class ImageTests(SynchronousTestCase):
                 ["65532\t65532\t65532\t65532"] * 2,
             )
             process.send_signal(signal.SIGTERM)
-            self.assertEqual(process.wait(PATIENCE), -signal.SIGTERM)
+            self.assertEqual(process.wait(TIME_LIMIT), -signal.SIGTERM)
             log = self.log.read_text()
             self.assertNotIn("Traceback", log)
             self.assertNotIn("belongs to no option", log)
@@ -143,7 +143,7 @@ class ImageTests(SynchronousTestCase):
         process = self.start(UPPER_PORT="0", UPPER_STATUS=str(port))
         eventually(lambda: self.healthy(port), "the service to be ready")
         process.terminate()
-        process.wait(PATIENCE)
+        process.wait(TIME_LIMIT)
         self.assertFalse(self.healthy(port))
 
     def test_plugins(self) -> None:
@@ -158,8 +158,8 @@ class ImageTests(SynchronousTestCase):
         process = self.start("--listen", "fault:delay=0.01:tcp:0", UPPER_STATUS="0")
         self.assertEqual(self.ask(int(self.logged(LISTENING)[1])), b"STRASSE")
         process.terminate()
-        process.wait(PATIENCE)
+        process.wait(TIME_LIMIT)
         self.assertNotIn("Unable to write", self.log.read_text())
         process = self.start("--tls-cert", "/nowhere", UPPER_STATUS="0")
-        self.assertEqual(process.wait(PATIENCE), 1)
+        self.assertEqual(process.wait(TIME_LIMIT), 1)
         self.assertRegex(self.log.read_text(), "^upper: .*/nowhere")

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.functional.processes import PATIENCE, Server, script
+from tests.functional.processes import TIME_LIMIT, Server, script
 
 UPPER = ("upper",)
 RUNNERS = (
@@ -36,7 +36,7 @@ def run(*command: str, **variables: str) -> subprocess.CompletedProcess[str]:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             encoding="utf-8",
-            timeout=PATIENCE,
+            timeout=TIME_LIMIT,
             check=False,
         )
 

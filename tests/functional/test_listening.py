@@ -21,7 +21,7 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.functional.processes import (
-    PATIENCE,
+    TIME_LIMIT,
     Server,
     eventually,
     failToStart,
@@ -49,7 +49,7 @@ class ListeningTests(SynchronousTestCase):
         Ask over a UNIX socket.
         """
         with socket.socket(socket.AF_UNIX) as connection:
-            connection.settimeout(PATIENCE)
+            connection.settimeout(TIME_LIMIT)
             eventually(lambda: connection.connect_ex(path) == 0, path)
             connection.sendall(b"hello\nthe last line")
             connection.shutdown(socket.SHUT_WR)
@@ -81,7 +81,7 @@ class ListeningTests(SynchronousTestCase):
         with Server(*options) as server:
             self.ask(self.path)
             server.process.kill()
-            server.process.wait(PATIENCE)
+            server.process.wait(TIME_LIMIT)
         self.assertTrue(Path(self.path).exists())
         with Server(*options):
             self.assertEqual(self.ask(self.path), b"HELLO\nTHE LAST LINE")
@@ -94,7 +94,9 @@ class ListeningTests(SynchronousTestCase):
         both = Path("/proc/sys/net/ipv6/bindv6only").read_text().strip() == "0"
         with Server("--port", "0", "--interface", "::") as server:
             for host in ("::1", "127.0.0.1") if both else ("::1",):
-                with socket.create_connection((host, server.port), PATIENCE) as client:
+                with socket.create_connection(
+                    (host, server.port), TIME_LIMIT
+                ) as client:
                     client.sendall(b"hello\n")
                     client.shutdown(socket.SHUT_WR)
                     self.assertEqual(receiveAll(client), b"HELLO\n")
@@ -113,7 +115,7 @@ class ListeningTests(SynchronousTestCase):
             self.assertEqual(self.ask(self.path), b"HELLO\nTHE LAST LINE")
             for host, pattern in [("127.0.0.1", "127.0.0.1"), ("::1", r"\[::1\]")]:
                 port = int(server.waitFor(rf"Listening on {pattern}:(\d+)\n")[1])
-                with socket.create_connection((host, port), PATIENCE) as client:
+                with socket.create_connection((host, port), TIME_LIMIT) as client:
                     client.sendall(b"hello\n")
                     client.shutdown(socket.SHUT_WR)
                     self.assertEqual(receiveAll(client), b"HELLO\n")
@@ -204,7 +206,7 @@ class PortTests(SynchronousTestCase):
                 )
                 address = port.getHost()
                 with (
-                    socket.create_connection((address.host, address.port), PATIENCE),
+                    socket.create_connection((address.host, address.port), TIME_LIMIT),
                     port.socket.accept()[0] as accepted,
                 ):
                     for level, option in [

@@ -22,7 +22,7 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.functional.processes import PATIENCE, Server, eventually, script
+from tests.functional.processes import TIME_LIMIT, Server, eventually, script
 
 
 def listens(path: str) -> bool:
@@ -203,7 +203,7 @@ reactor.run()
             ended = subprocess.run(
                 [sys.executable, "-c", program],
                 stdout=subprocess.PIPE,
-                timeout=PATIENCE,
+                timeout=TIME_LIMIT,
                 check=False,
             )
             self.assertEqual(ended.returncode, status)
@@ -265,7 +265,7 @@ reactor.run()
             os.close(writer)
             with open(reader, encoding="utf-8") as output:
                 records = output.read().splitlines()
-            self.assertEqual(process.wait(PATIENCE), 0)
+            self.assertEqual(process.wait(TIME_LIMIT), 0)
         for record in records:
             self.assertRegex(record, RECORD)
         said = [record.partition("] ")[2].removesuffix(".") for record in records]
@@ -353,7 +353,7 @@ class OutputTests(SynchronousTestCase):
                 eventually(partial(listens, path), "the socket")
                 talk(path)
                 process.send_signal(signal.SIGTERM)
-                self.assertEqual(process.wait(PATIENCE), -signal.SIGTERM)
+                self.assertEqual(process.wait(TIME_LIMIT), -signal.SIGTERM)
             finally:
                 process.kill()
         return process
@@ -363,7 +363,7 @@ class OutputTests(SynchronousTestCase):
         Have some lines answered.
         """
         with socket.socket(socket.AF_UNIX) as connection:
-            connection.settimeout(PATIENCE)
+            connection.settimeout(TIME_LIMIT)
             connection.connect(path)
             for _ in range(count):
                 connection.sendall(b"a" * 999 + b"\n")

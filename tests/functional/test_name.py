@@ -19,7 +19,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.functional.command.client import ClientTestCase, run
 from tests.functional.command.person import Person
 from tests.functional.processes import (
-    PATIENCE,
+    TIME_LIMIT,
     Server,
     eventually,
     failToStart,
@@ -259,7 +259,7 @@ class HAProxyTests(SynchronousTestCase):
             pass_fds=[listener.fileno()],
             stdin=subprocess.DEVNULL,
         )
-        self.addCleanup(proxy.wait, PATIENCE)
+        self.addCleanup(proxy.wait, TIME_LIMIT)
         self.addCleanup(proxy.terminate)
         for server in (one, two):
             # Its check knows the answer behind the notice: the conversation went well.

@@ -13,7 +13,13 @@ from unittest import SkipTest
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.functional.processes import PATIENCE, Server, eventually, fillIn, serveDuring
+from tests.functional.processes import (
+    TIME_LIMIT,
+    Server,
+    eventually,
+    fillIn,
+    serveDuring,
+)
 from tests.functional.ways import Client, TLSWay, Way
 
 # Where Debian has it, and its modules: not in everybody's path.
@@ -54,7 +60,7 @@ class NginxTests(SynchronousTestCase):
             pass_fds=[listener.fileno()],
             stdin=subprocess.DEVNULL,
         )
-        self.addCleanup(self.proxy.wait, PATIENCE)
+        self.addCleanup(self.proxy.wait, TIME_LIMIT)
         self.addCleanup(self.proxy.terminate)
         eventually(self.listens, "nginx to listen")
 
@@ -92,7 +98,7 @@ class NginxTests(SynchronousTestCase):
         """
         Connect through it.
         """
-        client = self.way.greet(socket.create_connection(self.address, PATIENCE))
+        client = self.way.greet(socket.create_connection(self.address, TIME_LIMIT))
         self.addCleanup(client.close)
         return client
 

@@ -23,7 +23,7 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.functional.processes import PATIENCE
+from tests.functional.processes import TIME_LIMIT
 
 ROOT = Path(__file__).parents[2]
 
@@ -102,7 +102,7 @@ class Environment:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             encoding="utf-8",
-            timeout=10 * PATIENCE,
+            timeout=10 * TIME_LIMIT,
         )
         if process.returncode:
             raise AssertionError(f"{command} failed:\n{process.stdout}")
@@ -269,7 +269,7 @@ class PackagingTests(SynchronousTestCase):
                 cwd=copy,
                 env={**os.environ, "PROJECT_URL": home},
                 stdout=subprocess.DEVNULL,
-                timeout=PATIENCE,
+                timeout=TIME_LIMIT,
                 check=True,
             )
             [metadata] = written.glob("*.dist-info/METADATA")

@@ -14,7 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.functional.processes import (
     EXAMPLES,
-    PATIENCE,
+    TIME_LIMIT,
     Server,
     receiveAll,
     sendInBackground,
@@ -78,7 +78,7 @@ class PluginTests(SynchronousTestCase):
             here = Environment(Path(temporary))
             source = shutil.copytree(YOURS, here.folder / "mine", ignore=LEFTOVERS)
             subprocess.run(
-                renaming, shell=True, check=True, cwd=source, timeout=PATIENCE
+                renaming, shell=True, check=True, cwd=source, timeout=TIME_LIMIT
             )
             names = [path.name for path in source.rglob("*")]
             texts = [path.read_text() for path in source.rglob("*") if path.is_file()]
@@ -118,6 +118,6 @@ class PluginTests(SynchronousTestCase):
             with server.connect() as connection:
                 sending = sendInBackground(connection, b"\n".join([*lines, b""]))
                 answers = receiveAll(connection).splitlines()
-                sending.join(PATIENCE)
+                sending.join(TIME_LIMIT)
             self.assertEqual(answers, [line[::-1] for line in lines])
             self.assertNotIn("Traceback", server.stop())

@@ -23,7 +23,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.authority import Authority
 from tests.functional.processes import (
-    PATIENCE,
+    TIME_LIMIT,
     Server,
     receiveAll,
     script,
@@ -45,7 +45,7 @@ class ListedTests(SynchronousTestCase):
             [script("twistd"), "--help-reactors"],
             stdout=subprocess.PIPE,
             text=True,
-            timeout=PATIENCE,
+            timeout=TIME_LIMIT,
             check=True,
         ).stdout
         self.assertRegex(listed, r"(?m)^ *upper\s+epoll\(7\) ")
@@ -118,7 +118,7 @@ class WebTests(SynchronousTestCase):
             try:
                 self.checkFiles(
                     http.client.HTTPConnection(
-                        "127.0.0.1", server.port, timeout=PATIENCE
+                        "127.0.0.1", server.port, timeout=TIME_LIMIT
                     )
                 )
             except BaseException as error:
@@ -128,7 +128,7 @@ class WebTests(SynchronousTestCase):
         for thread in threads:
             thread.start()
         for thread in threads:
-            thread.join(PATIENCE)
+            thread.join(TIME_LIMIT)
         self.assertEqual(failed, [])
         for _ in range(20):
             with server.connect() as connection:
@@ -219,7 +219,7 @@ class ServicesTests(SynchronousTestCase):
             stdout=subprocess.PIPE,
             text=True,
         )
-        self.addCleanup(self.process.communicate, timeout=PATIENCE)
+        self.addCleanup(self.process.communicate, timeout=TIME_LIMIT)
         self.addCleanup(self.process.kill)
         found = re.search(r"ports (.*)\.", self.logged("ports"))
         assert found is not None
@@ -242,7 +242,7 @@ class ServicesTests(SynchronousTestCase):
         Connect to one of them.
         """
         connection = socket.create_connection(
-            ("127.0.0.1", self.ports[number]), timeout=PATIENCE
+            ("127.0.0.1", self.ports[number]), timeout=TIME_LIMIT
         )
         if tls:
             connection = self.context.wrap_socket(
@@ -313,11 +313,11 @@ class AcceptedTests(SynchronousTestCase):
                 with socket.socket(family) as client:
                     client.connect(address)
                     client.sendall(b"abc")
-                    reactor.doIteration(PATIENCE)
+                    reactor.doIteration(TIME_LIMIT)
                     client.setblocking(False)
                     self.assertEqual(client.recv(10), b"abc")
             stopped = [port.stopListening() for port in (tcp, unix)]
-            deadline = time.monotonic() + PATIENCE
+            deadline = time.monotonic() + TIME_LIMIT
             while reactor.getDelayedCalls() or len(reactor.getReaders()) > 1:
                 self.assertLess(time.monotonic(), deadline)
                 reactor.iterate(0.01)
@@ -348,7 +348,7 @@ class TwistedTests(SynchronousTestCase):
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 text=True,
-                timeout=3 * PATIENCE,
+                timeout=3 * TIME_LIMIT,
                 check=False,
             )
         self.assertEqual(trial.returncode, 0, trial.stdout)

@@ -14,7 +14,7 @@ from typing import ClassVar
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.functional.processes import PATIENCE, Server, eventually, receiveAll
+from tests.functional.processes import TIME_LIMIT, Server, eventually, receiveAll
 from tests.functional.test_back_pressure import sendUntilItStalls
 
 TWIST = ("twist", "--log-format=text")
@@ -45,7 +45,7 @@ class DrainTests(SynchronousTestCase):
         Assert that the process ends by the signal, as twistd has it end, and
         that it has logged no traceback.
         """
-        self.assertEqual(server.process.wait(PATIENCE), -self.number)
+        self.assertEqual(server.process.wait(TIME_LIMIT), -self.number)
         self.assertNotIn("Traceback", server.log())
         self.assertIn("Main loop terminated", server.log())
 

@@ -25,7 +25,7 @@ from urllib.parse import unquote, urlsplit
 from twisted.trial.unittest import SynchronousTestCase
 
 import upperproto
-from tests.functional.processes import PATIENCE
+from tests.functional.processes import TIME_LIMIT
 from tests.test_docs import knownOptions
 from upperproto.command.options import COMMANDS, OPTIONS
 
@@ -91,7 +91,7 @@ def build(builder: str) -> Path:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             encoding="utf-8",
-            timeout=10 * PATIENCE,
+            timeout=10 * TIME_LIMIT,
         )
         if built.returncode:
             raise AssertionError(built.stdout)
@@ -245,7 +245,7 @@ class SiteTests(SynchronousTestCase):
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
                 encoding="utf-8",
-                timeout=10 * PATIENCE,
+                timeout=10 * TIME_LIMIT,
             )
             server.shutdown()
         found = re.search(r"<pre>(.*)</pre>", shown.stdout, re.DOTALL)

@@ -20,7 +20,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.authority import Authority
 from tests.functional.processes import (
-    PATIENCE,
+    TIME_LIMIT,
     Server,
     eventually,
     failToStart,
@@ -48,7 +48,7 @@ class Status:
         """
         try:
             with urllib.request.urlopen(
-                f"http://{self.address}{path}", timeout=PATIENCE
+                f"http://{self.address}{path}", timeout=TIME_LIMIT
             ) as answer:
                 return answer.status, answer.read().decode()
         except urllib.error.HTTPError as error:
@@ -178,7 +178,7 @@ class StatusTests(SynchronousTestCase):
         """
         server, status = self.serve("--udp")
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
-            client.settimeout(PATIENCE)
+            client.settimeout(TIME_LIMIT)
             client.connect(("127.0.0.1", server.port))
             client.send(b"ABC")
             client.send(b"abc")

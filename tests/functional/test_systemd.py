@@ -21,7 +21,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.functional.processes import (
     EXAMPLES,
-    PATIENCE,
+    TIME_LIMIT,
     Server,
     eventually,
     receiveAll,
@@ -47,7 +47,7 @@ def ask(family: int, address: Any) -> bytes:
     Say a line and the beginning of another, and read the answers.
     """
     with socket.socket(family) as connection:
-        connection.settimeout(PATIENCE)
+        connection.settimeout(TIME_LIMIT)
 
         def connected() -> bool:
             return connection.connect_ex(address) == 0
@@ -88,7 +88,7 @@ class ActivationTests(SynchronousTestCase):
                 stdout=log,
                 stderr=log,
             )
-        self.addCleanup(process.wait, PATIENCE)
+        self.addCleanup(process.wait, TIME_LIMIT)
         self.addCleanup(process.kill)
         return process
 
@@ -105,7 +105,7 @@ class ActivationTests(SynchronousTestCase):
         @return: its log.
         """
         process.send_signal(signal.SIGTERM)
-        process.wait(PATIENCE)
+        process.wait(TIME_LIMIT)
         log = self.log()
         self.assertNotIn("Traceback", log)
         return log
@@ -186,7 +186,7 @@ class ActivationTests(SynchronousTestCase):
         )
         eventually(lambda: message in self.log(), "the message")
         process.terminate()
-        process.wait(PATIENCE)
+        process.wait(TIME_LIMIT)
         self.assertEqual(self.log().count("upper: "), 1)
         self.assertNotIn("Traceback", self.log())
 
@@ -234,7 +234,7 @@ class HandedOverTests(SynchronousTestCase):
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
-                timeout=PATIENCE,
+                timeout=TIME_LIMIT,
                 check=False,
             )
             said = ended.stdout.decode()
@@ -306,14 +306,14 @@ class NotifyTests(SynchronousTestCase):
             path = f"{folder}/notify-{workers}"
             with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
                 systemd.bind(path)
-                systemd.settimeout(PATIENCE)
+                systemd.settimeout(TIME_LIMIT)
                 command = ("env", f"NOTIFY_SOCKET={path}")
                 with Server("--workers", workers, command=command) as server:
                     self.assertEqual(systemd.recv(1000), b"READY=1\nSTATUS=Serving")
                     self.assertEqual(server.ask(b"hello\n"), b"HELLO\n")
                     server.process.send_signal(signal.SIGTERM)
                     self.assertEqual(systemd.recv(1000), b"STOPPING=1\nSTATUS=Draining")
-                    server.process.wait(PATIENCE)
+                    server.process.wait(TIME_LIMIT)
                 systemd.setblocking(False)
                 self.assertRaises(BlockingIOError, systemd.recv, 1000)
 
@@ -367,7 +367,7 @@ class UnitTests(SynchronousTestCase):
             cwd=self.folder,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            timeout=PATIENCE,
+            timeout=TIME_LIMIT,
             check=False,
         )
         self.assertEqual(analysis.returncode, 0, analysis.stdout.decode())

@@ -19,7 +19,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.authority import Authority
 from tests.functional.processes import (
-    PATIENCE,
+    TIME_LIMIT,
     Server,
     eventually,
     failToStart,
@@ -75,7 +75,7 @@ class TLSTests(SynchronousTestCase):
                     ],
                     input=b"hello\nthe last line",
                     capture_output=True,
-                    timeout=PATIENCE,
+                    timeout=TIME_LIMIT,
                     check=True,
                 )
                 self.assertEqual(
@@ -108,7 +108,7 @@ class TLSTests(SynchronousTestCase):
                     ],
                     input=b"hello\n",
                     capture_output=True,
-                    timeout=PATIENCE,
+                    timeout=TIME_LIMIT,
                     check=True,
                 )
                 self.assertIn(b"HELLO\n", client.stdout, words)
@@ -128,7 +128,7 @@ class TLSTests(SynchronousTestCase):
                     f"https://localhost:{server.port}/straße",
                 ],
                 capture_output=True,
-                timeout=PATIENCE,
+                timeout=TIME_LIMIT,
             )
             self.assertIn(b"GET /STRA", client.stdout)
 
@@ -146,7 +146,7 @@ class TLSTests(SynchronousTestCase):
                 ],
                 input=b"hello\n",
                 capture_output=True,
-                timeout=PATIENCE,
+                timeout=TIME_LIMIT,
             )
             self.assertIn(b"HELLO\n", client.stdout)
 
@@ -166,7 +166,7 @@ class TLSTests(SynchronousTestCase):
                 ],
                 input=b"hello\nthe last line",
                 capture_output=True,
-                timeout=PATIENCE,
+                timeout=TIME_LIMIT,
                 check=True,
             )
             self.assertEqual(client.stdout, b"HELLO\nTHE LAST LINE")
@@ -191,7 +191,7 @@ class TLSTests(SynchronousTestCase):
             proxy = subprocess.Popen(
                 ["haproxy", "-q", "-f", str(configuration)], stdin=subprocess.DEVNULL
             )
-            self.addCleanup(proxy.wait, PATIENCE)
+            self.addCleanup(proxy.wait, TIME_LIMIT)
             self.addCleanup(proxy.terminate)
 
             def isUp() -> bool:
@@ -232,7 +232,7 @@ class TLSTests(SynchronousTestCase):
                 assert client.stdout is not None
                 client.stdout.read(1 << 20)
                 server.process.send_signal(signal.SIGTERM)
-                _, said = client.communicate(timeout=PATIENCE)
+                _, said = client.communicate(timeout=TIME_LIMIT)
                 source.kill()
                 self.assertEqual(client.returncode, 1)
                 # Where the answers were not taken in time, they are cut off.
@@ -300,7 +300,7 @@ class TLSTests(SynchronousTestCase):
                     ["ncat", "--ssl", "127.0.0.1", str(server.port)],
                     input=b"hello\nthe last line",
                     capture_output=True,
-                    timeout=PATIENCE,
+                    timeout=TIME_LIMIT,
                     check=True,
                 )
                 self.assertEqual(client.stdout, b"HELLO\nTHE LAST LINE")

@@ -20,7 +20,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.functional.processes import (
     EXAMPLES,
-    PATIENCE,
+    TIME_LIMIT,
     Server,
     eventually,
     receiveAll,
@@ -110,7 +110,7 @@ class Example:
         End it, whatever it does.
         """
         self.process.kill()
-        self.process.wait(PATIENCE)
+        self.process.wait(TIME_LIMIT)
 
     def output(self) -> str:
         """
@@ -139,7 +139,7 @@ class Example:
         """
         Connect to it.
         """
-        return socket.create_connection(("127.0.0.1", self.port), timeout=PATIENCE)
+        return socket.create_connection(("127.0.0.1", self.port), timeout=TIME_LIMIT)
 
 
 class PageTests(SynchronousTestCase):
@@ -169,7 +169,7 @@ class PageTests(SynchronousTestCase):
             assert server is not None
             if name is not None:
                 assert isinstance(server, Example)
-                server.process.wait(PATIENCE)
+                server.process.wait(TIME_LIMIT)
                 self.assertEqual(mask(server.output()), mask(shown), command)
                 continue
             before = server.memory() if isinstance(server, Example) else 0
@@ -301,7 +301,7 @@ class BlockingServerTests(SynchronousTestCase):
             self.assertEqual(connection.recv(1024).decode(), message.upper())
         connection.shutdown(socket.SHUT_WR)
         self.assertEqual(receiveAll(connection), b"")
-        self.assertEqual(server.process.wait(PATIENCE), 0)
+        self.assertEqual(server.process.wait(TIME_LIMIT), 0)
 
     def test_oneClient(self) -> None:
         """
@@ -315,9 +315,9 @@ class BlockingServerTests(SynchronousTestCase):
         self.assertEqual(first.recv(1024), b"ABC")
         second.setblocking(False)
         self.assertRaises(BlockingIOError, second.recv, 1024)
-        second.settimeout(PATIENCE)
+        second.settimeout(TIME_LIMIT)
         first.close()
-        server.process.wait(PATIENCE)
+        server.process.wait(TIME_LIMIT)
         error = self.assertRaises(ConnectionResetError, second.recv, 1024)
         page = (PAGES / "faults.rst").read_text(encoding="utf-8")
         self.assertIn(f"ConnectionResetError: {error}", page)
@@ -329,7 +329,7 @@ class BlockingServerTests(SynchronousTestCase):
         """
         server = Example(self, "blocking_server.py")
         self.connect(server).sendall(b"x" * 1023 + "é".encode())
-        self.assertEqual(server.process.wait(PATIENCE), 1)
+        self.assertEqual(server.process.wait(TIME_LIMIT), 1)
         [shown] = blocks("faults", "text")
         # Each version of Python marks the place in its own way.
         traces = [
@@ -352,7 +352,7 @@ class BlockingServerTests(SynchronousTestCase):
             client.sendall(b"abc")
             self.assertEqual(client.recv(1024), b"ABC")
             first.process.send_signal(signal.SIGINT)
-            first.process.wait(PATIENCE)
+            first.process.wait(TIME_LIMIT)
             self.assertIn("KeyboardInterrupt", first.errors())
             self.assertEqual(receiveAll(client), b"")
             client.close()
@@ -377,7 +377,7 @@ class BlockingServerTests(SynchronousTestCase):
                 stdin=subprocess.DEVNULL,
                 stderr=subprocess.PIPE,
                 encoding="utf-8",
-                timeout=PATIENCE,
+                timeout=TIME_LIMIT,
             )
         page = (PAGES / "first.rst").read_text(encoding="utf-8")
         self.assertIn(client.stderr.splitlines()[-1], page)

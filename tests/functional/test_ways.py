@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.functional.processes import PATIENCE, Server
+from tests.functional.processes import TIME_LIMIT, Server
 from tests.functional.ways import (
     Client,
     IPv6Way,
@@ -117,7 +117,7 @@ class WayTestsMixin(_Case):
             received = slow.unstuff() + slow.receiveAll()
             self.assertTrue(received == said[:begun].upper(), len(received))
             slow.end()
-            server.process.wait(PATIENCE)
+            server.process.wait(TIME_LIMIT)
             log = server.log()
         self.assertIn(": the service is shutting down; 6 bytes in", log)
         self.assertNotIn("Traceback", log)

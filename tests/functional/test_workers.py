@@ -27,7 +27,7 @@ from twisted.trial.unittest import SynchronousTestCase
 import upperproto
 from tests.authority import Authority
 from tests.functional.processes import (
-    PATIENCE,
+    TIME_LIMIT,
     Server,
     chooseReactor,
     eventually,
@@ -215,7 +215,7 @@ class WorkersTests(ServingTestCase):
                 client.sendall(b"hello\n")
             for client in clients:
                 self.assertEqual(client.recv(100), b"HELLO\n")
-        self.assertLess(time.monotonic() - started, PATIENCE / 2)
+        self.assertLess(time.monotonic() - started, TIME_LIMIT / 2)
         server.waitFor("worker 1 has been silent for 10 s: killing it")
         after = children(server)
         self.assertNotIn(hung, after)
@@ -313,9 +313,9 @@ class WorkersTests(ServingTestCase):
             os.kill(server.process.pid, signal.SIGTERM)
             self.assertEqual(receiveAll(idle), b"")
             server.waitFor("Draining: 1 still open")
-            busy.settimeout(PATIENCE)
+            busy.settimeout(TIME_LIMIT)
             self.assertEqual(receiveAll(busy), data[:said].upper())
-        server.process.wait(PATIENCE)
+        server.process.wait(TIME_LIMIT)
         self.assertNotIn("Traceback", server.log())
 
     def test_refusesWhileDraining(self) -> None:
@@ -348,7 +348,7 @@ class WorkersTests(ServingTestCase):
             os.kill(server.process.pid, signal.SIGINT)
             server.waitFor(r"Draining: 1 still open, [1-9]\d* bytes unsent")
             os.kill(server.process.pid, signal.SIGINT)
-            server.process.wait(PATIENCE)
+            server.process.wait(TIME_LIMIT)
         self.assertNotIn("Traceback", server.log())
         self.assertIn("a second signal", server.log())
 
@@ -359,7 +359,7 @@ class WorkersTests(ServingTestCase):
         server = self.serve()
         workers = children(server)
         server.process.kill()
-        server.process.wait(PATIENCE)
+        server.process.wait(TIME_LIMIT)
         for worker in workers:
             eventually(partial(hasEnded, worker), "the end of a worker")
 
@@ -388,7 +388,7 @@ class WorkersTests(ServingTestCase):
         eventually(lambda: server.log().count("Starting worker") == 3, "a new worker")
         for _ in range(10):
             with socket.socket(socket.AF_UNIX) as connection:
-                connection.settimeout(PATIENCE)
+                connection.settimeout(TIME_LIMIT)
                 connection.connect(short)
                 connection.sendall(b"hello\n")
                 connection.shutdown(socket.SHUT_WR)
@@ -453,7 +453,7 @@ class StartTests(ServingTestCase):
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            timeout=PATIENCE,
+            timeout=TIME_LIMIT,
             check=False,
         )
         self.assertEqual(ended.returncode, 1)
@@ -513,7 +513,7 @@ class StartTests(ServingTestCase):
             stdout=(go.parent / "log").open("wb"),
             stderr=subprocess.STDOUT,
         )
-        self.addCleanup(process.wait, PATIENCE)
+        self.addCleanup(process.wait, TIME_LIMIT)
         self.addCleanup(process.kill)
         return process
 
@@ -534,10 +534,10 @@ class StartTests(ServingTestCase):
             with self.assertRaises(BlockingIOError):
                 systemd.recv(100)
             go.touch()
-            systemd.settimeout(PATIENCE)
+            systemd.settimeout(TIME_LIMIT)
             self.assertEqual(systemd.recv(100), b"READY=1\nSTATUS=Serving")
         with socket.socket(socket.AF_UNIX) as client:
-            client.settimeout(PATIENCE)
+            client.settimeout(TIME_LIMIT)
             client.connect(str(folder / "socket"))
             client.sendall(b"hello\n")
             self.assertEqual(client.recv(100), b"HELLO\n")
@@ -554,7 +554,7 @@ class StartTests(ServingTestCase):
         workers = childrenOf(process.pid)
         self.assertTrue((folder / "socket").exists())
         process.send_signal(signal.SIGTERM)
-        self.assertEqual(process.wait(PATIENCE), 1)
+        self.assertEqual(process.wait(TIME_LIMIT), 1)
         self.assertIn("upper: SIGTERM came before all workers served", log.read_text())
         self.assertEqual({each.name for each in folder.iterdir()}, {"log"})
         for pid in workers:
@@ -570,7 +570,7 @@ class StartTests(ServingTestCase):
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            timeout=PATIENCE,
+            timeout=TIME_LIMIT,
             check=False,
         )
         self.assertEqual(ended.stdout.decode(), "")

@@ -13,7 +13,7 @@ import tempfile
 from pathlib import Path
 
 from tests.authority import Authority
-from tests.functional.processes import PATIENCE, Server, eventually
+from tests.functional.processes import TIME_LIMIT, Server, eventually
 
 # How long nothing must move before a client that does not read believes that
 # the server reads no more. If it is wrong, a test checks less, and still passes.
@@ -39,7 +39,7 @@ class Client:
         @param connection: connected, and at the start of the conversation.
         """
         self.socket = connection
-        connection.settimeout(PATIENCE)
+        connection.settimeout(TIME_LIMIT)
         # What has been said and not been sent.
         self._unsent = memoryview(b"")
 
@@ -111,7 +111,7 @@ class Client:
                 said += len(piece)
                 self._unsent = memoryview(self.encode(piece))
             readable, writable, _ = select.select(
-                [self.socket], [self.socket], [], PATIENCE
+                [self.socket], [self.socket], [], TIME_LIMIT
             )
             if readable:
                 received.append(self.receive())
@@ -128,7 +128,7 @@ class Client:
     def _sendSome(self) -> None:
         self.socket.setblocking(False)
         self._unsent = self._unsent[self.socket.send(self._unsent) :]
-        self.socket.settimeout(PATIENCE)
+        self.socket.settimeout(TIME_LIMIT)
 
 
 class TLSClient(Client):
@@ -263,7 +263,7 @@ class IPv6Way(Way):
         """
         Connect to it.
         """
-        return socket.create_connection(("::1", server.port), timeout=PATIENCE)
+        return socket.create_connection(("::1", server.port), timeout=TIME_LIMIT)
 
 
 class UNIXWay(Way):

@@ -50,7 +50,7 @@ class CapTests(FactoryTestCase):
         self.serve(maxConnections=1)
         client = self.connect()
         client.protocol.finish("the reason")
-        self.network.turn()
+        self.network.iterateUntilIdle()
         self.assertTrue(client.ended)
         self.assertEqual(self.connect().receive(), b"error: too many connections\n")
         self.leave(client)
@@ -116,9 +116,9 @@ class CapTests(FactoryTestCase):
         else:
             client.protocol.finish("the reason", "bad day")
             client.finish()
-        self.network.turn()
+        self.network.iterateUntilIdle()
         while client.receive():
-            self.network.turn()
+            self.network.iterateUntilIdle()
         self.assertTrue(client.socket.closed)
 
     def test_maxPerPeer(self) -> None:

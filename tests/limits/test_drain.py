@@ -29,7 +29,7 @@ class DrainTests(FactoryTestCase):
         Drain.
         """
         drained = self.factory.drain(seconds)
-        self.network.turn()
+        self.network.iterateUntilIdle()
         return drained
 
     def gone(self, drained: Deferred[None]) -> None:
@@ -111,7 +111,7 @@ class DrainTests(FactoryTestCase):
         # For so long it has been busy in the turn that reads this.
         self.network.rightNow += QUIET_TIME * 1.95
         client.transport.doRead()
-        self.network.turn()
+        self.network.iterateUntilIdle()
         self.assertEqual(client.receive(), b"ABC\n")
         self.network.wait(QUIET_TIME * 0.95)
         self.assertFalse(client.ended)
@@ -127,7 +127,7 @@ class DrainTests(FactoryTestCase):
         self.drain()
         client.send(b"abc\n")
         self.network.rightNow += QUIET_TIME * 3
-        self.network.turn()
+        self.network.iterateUntilIdle()
         self.assertEqual(client.receive(), b"ABC\n")
         self.assertFalse(client.ended)
 
@@ -155,7 +155,7 @@ class DrainTests(FactoryTestCase):
             self.assertFalse(client.ended)
             client.receive(5)
         while client.receive():
-            self.network.turn()
+            self.network.iterateUntilIdle()
         self.network.wait(2 * QUIET_TIME)
         self.assertTrue(client.ended)
         self.leave(client)
@@ -176,7 +176,7 @@ class DrainTests(FactoryTestCase):
             self.say(client, b"abc\nd")
         self.assertFalse(client.ended)
         self.network.wait(QUIET_TIME)
-        self.network.turn()
+        self.network.iterateUntilIdle()
         lines = client.sent.count(b"\n")
         self.assertEqual(client.received.count(b"\n"), lines)
         self.assertTrue(client.received.endswith(b"\n"))
@@ -248,7 +248,7 @@ class DrainTests(FactoryTestCase):
             client = self.connect(window=0)
             client.send(b"a" * size)
             client.finish()
-        self.network.turn()
+        self.network.iterateUntilIdle()
         with capturedLogs() as events:
             drained = self.drain(10)
             self.network.wait(2.5)
@@ -296,7 +296,7 @@ class DrainTests(FactoryTestCase):
         client.send(b"abc\n")
         drained = self.drain()
         self.factory.abort("the reason")
-        self.network.turn()
+        self.network.iterateUntilIdle()
         self.assertTrue(client.socket.cut)
         self.assertTrue(other.socket.cut)
         self.assertEqual(client.protocol.closingReason, "the reason")

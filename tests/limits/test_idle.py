@@ -193,7 +193,7 @@ class IdleTests(FactoryTestCase):
         """
         client = self.connect(window=0)
         client.finish()
-        self.network.turn()
+        self.network.iterateUntilIdle()
         self.assertFalse(client.socket.closed)
         self.network.wait(125)
         self.assertTrue(client.socket.closed)

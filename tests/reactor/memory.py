@@ -267,7 +267,7 @@ class MemoryReactor(UpperReactor):
         transport: Any = protocol.transport
         return Client(socket, protocol, transport)
 
-    def turn(self) -> None:
+    def iterateUntilIdle(self) -> None:
         """
         Let everything happen that can happen now.
         """

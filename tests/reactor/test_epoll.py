@@ -278,7 +278,7 @@ class IterationTests(ReactorTestCase):
         self.reactor.iterate(0)
         self.assertEqual(other.receive(), b"a")
         self.assertLessEqual(producer.produced, 2)
-        self.reactor.turn()
+        self.reactor.iterateUntilIdle()
         self.assertGreater(producer.produced, 5)
         self.assertEqual(client.receive(4), b"more")
 
@@ -317,14 +317,14 @@ class IterationTests(ReactorTestCase):
             clients = [client for client, _ in pairs]
             for _, transport in pairs:
                 transport.write(b"too much" if blocked else b"")
-            self.reactor.turn()
+            self.reactor.iterateUntilIdle()
             for client in clients:
                 client.send(b"a")
-            self.reactor.turn()
+            self.reactor.iterateUntilIdle()
             self.assertEqual(self.events, [b"a"])
             for _, transport in pairs:
                 transport.resumeProducing()
-            self.reactor.turn()
+            self.reactor.iterateUntilIdle()
             self.assertEqual(self.events, [b"a", b"a"])
             self.events.clear()
 
@@ -345,7 +345,7 @@ class IterationTests(ReactorTestCase):
             client.send(b"a")
             self.reactor.iterate(0)
             client.socket.reset() if cut else client.finish()
-            self.reactor.turn()
+            self.reactor.iterateUntilIdle()
             self.assertEqual(events, expected)
             self.assertTrue(client.socket.closed)
 
@@ -422,7 +422,7 @@ class AcceptedTests(ReactorTestCase):
         It is not read if its protocol has paused it.
         """
         self.accept(lambda transport: transport.pauseProducing())
-        self.reactor.turn()
+        self.reactor.iterateUntilIdle()
         self.assertEqual(self.events, [])
 
     def test_closed(self) -> None:
@@ -454,7 +454,7 @@ class FaultTests(ReactorTestCase):
             client.send(b"a")
         if method == "connectionLost":
             broken.transport.loseConnection()
-        self.reactor.turn()
+        self.reactor.iterateUntilIdle()
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
         self.assertTrue(broken.socket.closed)
         for client, _ in [pairs[0], pairs[2]]:
@@ -485,7 +485,7 @@ class FaultTests(ReactorTestCase):
                 self.patch(protocol, "dataReceived", lambda *arguments: 1 // 0)
                 client.send(b"a")
                 with capturedLogs() as events:
-                    self.reactor.turn()
+                    self.reactor.iterateUntilIdle()
                 self.flushLoggedErrors(ZeroDivisionError)
                 [system] = [each["system"] for each in events if each.get("isError")]
                 self.assertEqual(system, f"{prefix},{name}" if name else prefix)
@@ -508,7 +508,7 @@ class FaultTests(ReactorTestCase):
             self.patch(producer, "resumeProducing", lambda: 1 // 0)
             for client, _ in pairs:
                 client.send(b"a")
-            self.reactor.turn()
+            self.reactor.iterateUntilIdle()
             self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
             self.assertTrue(broken.socket.closed)
             for client, _ in [pairs[0], pairs[2]]:
@@ -558,7 +558,7 @@ class LogContextTests(ReactorTestCase):
         client.send(b"a")
         self.reactor.iterate(0)
         client.finish()
-        self.reactor.turn()
+        self.reactor.iterateUntilIdle()
         return logged
 
     def test_ordinary(self) -> None:

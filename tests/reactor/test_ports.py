@@ -137,7 +137,7 @@ class AcceptTests(SynchronousTestCase):
                 self.reactor.runUntilCurrent()
                 self.assertTrue(self.listening())
             self.port.socket.error = 0
-            self.reactor.turn()
+            self.reactor.iterateUntilIdle()
             self.assertEqual(self.port.socket.waiting, [])
         stopped = self.port.stopListening()
         self.reactor.iterate(0)
@@ -167,7 +167,7 @@ class AcceptTests(SynchronousTestCase):
         """
         self.factory.wanted = False
         self.knock(5 * ACCEPTS)
-        self.reactor.turn()
+        self.reactor.iterateUntilIdle()
         self.assertEqual(len(self.factory.made), 5 * ACCEPTS)
         self.assertTrue(self.listening())
 

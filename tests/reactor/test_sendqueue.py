@@ -49,14 +49,14 @@ class FileDescriptorSendQueueTests(SynchronousTestCase):
         look()
         client.transport.write(b"0123456789abc")
         look()
-        self.network.turn()
+        self.network.iterateUntilIdle()
         look()
         client.transport.write(b"de")
         look()
         client.receive(4)
         look()
         client.receive()
-        self.network.turn()
+        self.network.iterateUntilIdle()
         look()
         client.receive()
         look()
@@ -71,7 +71,7 @@ class FileDescriptorSendQueueTests(SynchronousTestCase):
         client = self.network.connect(Factory.forProtocol(Protocol), window=0)
         client.transport.write(b"abc")
         client.transport.abortConnection()
-        self.network.turn()
+        self.network.iterateUntilIdle()
         self.assertEqual(ISendQueue(client.transport).unsentBytes(), 3)
         self.assertEqual(ISendQueue(client.transport).unacknowledgedBytes(), 3)
 
@@ -86,7 +86,7 @@ class FileDescriptorSendQueueTests(SynchronousTestCase):
         self.patch(self.network, "ioctl", ioctl)
         client = self.network.connect(Factory.forProtocol(Protocol), window=10)
         client.transport.write(b"0123456789abc")
-        self.network.turn()
+        self.network.iterateUntilIdle()
         self.assertEqual(ISendQueue(client.transport).unacknowledgedBytes(), 3)
 
     def test_wrapped(self) -> None:
@@ -98,7 +98,7 @@ class FileDescriptorSendQueueTests(SynchronousTestCase):
         queue = ISendQueue(client.protocol)
         client.protocol.write(b"0123456789abc")
         self.assertEqual(queue.unsentBytes(), 13)
-        self.network.turn()
+        self.network.iterateUntilIdle()
         self.assertEqual(queue.unsentBytes(), 3)
 
     def test_otherTransports(self) -> None:

@@ -174,7 +174,7 @@ class WriteTests(TransportTestCase):
         self.reactor.iterate(0)
         self.assertEqual(client.receive(), b"0123456789")
         self.assertEqual(transport.unsentBytes(), 0)
-        self.reactor.turn()
+        self.reactor.iterateUntilIdle()
         self.assertEqual(sends, [10])
         self.assertEqual(self.reactor.poller.controls, [])
 
@@ -190,10 +190,10 @@ class WriteTests(TransportTestCase):
         transport.write(b"d")
         transport.writeSequence([b"e"])
         self.assertEqual(transport.unsentBytes(), 5)
-        self.reactor.turn()
+        self.reactor.iterateUntilIdle()
         self.assertEqual(sends, [13])
         self.assertEqual(client.receive(), b"0123456789")
-        self.reactor.turn()
+        self.reactor.iterateUntilIdle()
         self.assertEqual(client.receive(), b"abcde")
         # It was waited for once.
         self.assertEqual(self.reactor.poller.controls, ["modify", "modify"])
@@ -207,10 +207,10 @@ class WriteTests(TransportTestCase):
         """
         client, transport = self.connect(window=0)
         transport.write(b"abc")
-        self.reactor.turn()
+        self.reactor.iterateUntilIdle()
         self.assertEqual(transport.unsentBytes(), 3)
         client.socket.window = 10
-        self.reactor.turn()
+        self.reactor.iterateUntilIdle()
         self.assertEqual(client.receive(), b"abc")
 
     def test_kernelIsShort(self) -> None:
@@ -226,7 +226,7 @@ class WriteTests(TransportTestCase):
         sending = client.socket.send
         client.socket.send = send  # type: ignore[method-assign]
         transport.write(b"abc")
-        self.reactor.turn()
+        self.reactor.iterateUntilIdle()
         self.assertEqual(client.receive(), b"abc")
         self.assertEqual(self.reactor.poller.controls, ["modify", "modify"])
 
@@ -286,10 +286,10 @@ class WriteTests(TransportTestCase):
         """
         client, transport = self.connect()
         transport.loseWriteConnection()
-        self.reactor.turn()
+        self.reactor.iterateUntilIdle()
         transport.write(b"a")
         transport.writeSequence([b"b"])
-        self.reactor.turn()
+        self.reactor.iterateUntilIdle()
         self.assertEqual(client.protocol.events, ["write side"])
         self.assertEqual(client.receive(), b"")
         client, transport = self.connect()
@@ -299,7 +299,7 @@ class WriteTests(TransportTestCase):
         transport.loseWriteConnection()
         transport.startWriting()
         self.assertEqual(self.reactor.getWriters(), [])
-        self.reactor.turn()
+        self.reactor.iterateUntilIdle()
         self.assertEqual(client.receive(), b"")
 
     def test_startTLS(self) -> None:
@@ -325,7 +325,7 @@ class WriteTests(TransportTestCase):
         transport.pauseProducing()
         transport.write(b"abc")
         client.socket.reset()
-        self.reactor.turn()
+        self.reactor.iterateUntilIdle()
         self.assertEqual(client.protocol.events, [type(main.CONNECTION_LOST)])
         self.assertEqual(transport.unsentBytes(), 3)
         self.assertEqual(transport.unacknowledgedBytes(), 3)
@@ -370,10 +370,10 @@ class CloseTests(TransportTestCase):
         transport.registerProducer(Producer(), True)
         transport.write(b"a" * (SEND_BUFFER + 100))
         transport.loseConnection()
-        self.reactor.turn()
+        self.reactor.iterateUntilIdle()
         transport.unregisterProducer()
         client.socket.window = WIDE
-        self.reactor.turn()
+        self.reactor.iterateUntilIdle()
         self.assertEqual(len(client.receive()), SEND_BUFFER + 100)
         self.assertTrue(client.socket.closed)
 
@@ -387,16 +387,16 @@ class CloseTests(TransportTestCase):
             transport.write(written)
             transport.loseWriteConnection()
             self.assertFalse(client.socket.ended)
-            self.reactor.turn()
+            self.reactor.iterateUntilIdle()
             client.receive()
-            self.reactor.turn()
+            self.reactor.iterateUntilIdle()
             client.receive()
             self.assertEqual(client.received, written)
             self.assertTrue(client.ended)
             client.send(b"abc")
-            self.reactor.turn()
+            self.reactor.iterateUntilIdle()
             client.finish()
-            self.reactor.turn()
+            self.reactor.iterateUntilIdle()
             self.assertEqual(client.protocol.events, ["write side", 3, "read side"])
             self.assertNotIn(0, sends)
             transport.loseConnection()
@@ -431,7 +431,7 @@ class CloseTests(TransportTestCase):
             transport.abortConnection()
             self.assertEqual(self.reactor.getWriters(), [])
             transport.write(b"d")
-            self.reactor.turn()
+            self.reactor.iterateUntilIdle()
             self.assertTrue(client.socket.cut)
             self.assertEqual(self.reactor.getWriters(), [])
 
@@ -474,7 +474,7 @@ class ProducerTests(TransportTestCase):
         self.assertEqual(producer.told, ["pause"])
         client.socket.window = WIDE
         client.receive()
-        self.reactor.turn()
+        self.reactor.iterateUntilIdle()
         self.assertEqual(producer.told, ["pause", "resume"])
 
     def test_endlessPush(self) -> None:
@@ -493,7 +493,7 @@ class ProducerTests(TransportTestCase):
         producer.resumeProducing()
         first = len(client.receive()) + transport.unsentBytes()
         self.assertLessEqual(first, SENT_AT_ONCE + 3 * SEND_BUFFER)
-        self.reactor.turn()
+        self.reactor.iterateUntilIdle()
         self.assertGreater(len(client.receive()), 2 * first)
 
     def test_pull(self) -> None:
@@ -515,7 +515,7 @@ class ProducerTests(TransportTestCase):
         self.reactor.iterate(0)
         self.assertEqual(len(pieces), 1)
         for _ in range(3):
-            self.reactor.turn()
+            self.reactor.iterateUntilIdle()
             client.receive()
         self.assertEqual(client.received, b"0123456789abcd")
         self.assertTrue(client.socket.closed)
@@ -531,7 +531,7 @@ class ProducerTests(TransportTestCase):
         client.socket.reset()
         transport.write(b"a" * 2 * SEND_BUFFER)
         self.assertTrue(transport.connected)
-        self.reactor.turn()
+        self.reactor.iterateUntilIdle()
         self.assertEqual(producer.told, ["pause", "stop"])
         self.assertEqual(transport.unsentBytes(), 2 * SEND_BUFFER)
 

@@ -55,7 +55,7 @@ class TLSClient:
         Go on until the handshake is done.
         """
         while True:
-            self.network.turn()
+            self.network.iterateUntilIdle()
             self.incoming.write(self.client.receive())
             try:
                 self.tls.do_handshake()
@@ -96,7 +96,7 @@ class TLSClient:
         Send what has been kept, in one piece, and let it be handled.
         """
         self.client.send(self.take())
-        self.network.turn()
+        self.network.iterateUntilIdle()
 
     def receive(self, size: int = 1 << 30) -> None:
         """

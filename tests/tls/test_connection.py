@@ -118,5 +118,5 @@ class ConnectionTests(TLSTestCase):
         client = self.converse()
         connection = self.protocol().transport.getHandle()
         client.client.send(b"GET / HTTP/1.1\r\n\r\n")
-        self.network.turn()
+        self.network.iterateUntilIdle()
         self.assertEqual(connection.end(), b"")

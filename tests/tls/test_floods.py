@@ -47,10 +47,10 @@ class FloodTests(TLSTestCase):
         Send records, and receive.
         """
         self.client.client.send(records)
-        self.network.turn()
+        self.network.iterateUntilIdle()
         while self.client.client.socket.outbound:
             self.client.receive()
-            self.network.turn()
+            self.network.iterateUntilIdle()
 
     def keyUpdates(self, size: int) -> bytes:
         """
@@ -92,17 +92,17 @@ class FloodTests(TLSTestCase):
         records = self.keyUpdates(4 * MAX_WITHOUT_TEXT)
         self.client.client.socket.window = 0
         self.client.client.send(records)
-        self.network.turn()
+        self.network.iterateUntilIdle()
         # Only the beginning was answered.
         protocol = self.client.client.protocol
         self.assertLess(protocol.records._sent, 3 * MAX_WITHOUT_TEXT)
         self.client.client.socket.window = 1 << 30
-        self.network.turn()
+        self.network.iterateUntilIdle()
         self.client.receive()
         self.assertEqual(self.client.received, b"HELLO\n")
         self.assertTrue(self.client.client.ended)
         self.client.client.finish()
-        self.network.turn()
+        self.network.iterateUntilIdle()
         self.assertEqual(self.service.ends, [("cut off", 0)])
 
     def test_keyUpdatesWhileAnswersWait(self) -> None:
@@ -113,7 +113,7 @@ class FloodTests(TLSTestCase):
         self.client.client.transport.bufferSize = 10_000
         line = self.writer.record(TEXT, b"a" * 14_999 + b"\n")
         self.client.client.send(line + self.keyUpdates(MAX_WITHOUT_TEXT))
-        self.network.turn()
+        self.network.iterateUntilIdle()
         self.assertGreater(len(self.client.client.socket.inbound), 10_000)
         self.assertEqual(self.protocol().unsentBytes(), 15_000)
 
@@ -124,9 +124,9 @@ class FloodTests(TLSTestCase):
         self.client.client.socket.window = 0
         self.protocol().finish("enough", error="enough")
         self.client.client.send(self.keyUpdates(MAX_WITHOUT_TEXT // 2))
-        self.network.turn()
+        self.network.iterateUntilIdle()
         self.client.client.socket.window = 1 << 30
-        self.network.turn()
+        self.network.iterateUntilIdle()
         self.assertLess(len(self.client.client.socket.outbound), 1000)
         self.client.receive()
         self.assertEqual(self.client.received, b"error: enough\n")
@@ -140,9 +140,9 @@ class FloodTests(TLSTestCase):
         records = self.writer.record(TEXT, b"hello\n")
         records += self.writer.record(ALERT, b"\x01\x00")
         self.client.client.send(records + self.keyUpdates(5 * MAX_WITHOUT_TEXT))
-        self.network.turn()
+        self.network.iterateUntilIdle()
         self.client.client.socket.window = 1 << 30
-        self.network.turn()
+        self.network.iterateUntilIdle()
         self.client.receive()
         self.assertEqual(self.client.received, b"HELLO\n")
         self.assertTrue(self.client.notified)
@@ -159,7 +159,7 @@ class FloodTests(TLSTestCase):
         with contextlib.suppress(ssl.SSLError):
             self.send(b"".join(self.writer.record(TEXT, b"") for _ in range(100)))
         self.client.client.finish()
-        self.network.turn()
+        self.network.iterateUntilIdle()
         self.assertEqual(self.service.ends, [("cut off", 0)])
 
     def test_unknownMessage(self) -> None:
@@ -167,11 +167,11 @@ class FloodTests(TLSTestCase):
         A message that has no place behind the handshake breaks the connection.
         """
         self.client.client.send(self.writer.record(HANDSHAKE, b"\x08\x00\x00\x00"))
-        self.network.turn()
+        self.network.iterateUntilIdle()
         with self.assertRaises(ssl.SSLError):
             self.client.receive()
         self.client.client.finish()
-        self.network.turn()
+        self.network.iterateUntilIdle()
         self.assertEqual(self.service.ends, [("cut off", 0)])
 
     def test_tinyRecords(self) -> None:
@@ -182,7 +182,7 @@ class FloodTests(TLSTestCase):
         records = (self.writer.record(TEXT, b"%c" % each) for each in text)
         before = self.client.client.protocol.records._sent
         self.client.client.send(b"".join(records))
-        self.network.turn()
+        self.network.iterateUntilIdle()
         sent = self.client.client.protocol.records._sent - before
         self.assertLess(sent, len(text) + 10 * 22)
         self.client.receive()
@@ -210,7 +210,7 @@ class FloodTests(TLSTestCase):
         self.assertEqual(conversation.unsentBytes(), 0)
         self.assertEqual(conversation.unacknowledgedBytes(), 0)
         client.client.socket.reset()
-        self.network.turn()
+        self.network.iterateUntilIdle()
         self.assertEqual(self.service.ends, [("cut off", 0)])
 
 
@@ -241,7 +241,7 @@ class HandshakeFloodTests(TLSTestCase):
             except ssl.SSLWantReadError:
                 for byte in client.take():
                     client.client.send(bytes([byte]))
-                    self.network.turn()
+                    self.network.iterateUntilIdle()
                 client.incoming.write(client.client.receive())
         client.say(b"hello\n")
         client.flush()
@@ -258,7 +258,7 @@ class HandshakeFloodTests(TLSTestCase):
         for start in range(0, len(hello), 16_000):
             piece = hello[start : start + 16_000]
             client.send(b"\x16\x03\x01" + len(piece).to_bytes(2, "big") + piece)
-            self.network.turn()
+            self.network.iterateUntilIdle()
             if client.socket.closed:
                 break
         self.assertLess(start, 200_000)
@@ -284,7 +284,7 @@ class HandshakeFloodTests(TLSTestCase):
                 connection.do_handshake()
             with contextlib.suppress(SSL.WantReadError):
                 client.send(connection.bio_read(1 << 20))
-            self.network.turn()
+            self.network.iterateUntilIdle()
             if received := client.receive():
                 connection.bio_write(received)
         self.assertRefused(client, "TLS handshake failed: excessive message size")
@@ -309,7 +309,7 @@ class RenegotiationTests(TLSTestCase):
         """
         with contextlib.suppress(SSL.WantReadError):
             end.send(connection.bio_read(1 << 20))
-        self.network.turn()
+        self.network.iterateUntilIdle()
         if received := end.receive():
             connection.bio_write(received)
         with contextlib.suppress(SSL.WantReadError, SSL.ZeroReturnError):
@@ -335,7 +335,7 @@ class RenegotiationTests(TLSTestCase):
         with self.assertRaises(SSL.Error):
             self.exchange(connection, client)
         client.finish()
-        self.network.turn()
+        self.network.iterateUntilIdle()
         self.assertTrue(client.socket.closed)
 
     def test_byTheServer(self) -> None:
@@ -361,7 +361,7 @@ class RenegotiationTests(TLSTestCase):
         connection.renegotiate()
         connection.do_handshake()
         end.send(connection.bio_read(1 << 20))
-        self.network.turn()
+        self.network.iterateUntilIdle()
         tls.write(b"hello\n")
         tls.loseWriteConnection()
         self.assertEqual(tls.unsentBytes(), 6)

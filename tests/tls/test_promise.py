@@ -373,7 +373,7 @@ class Promise(RuleBasedStateMachine):
         while shake and not (client.shaken or client.client.socket.closed):
             client.step()
             client.send(1 << 30)
-            self.network.turn()
+            self.network.iterateUntilIdle()
             client.receive()
         client.client.socket.window = window
 
@@ -404,7 +404,7 @@ class Promise(RuleBasedStateMachine):
                 client.speak(part)
         client.send(size)
         if turn:
-            self.network.turn()
+            self.network.iterateUntilIdle()
 
     @precondition(lambda self: self.able())
     @rule(
@@ -427,7 +427,7 @@ class Promise(RuleBasedStateMachine):
         """
         chooser.draw(sampled_from(self.able())).client.finish()
         if turn:
-            self.network.turn()
+            self.network.iterateUntilIdle()
 
     @precondition(lambda self: self.clients)
     @rule(chooser=data(), size=sampled_from([1, 50, 700, 1 << 30]), turn=booleans())
@@ -437,7 +437,7 @@ class Promise(RuleBasedStateMachine):
         """
         chooser.draw(sampled_from(self.clients)).receive(size)
         if turn:
-            self.network.turn()
+            self.network.iterateUntilIdle()
 
     @precondition(lambda self: self.able())
     @rule(chooser=data())
@@ -536,7 +536,7 @@ class Promise(RuleBasedStateMachine):
         """
         try:
             if hasattr(self, "factory"):
-                self.network.turn()
+                self.network.iterateUntilIdle()
                 self.check()
                 self.conclude()
         finally:

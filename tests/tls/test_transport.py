@@ -51,7 +51,7 @@ class PressureTests(TLSTestCase):
         for _ in range(14):
             client.say(LINE)
         client.client.send(client.take() + behind)
-        self.network.turn()
+        self.network.iterateUntilIdle()
         return client
 
     def receiveAll(self, client: TLSClient) -> None:
@@ -59,7 +59,7 @@ class PressureTests(TLSTestCase):
         Let a client receive all that comes, with its end.
         """
         client.client.socket.window = 1 << 30
-        self.network.turn()
+        self.network.iterateUntilIdle()
         with self.assertRaises(ssl.SSLError):
             client.receive()
 
@@ -76,7 +76,7 @@ class PressureTests(TLSTestCase):
         self.assertTrue(ANSWERS.startswith(client.received))
         self.assertGreater(answered, len(LINE))
         client.client.finish()
-        self.network.turn()
+        self.network.iterateUntilIdle()
         self.assertTrue(client.client.socket.closed)
         self.assertEqual(self.service.ends, [("cut off", 0)])
         self.assertEqual(self.network.getDelayedCalls(), [])
@@ -92,7 +92,7 @@ class PressureTests(TLSTestCase):
         self.assertGreater(len(client.received), 0)
         client.client.send(b"z" * 100_000)
         client.client.finish()
-        self.network.turn()
+        self.network.iterateUntilIdle()
         self.assertTrue(client.client.socket.closed)
         self.assertFalse(client.client.socket.cut)
 
@@ -113,7 +113,7 @@ class PressureTests(TLSTestCase):
         client = self.stuff(BROKEN)
         answered = self.protocol().answeredBytes
         client.client.socket.reset()
-        self.network.turn()
+        self.network.iterateUntilIdle()
         self.assertTrue(client.client.socket.closed)
         self.assertEqual(self.service.ends, [("cut off", answered)])
         self.assertEqual(self.network.readers | self.network.writers, set())
@@ -127,7 +127,7 @@ class PressureTests(TLSTestCase):
         client.say(b"\n")
         client.flush()
         client.client.socket.reset()
-        self.network.turn()
+        self.network.iterateUntilIdle()
         self.assertEqual(self.service.ends, [("cut off", 1)])
 
     def test_brokenWhileLingering(self) -> None:
@@ -136,12 +136,12 @@ class PressureTests(TLSTestCase):
         """
         client = self.converse()
         self.protocol().finish("enough")
-        self.network.turn()
+        self.network.iterateUntilIdle()
         client.client.send(BROKEN * 2)
-        self.network.turn()
+        self.network.iterateUntilIdle()
         client.client.send(BROKEN)
         client.client.finish()
-        self.network.turn()
+        self.network.iterateUntilIdle()
         self.assertTrue(client.client.socket.closed)
         self.assertFalse(client.client.socket.cut)
         self.assertEqual(self.service.ends, [("enough", 0)])
@@ -152,15 +152,15 @@ class PressureTests(TLSTestCase):
         """
         client = self.stuff()
         self.protocol().finish("enough")
-        self.network.turn()
+        self.network.iterateUntilIdle()
         client.client.send(BROKEN)
-        self.network.turn()
+        self.network.iterateUntilIdle()
         client.client.socket.window = 1 << 30
-        self.network.turn()
+        self.network.iterateUntilIdle()
         client.receive()
         self.assertTrue(client.notified)
         client.client.finish()
-        self.network.turn()
+        self.network.iterateUntilIdle()
         self.assertTrue(client.client.socket.closed)
         self.assertEqual(self.service.ends, [("enough", 0)])
 
@@ -184,7 +184,7 @@ class PressureTests(TLSTestCase):
         client.client.send(client.take())
         while not client.notified:
             client.client.socket.window = 10_000
-            self.network.turn()
+            self.network.iterateUntilIdle()
             client.receive()
         self.assertTrue(client.received == ANSWERS)
         self.assertTrue(client.client.socket.closed)
@@ -211,7 +211,7 @@ class PressureTests(TLSTestCase):
         connection = client.client.protocol.getHandle()
         self.patch(connection, "bio_write", given.append)
         client.client.send(b"y" * 100_000)
-        self.network.turn()
+        self.network.iterateUntilIdle()
         self.assertEqual(given, [])
         self.assertEqual(client.client.socket.inbound, b"")
 
@@ -367,7 +367,7 @@ class ClientTests(TLSTestCase):
         server = self.shaken()
         self.tls.write(b"hello\n")
         self.tls.loseWriteConnection()
-        self.network.turn()
+        self.network.iterateUntilIdle()
         server.receive()
         self.assertEqual(server.received, b"hello\n")
         self.assertTrue(server.notified)
@@ -380,7 +380,7 @@ class ClientTests(TLSTestCase):
         server.flush()
         self.assertEqual(self.talker.events[2:], ["read end"])
         self.tls.loseConnection()
-        self.network.turn()
+        self.network.iterateUntilIdle()
         self.assertTrue(server.client.socket.closed)
         self.assertFalse(server.client.socket.cut)
         self.assertEqual(self.talker.events[3:], ["ConnectionDone"])
@@ -421,12 +421,12 @@ class ClientTests(TLSTestCase):
         server.say(b"HEL")
         server.flush()
         server.client.finish()
-        self.network.turn()
+        self.network.iterateUntilIdle()
         self.assertEqual(self.talker.received, b"HEL")
         self.assertEqual(len(self.truncations), 1)
         self.assertEqual(self.talker.events, ["handshake", "read end"])
         self.tls.loseConnection()
-        self.network.turn()
+        self.network.iterateUntilIdle()
         self.assertEqual(self.talker.events[2:], ["ConnectionLost"])
 
     def test_wholeEnd(self) -> None:
@@ -441,7 +441,7 @@ class ClientTests(TLSTestCase):
                 server.flush()
             else:
                 server.client.finish()
-                self.network.turn()
+                self.network.iterateUntilIdle()
             self.assertTrue(server.client.socket.closed)
             self.assertIs(self.talker.lost, reason)
 
@@ -459,7 +459,7 @@ class ClientTests(TLSTestCase):
         server.end()
         server.flush()
         server.client.socket.window = 1 << 30
-        self.network.turn()
+        self.network.iterateUntilIdle()
         self.assertTrue(server.client.socket.closed)
         self.assertEqual(source.calls, ["pause", "pause", "stop"])
         self.assertIs(self.talker.lost, ConnectionDone)
@@ -475,14 +475,14 @@ class ClientTests(TLSTestCase):
         self.tls.registerProducer(source, True)
         self.tls.write(b"x" * 200_000)
         server.client.send(BROKEN)
-        self.network.turn()
+        self.network.iterateUntilIdle()
         server.client.send(BROKEN)
-        self.network.turn()
+        self.network.iterateUntilIdle()
         self.assertEqual(server.client.socket.inbound, BROKEN)
         self.tls.write(b"y" * 100)
         self.assertEqual(self.tls.unsentBytes(), 200_100)
         server.client.socket.reset()
-        self.network.turn()
+        self.network.iterateUntilIdle()
         self.assertTrue(server.client.socket.closed)
         self.assertEqual(source.calls[-1], "stop")
         self.assertEqual(self.network.readers | self.network.writers, set())
@@ -498,9 +498,9 @@ class ClientTests(TLSTestCase):
         self.tls.write(b"x" * 200_000)
         self.tls.loseConnection()
         server.client.send(BROKEN)
-        self.network.turn()
+        self.network.iterateUntilIdle()
         server.client.socket.window = 1 << 30
-        self.network.turn()
+        self.network.iterateUntilIdle()
         self.assertTrue(server.client.socket.closed)
 
     def test_producerEnds(self) -> None:
@@ -511,11 +511,11 @@ class ClientTests(TLSTestCase):
         self.tls.registerProducer(Input(), True)
         self.tls.loseWriteConnection()
         self.tls.write(b"hello\n")
-        self.network.turn()
+        self.network.iterateUntilIdle()
         server.receive()
         self.assertFalse(server.notified)
         self.tls.unregisterProducer()
-        self.network.turn()
+        self.network.iterateUntilIdle()
         server.receive()
         self.assertEqual(server.received, b"hello\n")
         self.assertTrue(server.notified)
@@ -527,7 +527,7 @@ class ClientTests(TLSTestCase):
         server = self.shaken()
         self.tls.loseWriteConnection()
         self.tls.write(b"hello\n")
-        self.network.turn()
+        self.network.iterateUntilIdle()
         server.receive()
         self.assertEqual(server.received, b"")
         self.assertEqual(self.tls.unsentBytes(), 6)
@@ -549,7 +549,7 @@ class ClientTests(TLSTestCase):
 
         server = self.shaken(Closer)
         self.tls.loseWriteConnection()
-        self.network.turn()
+        self.network.iterateUntilIdle()
         server.say(b"HELLO\n" * 5000)
         server.say(b"HELLO\n")
         server.flush()
@@ -565,9 +565,9 @@ class ClientTests(TLSTestCase):
         """
         server = self.shaken()
         self.tls.write(b"hello\n")
-        self.network.turn()
+        self.network.iterateUntilIdle()
         server.client.socket.reset()
-        self.network.turn()
+        self.network.iterateUntilIdle()
         self.assertEqual(self.talker.events, ["handshake", "ConnectionLost"])
         self.tls.write(b"hello\n")
         self.tls.loseWriteConnection()

@@ -66,7 +66,7 @@ class PendingProtocolTests(SynchronousTestCase):
         Connect a client.
         """
         client = self.network.connect(self.factory)
-        self.network.turn()
+        self.network.iterateUntilIdle()
         return client
 
     def test_comeIn(self) -> None:
@@ -77,7 +77,7 @@ class PendingProtocolTests(SynchronousTestCase):
         client = self.connect()
         self.assertEqual(self.service.connections, {})
         client.send(b"sesame")
-        self.network.turn()
+        self.network.iterateUntilIdle()
         [protocol] = self.service.connections
         assert isinstance(protocol, UpperProtocol)
         self.assertIs(protocol.transport, client.transport)
@@ -85,7 +85,7 @@ class PendingProtocolTests(SynchronousTestCase):
         self.assertEqual(self.network.getDelayedCalls(), [])
         client.send(b"hello")
         client.finish()
-        self.network.turn()
+        self.network.iterateUntilIdle()
         self.assertEqual(client.receive(), b"HELLO")
         self.assertTrue(client.ended)
         self.assertEqual(self.refusals, [])
@@ -96,7 +96,7 @@ class PendingProtocolTests(SynchronousTestCase):
         """
         client = self.connect()
         client.send(b"please")
-        self.network.turn()
+        self.network.iterateUntilIdle()
         self.assertTrue(client.socket.closed)
         self.assertEqual(self.refusals, ["wrong password"])
         self.assertEqual(self.service.connections, {})
@@ -129,7 +129,7 @@ class PendingProtocolTests(SynchronousTestCase):
         """
         client = self.connect()
         client.finish()
-        self.network.turn()
+        self.network.iterateUntilIdle()
         self.assertTrue(client.socket.closed)
         self.assertEqual(self.refusals, ["closed before a password"])
         self.assertEqual(self.network.getDelayedCalls(), [])
@@ -139,7 +139,7 @@ class PendingProtocolTests(SynchronousTestCase):
         When too many wait, whoever has waited longest makes room.
         """
         clients = [self.connect() for _ in range(4)]
-        self.network.turn()
+        self.network.iterateUntilIdle()
         self.assertEqual(
             [client.socket.closed for client in clients], [True, False, False, False]
         )
@@ -156,7 +156,7 @@ class PendingProtocolTests(SynchronousTestCase):
 
         self.patch(clients[0].transport, "abortConnection", abortConnection)
         self.pending.refuseAll("the service is shutting down")
-        self.network.turn()
+        self.network.iterateUntilIdle()
         self.assertTrue(clients[1].socket.closed)
         self.assertEqual(self.refusals, ["the service is shutting down"])
         self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)

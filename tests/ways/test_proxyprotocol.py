@@ -72,11 +72,11 @@ class ProxyFactoryTests(SynchronousTestCase):
                 said = header + b"hello\n"
                 for start in range(0, len(said), size):
                     client.send(said[start : start + size])
-                    self.network.turn()
+                    self.network.iterateUntilIdle()
                 [protocol] = self.service.connections
                 self.assertEqual(protocol.peer, source or client.transport.getPeer())
                 client.finish()
-                self.network.turn()
+                self.network.iterateUntilIdle()
                 self.assertEqual(client.receive(), b"HELLO\n")
                 self.assertTrue(client.ended)
                 self.assertEqual(self.service.connections, {})
@@ -88,7 +88,7 @@ class ProxyFactoryTests(SynchronousTestCase):
         """
         client = self.connect()
         client.send(VERSION_1)
-        self.network.turn()
+        self.network.iterateUntilIdle()
         protocol: Any = client.transport.protocol
         self.assertEqual([*self.service.connections], [protocol])
         self.assertIs(protocol.transport, client.transport)
@@ -115,7 +115,7 @@ class ProxyFactoryTests(SynchronousTestCase):
             ProxyFactory(self.pending, inner, []), host="127.0.0.1"
         )
         client.send(VERSION_1 + b"hello")
-        self.network.turn()
+        self.network.iterateUntilIdle()
         self.assertEqual(plain.heard, b"hello")
         assert plain.transport is not None
         self.assertEqual(vars(plain).keys() - {"transport", "factory"}, {"connected"})
@@ -136,7 +136,7 @@ class ProxyFactoryTests(SynchronousTestCase):
         proxied = ProxyFactory(self.pending, factory, [ip_network("127.0.0.0/8")])
         client = self.network.connect(proxied, host="127.0.0.1")
         client.send(VERSION_1)
-        self.network.turn()
+        self.network.iterateUntilIdle()
         tls: Any = client.transport.protocol
         self.assertEqual(tls.getPeer(), IPv4Address("TCP", "192.0.2.1", 40000))
         self.pending.refuseAll("because")
@@ -153,7 +153,7 @@ class ProxyFactoryTests(SynchronousTestCase):
             strict=True,
         ):
             client.send(header + b"hello\n")
-            self.network.turn()
+            self.network.iterateUntilIdle()
         self.assertEqual(first.receive(), b"HELLO\n")
         self.assertEqual(
             again.receive(), b"error: too many connections from 192.0.2.1\n"
@@ -171,7 +171,7 @@ class ProxyFactoryTests(SynchronousTestCase):
             client = self.network.connect(factory, host="127.0.0.1")
             pending: Any = client.protocol
             client.send(header + b"hello\n")
-            self.network.turn()
+            self.network.iterateUntilIdle()
         self.assertTrue(client.socket.cut)
         inner = pending.inner
         self.assertEqual((inner.receivedBytes, inner.answeredBytes), (6, 0))
@@ -182,7 +182,7 @@ class ProxyFactoryTests(SynchronousTestCase):
         """
         client = self.connect()
         client.send(b"hello\n")
-        self.network.turn()
+        self.network.iterateUntilIdle()
         self.assertTrue(client.socket.closed)
         self.assertEqual(client.receive(), b"")
         self.assertEqual(
@@ -219,7 +219,7 @@ class ProxyFactoryTests(SynchronousTestCase):
             client = self.network.connect(
                 Factory.forProtocol(iter([protocol]).__next__)
             )
-            self.network.turn()
+            self.network.iterateUntilIdle()
             self.assertTrue(client.ended, address)
             self.assertTrue(client.socket.closed, address)
 

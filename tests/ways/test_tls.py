@@ -55,7 +55,7 @@ class TLSTests(TLSTestCase):
         client.end()
         client.flush()
         client.client.finish()
-        self.network.turn()
+        self.network.iterateUntilIdle()
         client.receive()
         self.assertEqual(client.received, b"HELLO")
         self.assertTrue(client.notified)
@@ -71,7 +71,7 @@ class TLSTests(TLSTestCase):
         client.say(b"hello")
         client.flush()
         client.client.finish()
-        self.network.turn()
+        self.network.iterateUntilIdle()
         client.receive()
         self.assertEqual(client.received, b"HELLO")
         self.assertTrue(client.notified)
@@ -93,7 +93,7 @@ class TLSTests(TLSTestCase):
         self.assertFalse(client.notified)
         while not client.notified:
             client.receive(10_000)
-            self.network.turn()
+            self.network.iterateUntilIdle()
         self.assertTrue(client.received == said.upper())
 
     def test_finish(self) -> None:
@@ -104,7 +104,7 @@ class TLSTests(TLSTestCase):
         """
         client = self.converse()
         self.protocol().finish("enough", error="enough")
-        self.network.turn()
+        self.network.iterateUntilIdle()
         client.receive()
         self.assertEqual(client.received, b"error: enough\n")
         self.assertTrue(client.notified)
@@ -125,9 +125,9 @@ class TLSTests(TLSTestCase):
         """
         client = self.converse()
         self.protocol().finish("enough")
-        self.network.turn()
+        self.network.iterateUntilIdle()
         client.client.finish()
-        self.network.turn()
+        self.network.iterateUntilIdle()
         self.assertTrue(client.client.socket.closed)
         self.assertEqual(self.service.connections, {})
 
@@ -161,7 +161,7 @@ class TLSTests(TLSTestCase):
         transport.unregisterProducer()
         transport.loseWriteConnection()
         transport.loseWriteConnection()
-        self.network.turn()
+        self.network.iterateUntilIdle()
         client.receive()
         self.assertTrue(client.notified)
         self.assertEqual(client.incoming.pending, 0)
@@ -176,7 +176,7 @@ class TLSTests(TLSTestCase):
         self.assertRaises(ssl.SSLError, client.read)
         client.flush()
         client.client.finish()
-        self.network.turn()
+        self.network.iterateUntilIdle()
         self.assertTrue(client.client.socket.closed)
         self.assertEqual(self.service.ends, [("cut off", 0)])
 
@@ -199,7 +199,7 @@ class TLSTests(TLSTestCase):
         client = self.connect()
         self.network.wait(2.5)
         client.client.finish()
-        self.network.turn()
+        self.network.iterateUntilIdle()
         [(peer, why, transport, seconds)] = told
         self.assertEqual(peer, transport.getPeer())
         self.assertEqual((why, seconds), ("closed before a TLS handshake", 2.5))
@@ -263,7 +263,7 @@ class TLSTests(TLSTestCase):
         """
         client = self.network.connect(self.factory)
         client.send(b"hello, is anybody there?\n")
-        self.network.turn()
+        self.network.iterateUntilIdle()
         self.assertTrue(client.socket.closed)
         self.assertEqual(
             self.service.refusals, ["TLS handshake failed: wrong version number"]
@@ -275,7 +275,7 @@ class TLSTests(TLSTestCase):
         """
         client = self.network.connect(self.factory)
         client.send(CLOSE_NOTIFY)
-        self.network.turn()
+        self.network.iterateUntilIdle()
         self.assertTrue(client.socket.closed)
         [refusal] = self.service.refusals
         self.assertTrue(refusal.startswith("TLS handshake failed: "), refusal)
@@ -289,7 +289,7 @@ class TLSTests(TLSTestCase):
             client.tls.do_handshake()
         client.flush()
         client.client.send(CLOSE_NOTIFY)
-        self.network.turn()
+        self.network.iterateUntilIdle()
         self.assertTrue(client.client.socket.closed)
         [refusal] = self.service.refusals
         self.assertTrue(refusal.startswith("TLS handshake failed: "), refusal)
@@ -301,7 +301,7 @@ class TLSTests(TLSTestCase):
         client = self.connect()
         client.beginHandshake()
         client.client.send(b"\x17\x03\x03\x00\x20" + b"x" * 32)
-        self.network.turn()
+        self.network.iterateUntilIdle()
         self.assertTrue(client.client.socket.closed)
         [refusal] = self.service.refusals
         self.assertTrue(refusal.startswith("TLS handshake failed: "), refusal)
@@ -313,14 +313,14 @@ class TLSTests(TLSTestCase):
         """
         client = self.connect()
         client.client.finish()
-        self.network.turn()
+        self.network.iterateUntilIdle()
         self.assertTrue(client.client.socket.closed)
         client = self.connect()
         with contextlib.suppress(ssl.SSLWantReadError):
             client.tls.do_handshake()
         client.flush()
         client.client.finish()
-        self.network.turn()
+        self.network.iterateUntilIdle()
         self.assertTrue(client.client.socket.closed)
         self.assertEqual(self.service.refusals, ["closed before a TLS handshake"] * 2)
 
@@ -362,7 +362,7 @@ class TLSTests(TLSTestCase):
             client = self.converse()
             if cut:
                 client.client.finish()
-                self.network.turn()
+                self.network.iterateUntilIdle()
             else:
                 client.end()
                 client.flush()
@@ -391,11 +391,11 @@ class TLSTests(TLSTestCase):
         client.flush()
         [transport] = ends
         client.client.finish()
-        self.network.turn()
+        self.network.iterateUntilIdle()
         self.assertEqual(len(ends), 1)
         self.assertEqual(self.service.truncations, 0)
         transport.write(b"and another thing")
-        self.network.turn()
+        self.network.iterateUntilIdle()
         client.receive()
         self.assertEqual(client.received, b"and another thing")
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.functional.processes import PATIENCE, eventually, restoreSignals, script
+from tests.functional.processes import TIME_LIMIT, eventually, restoreSignals, script
 
 CLIENT = script("upper-client")
 
@@ -29,7 +29,7 @@ def run(
     if "stdin" not in more:
         more["input"] = data
     more = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **more}
-    return subprocess.run([CLIENT, *options], timeout=PATIENCE, **more)
+    return subprocess.run([CLIENT, *options], timeout=TIME_LIMIT, **more)
 
 
 def start(*options: str, **more: Any) -> subprocess.Popen[bytes]:
@@ -59,11 +59,11 @@ def serve(conversation: Callable[[socket.socket], None]) -> Iterator[list[str]]:
     @return: options for a client to get there.
     """
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        listener.settimeout(PATIENCE)
+        listener.settimeout(TIME_LIMIT)
 
         def serveOne() -> None:
             connection, _ = listener.accept()
-            connection.settimeout(PATIENCE)
+            connection.settimeout(TIME_LIMIT)
             with connection:
                 conversation(connection)
 
@@ -86,7 +86,7 @@ def serveAll(conversation: Callable[[socket.socket], None]) -> Iterator[str]:
     threads: list[threading.Thread] = []
 
     def serveOne(connection: socket.socket) -> None:
-        connection.settimeout(PATIENCE)
+        connection.settimeout(TIME_LIMIT)
         # A client that goes is no fault of ours.
         with contextlib.suppress(OSError), connection:
             conversation(connection)

@@ -12,7 +12,7 @@ import subprocess
 import termios
 
 from tests.functional.command.client import CLIENT
-from tests.functional.processes import PATIENCE, restoreSignals
+from tests.functional.processes import TIME_LIMIT, restoreSignals
 
 
 class Person:
@@ -51,7 +51,7 @@ class Person:
         """
         if self.process.poll() is None:
             self.process.kill()
-        self.process.wait(PATIENCE)
+        self.process.wait(TIME_LIMIT)
         os.close(self._ours)
         os.close(self._theirs)
 
@@ -71,7 +71,7 @@ class Person:
         while len(self._screen) < len(expected):
             if not expected.startswith(self._screen):
                 break
-            if not select.select([self._ours], [], [], PATIENCE)[0]:
+            if not select.select([self._ours], [], [], TIME_LIMIT)[0]:
                 break
             self._screen += os.read(self._ours, 1 << 16)
         shown, self._screen = (
@@ -94,7 +94,7 @@ class Person:
         @return: all that has been shown since the last call, up to them.
         """
         while end not in self._screen:
-            if not select.select([self._ours], [], [], PATIENCE)[0]:
+            if not select.select([self._ours], [], [], TIME_LIMIT)[0]:
                 raise AssertionError(f"{self._screen!r} is shown, not {end!r}")
             self._screen += os.read(self._ours, 1 << 16)
         before, end, self._screen = self._screen.partition(end)
@@ -107,7 +107,7 @@ class Person:
         @return: the status, when nothing more has been shown and the terminal is
             as it was.
         """
-        status = self.process.wait(PATIENCE)
+        status = self.process.wait(TIME_LIMIT)
         if select.select([self._ours], [], [], 0)[0]:
             self._screen += os.read(self._ours, 1 << 16)
         if self._screen:

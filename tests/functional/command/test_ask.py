@@ -13,7 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.functional.command import faulty
 from tests.functional.command.client import folder, run, serveAll
-from tests.functional.processes import PATIENCE, Server
+from tests.functional.processes import TIME_LIMIT, Server
 
 
 class AskTests(SynchronousTestCase):
@@ -57,7 +57,7 @@ class AskTests(SynchronousTestCase):
                 ],
                 cwd=folder(self),
                 capture_output=True,
-                timeout=PATIENCE,
+                timeout=TIME_LIMIT,
             )
         self.assertEnded(result, 0, "A\n")
 
@@ -121,7 +121,7 @@ class AskTests(SynchronousTestCase):
                     *("ask", "a", f"127.0.0.1:{server.port}"),
                 ],
                 capture_output=True,
-                timeout=PATIENCE,
+                timeout=TIME_LIMIT,
             )
         self.assertEqual(result.stdout, b"A\n")
         imported = set(re.findall(rb"\| +([\w.]+)\n", result.stderr))
@@ -141,7 +141,7 @@ class AskTests(SynchronousTestCase):
         result = subprocess.run(
             [sys.executable, "-X", "importtime", "-m", "upperproto.command", "--help"],
             capture_output=True,
-            timeout=PATIENCE,
+            timeout=TIME_LIMIT,
         )
         self.assertEqual(result.stdout[:6], b"Usage:")
         self.assertNotIn(b"twisted", result.stderr)

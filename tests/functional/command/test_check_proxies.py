@@ -16,7 +16,7 @@ from unittest import SkipTest
 from tests.functional.command import faulty
 from tests.functional.command.client import folder, serveAll
 from tests.functional.command.examination import QUICK, CheckTestCase
-from tests.functional.processes import PATIENCE, Server, eventually
+from tests.functional.processes import TIME_LIMIT, Server, eventually
 
 NGINX = shutil.which("nginx") or "/usr/sbin/nginx"
 MODULES = "/usr/lib/nginx/modules"
@@ -112,7 +112,7 @@ class ProxyTests(CheckTestCase):
             yield f"127.0.0.1:{own}"
         finally:
             proxy.terminate()
-            proxy.wait(PATIENCE)
+            proxy.wait(TIME_LIMIT)
 
     def test_haproxy(self) -> None:
         """
@@ -140,7 +140,7 @@ class ProxyTests(CheckTestCase):
                 self.assertGood(f"127.0.0.1:{own}", "--skip", "bulk")
             finally:
                 proxy.terminate()
-                proxy.wait(PATIENCE)
+                proxy.wait(TIME_LIMIT)
 
     def answers(self, port: int) -> bool:
         """

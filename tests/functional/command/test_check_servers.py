@@ -14,7 +14,7 @@ from unittest import SkipTest
 from tests.functional.command import faulty
 from tests.functional.command.client import serveAll
 from tests.functional.command.examination import QUICK, CheckTestCase
-from tests.functional.processes import EXAMPLES, PATIENCE
+from tests.functional.processes import EXAMPLES, TIME_LIMIT
 
 
 class FaultyServerTests(CheckTestCase):
@@ -108,7 +108,7 @@ class FaultyServerTests(CheckTestCase):
                 self.assertFault(step, said, where, "--only", only)
             finally:
                 server.kill()
-                server.communicate(timeout=PATIENCE)
+                server.communicate(timeout=TIME_LIMIT)
 
     def test_socat(self) -> None:
         """
@@ -138,4 +138,4 @@ class FaultyServerTests(CheckTestCase):
                 self.assertFault("answer", said, f"127.0.0.1:{port}")
             finally:
                 server.terminate()
-                server.communicate(timeout=PATIENCE)
+                server.communicate(timeout=TIME_LIMIT)

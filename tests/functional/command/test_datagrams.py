@@ -14,7 +14,7 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.functional.processes import PATIENCE, Server, script, serveDuring
+from tests.functional.processes import TIME_LIMIT, Server, script, serveDuring
 
 Relay = Callable[[int, bytes], list[bytes]]
 
@@ -33,7 +33,7 @@ class DatagramTests(SynchronousTestCase):
         ended = subprocess.run(
             [script("upper-client"), *words],
             capture_output=True,
-            timeout=PATIENCE,
+            timeout=TIME_LIMIT,
             check=False,
         )
         return ended.returncode, ended.stdout.decode(), ended.stderr.decode()
@@ -66,7 +66,7 @@ class DatagramTests(SynchronousTestCase):
         def end() -> None:
             with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as last:
                 last.sendto(b"end", ("127.0.0.1", port))
-            thread.join(PATIENCE)
+            thread.join(TIME_LIMIT)
 
         self.addCleanup(end)
         return f"udp:127.0.0.1:{port}"

@@ -17,7 +17,7 @@ from tests.functional.command.client import (
     start,
 )
 from tests.functional.command.faulty import tutorial
-from tests.functional.processes import PATIENCE, Server, receiveAll
+from tests.functional.processes import TIME_LIMIT, Server, receiveAll
 
 
 class EndTests(ClientTestCase):
@@ -74,7 +74,7 @@ class EndTests(ClientTestCase):
             assert process.stdin is not None and process.stdout is not None
             process.stdin.write(b"abc\n")
             process.stdin.flush()
-            self.assertEqual(process.wait(PATIENCE), 1)
+            self.assertEqual(process.wait(TIME_LIMIT), 1)
             assert process.stderr is not None
             self.assertEqual(process.stdout.read(), b"ABC\n")
             self.assertEqual(

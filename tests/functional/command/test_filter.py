@@ -16,7 +16,7 @@ from tests.functional.command.client import (
     start,
     waitForFullOutput,
 )
-from tests.functional.processes import PATIENCE, Server, receiveAll
+from tests.functional.processes import TIME_LIMIT, Server, receiveAll
 
 
 class FilterTests(ClientTestCase):
@@ -65,13 +65,13 @@ class FilterTests(ClientTestCase):
         """
         ours, theirs = socket.socketpair()
         with Server() as server, ours, theirs:
-            ours.settimeout(PATIENCE)
+            ours.settimeout(TIME_LIMIT)
             process = start("-p", str(server.port), stdin=theirs, stdout=theirs)
             theirs.close()
             ours.sendall(b"abc\n")
             ours.shutdown(socket.SHUT_WR)
             self.assertEqual(receiveAll(ours), b"ABC\n")
-            self.assertEqual(process.communicate(timeout=PATIENCE), (None, b""))
+            self.assertEqual(process.communicate(timeout=TIME_LIMIT), (None, b""))
             self.assertEqual(process.returncode, 0)
 
     def test_answersComeAsTheyAre(self) -> None:

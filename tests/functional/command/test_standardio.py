@@ -17,7 +17,7 @@ from tests.functional.command.client import (
     start,
     waitForFullOutput,
 )
-from tests.functional.processes import PATIENCE, Server
+from tests.functional.processes import TIME_LIMIT, Server
 
 
 class StandardIOTests(ClientTestCase):
@@ -60,7 +60,7 @@ class StandardIOTests(ClientTestCase):
                 ["sh", "-c", f'exec "$0" {redirection}', CLIENT],
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
-                timeout=PATIENCE,
+                timeout=TIME_LIMIT,
             )
             said = f"upper-client: standard {name} is closed\n"
             self.assertEnded(result, 1, b"", said)
@@ -74,7 +74,7 @@ class StandardIOTests(ClientTestCase):
                 ["sh", "-c", f'exec "$0" --port x {redirection}', CLIENT],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
-                timeout=PATIENCE,
+                timeout=TIME_LIMIT,
             )
             self.assertEqual((result.returncode, result.stdout), (2, b""))
 
@@ -100,7 +100,7 @@ class StandardIOTests(ClientTestCase):
                 [CLIENT, "--help"],
                 stdout=output,
                 stderr=subprocess.PIPE,
-                timeout=PATIENCE,
+                timeout=TIME_LIMIT,
             )
             self.assertEqual((result.returncode, result.stderr), ended)
 
@@ -115,7 +115,7 @@ class StandardIOTests(ClientTestCase):
                 [*ignore, CLIENT, "--port", str(server.port)],
                 input=b"abc\n",
                 capture_output=True,
-                timeout=PATIENCE,
+                timeout=TIME_LIMIT,
             )
         self.assertEqual((result.returncode, result.stdout), (0, b"ABC\n"))
 
@@ -142,7 +142,7 @@ class StandardIOTests(ClientTestCase):
             self.assertEqual(os.read(ourOut, 4), b"ABC\n")
             self.assertEqual(flags(), before)
             process.kill()
-            process.wait(PATIENCE)
+            process.wait(TIME_LIMIT)
         self.assertEqual(flags(), before)
 
     def test_nonBlockingDescriptors(self) -> None:
@@ -165,7 +165,7 @@ class StandardIOTests(ClientTestCase):
                     feeder.join()
                     stdin.close()
                     self.assertEqual(stdout.read(), b"")
-            self.assertEqual(process.communicate(timeout=PATIENCE), (None, b""))
+            self.assertEqual(process.communicate(timeout=TIME_LIMIT), (None, b""))
         self.assertEqual(process.returncode, 0)
 
     def test_interrupt(self) -> None:
@@ -178,7 +178,7 @@ class StandardIOTests(ClientTestCase):
             process.stdin.flush()
             self.assertEqual(process.stdout.readline(), b"ABC\n")
             process.send_signal(signal.SIGINT)
-            self.assertEqual(process.wait(PATIENCE), 130)
+            self.assertEqual(process.wait(TIME_LIMIT), 130)
             assert process.stderr is not None
             self.assertEqual(
                 (process.stdout.read(), process.stderr.read()), (b"", b"\n")
@@ -195,6 +195,6 @@ class StandardIOTests(ClientTestCase):
         ):
             waitForFullOutput(process)
             process.send_signal(signal.SIGINT)
-            self.assertEqual(process.wait(PATIENCE), 130)
+            self.assertEqual(process.wait(TIME_LIMIT), 130)
             assert process.stderr is not None
             self.assertEqual(process.stderr.read(), b"\n")

@@ -14,7 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.functional.command.client import serve
 from tests.functional.command.faulty import silent, tutorial
 from tests.functional.command.person import Person
-from tests.functional.processes import PATIENCE, Server
+from tests.functional.processes import TIME_LIMIT, Server
 
 
 class TerminalTests(SynchronousTestCase):
@@ -117,7 +117,7 @@ class TerminalTests(SynchronousTestCase):
             text = shown.decode("utf-8", "replace")
             answers = re.findall(r"Received from server: (.*)\r\n", text)
             self.assertEqual(answers, [line.upper() for line in lines])
-            self.assertEqual(person.process.wait(PATIENCE), 0)
+            self.assertEqual(person.process.wait(TIME_LIMIT), 0)
 
     def test_controls(self) -> None:
         """

@@ -16,7 +16,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.authority import Authority
 from tests.functional.command.client import folder, run, serve, start
-from tests.functional.processes import PATIENCE, Server, eventually, receiveAll
+from tests.functional.processes import TIME_LIMIT, Server, eventually, receiveAll
 
 
 class TLSTests(SynchronousTestCase):
@@ -254,7 +254,7 @@ class TLSTests(SynchronousTestCase):
             ):
                 eventually(partial(atWork, process.pid), "the client to send")
                 server.stop()
-                self.assertEqual(process.wait(PATIENCE), 1)
+                self.assertEqual(process.wait(TIME_LIMIT), 1)
                 assert process.stderr is not None
                 said = process.stderr.read().decode()
                 self.assertRegex(said, "^upper-client: the (server|connection) .*\n$")
