@@ -100,7 +100,7 @@ class DatagramPortTests(SynchronousTestCase):
         self.socket = bound
         return DatagramPort(bound, clock, Counter())
 
-    def test_answers(self) -> None:
+    def test_expected(self) -> None:
         """
         What upper case changes is answered, and all else is counted by why it is not.
         """

@@ -7,10 +7,10 @@ from __future__ import annotations
 from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.trial.unittest import SynchronousTestCase
 
-from upperproto.answers import firstDifference
 from upperproto.client import TooLong, UpperError, WrongAnswer
 from upperproto.command.findings.faults import _WORDS, Fault, notAnswered
 from upperproto.command.probe.client import ProbeClient
+from upperproto.expected import firstDifference
 
 
 class FaultTests(SynchronousTestCase):

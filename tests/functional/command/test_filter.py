@@ -74,7 +74,7 @@ class FilterTests(ClientTestCase):
             self.assertEqual(process.communicate(timeout=TIME_LIMIT), (None, b""))
             self.assertEqual(process.returncode, 0)
 
-    def test_answersComeAsTheyAre(self) -> None:
+    def test_expectedComeAsTheyAre(self) -> None:
         """
         Answers are written before the end of input.
         """

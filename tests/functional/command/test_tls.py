@@ -67,7 +67,7 @@ class TLSTests(SynchronousTestCase):
             (1, b"", f"upper-client: {said}\n"),
         )
 
-    def test_answers(self) -> None:
+    def test_expected(self) -> None:
         """
         All is answered, whatever the version of TLS: the end of input is told by
         a close_notify, after which the server still answers.

@@ -8,7 +8,7 @@ looks as clean as any. So the client counts.
 
 from __future__ import annotations
 
-from upperproto.answers import AnswerScanner
+from upperproto.expected import AnswerScanner
 
 
 class AnswerTracker:

@@ -1,12 +1,12 @@
 """
-Tests for L{upperproto.answers}.
+Tests for L{upperproto.expected}.
 """
 
 from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from upperproto.answers import NOTICE, AnswerScanner, firstDifference
+from upperproto.expected import NOTICE, AnswerScanner, firstDifference
 
 
 class NoticeTests(SynchronousTestCase):
@@ -27,7 +27,7 @@ class NoticeTests(SynchronousTestCase):
         ]:
             self.assertIsNotNone(NOTICE.match(line), line)
 
-    def test_answers(self) -> None:
+    def test_expected(self) -> None:
         """
         Nothing else does, such as the echo of a text.
         """
@@ -107,7 +107,7 @@ class AnswerScannerTests(SynchronousTestCase):
         passed = b"".join(self.scanner.feed(chunk) for chunk in chunks)
         return passed + self.scanner.end()
 
-    def test_answers(self) -> None:
+    def test_expected(self) -> None:
         """
         Answers pass.
         """
