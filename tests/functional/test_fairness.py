@@ -12,7 +12,7 @@ import time
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.functional.processes import TIME_LIMIT, Server
+from tests.functional.processes import TIME_LIMIT, Server, chooseReactor
 
 # Streams one text without end, and throws the answers away. A process, lest it
 # share an interpreter with the client whose round trips are measured.
@@ -83,6 +83,12 @@ class FairnessTests(SynchronousTestCase):
     """
     Four clients stream the costliest text; another asks.
     """
+
+    def setUp(self) -> None:
+        """
+        Read as our reactor does: as much as takes a bounded time.
+        """
+        chooseReactor(self)
 
     def test_roundTrips(self) -> None:
         """

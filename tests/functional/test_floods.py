@@ -9,7 +9,13 @@ import time
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.functional.processes import Server, allowDescriptors, eventually, reset
+from tests.functional.processes import (
+    Server,
+    allowDescriptors,
+    chooseReactor,
+    eventually,
+    reset,
+)
 
 IDLE = 5000
 
@@ -61,6 +67,12 @@ class FloodTests(SynchronousTestCase):
     """
     Thousands of connections.
     """
+
+    def setUp(self) -> None:
+        """
+        Accept as our reactor does: a bounded number at a time.
+        """
+        chooseReactor(self)
 
     def test_oneAfterAnother(self) -> None:
         """

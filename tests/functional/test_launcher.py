@@ -12,7 +12,7 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.functional.processes import TIME_LIMIT, Server, script
+from tests.functional.processes import TIME_LIMIT, Server, chooseReactor, script
 
 UPPER = ("upper",)
 RUNNERS = (
@@ -52,6 +52,7 @@ class CommandTests(SynchronousTestCase):
         drains when it is told to end, and leaves no file behind.
         """
         logs = []
+        chooseReactor(self)
         for runner in RUNNERS[:2]:
             with Server(runner=runner) as server:
                 self.assertEqual(server.ask("straße\n".encode()), b"STRASSE\n")
