@@ -5,8 +5,10 @@ What a running service tells over HTTP.
 from __future__ import annotations
 
 import contextlib
+import html
 import os
 import re
+import shutil
 import signal
 import socket
 import ssl
@@ -211,6 +213,47 @@ class StatusTests(SynchronousTestCase):
         """
         _, status = self.serve("--listen", "fault:delay=0.01:tcp:0")
         self.assertIn("<td>delay=0.01</td>", status.ask("/")[1])
+
+    def test_page(self) -> None:
+        """
+        The page is readable without scripts, and nothing sticks out of it, on a phone
+        and on a large screen.
+        """
+        chromium = shutil.which("chromium") or shutil.which("google-chrome")
+        if chromium is None:
+            self.skipTest("needs chromium")
+        server, status = self.serve("--listen", "fault:delay=0.02:jitter=0.01:tcp:0")
+        server.ask(b"\xff\n")
+        page = status.ask("/")[1]
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        measure = Path(folder.name, "measure.html")
+        measure.write_text(
+            "".join(
+                f'<iframe width="{width}" srcdoc="{html.escape(page)}"></iframe>'
+                for width in (400, 1400)
+            )
+            + "<pre></pre><script>onload = () => {"
+            "  for (const each of document.querySelectorAll('iframe')) {"
+            "    const root = each.contentDocument.documentElement;"
+            "    document.querySelector('pre').append("
+            "      `${root.scrollWidth <= each.clientWidth}"
+            " ${root.querySelectorAll('td').length} `);"
+            "  }}</script>"
+        )
+        shown = subprocess.run(
+            [
+                *[chromium, "--headless", "--no-sandbox", "--disable-gpu"],
+                *["--virtual-time-budget=1000", "--dump-dom", f"file://{measure}"],
+            ],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            encoding="utf-8",
+            timeout=TIME_LIMIT,
+            check=True,
+        )
+        cells = page.count("<td>")
+        self.assertIn(f"<pre>true {cells} true {cells} </pre>", shown.stdout)
 
     def test_noPackage(self) -> None:
         """
