@@ -109,12 +109,15 @@ def _run(options: Options) -> int:
 
         return _runReactor(reactor, ask(text, printed, connector, reactor))
     if options.command == "ping":
-        if datagrams:
-            from upperproto.command.datagrams.ping import ping
-        else:
-            from upperproto.command.probe.ping import ping
+        from upperproto.command.probe.ping import Pinger
 
-        return _runReactor(reactor, ping(options, printed, connector, reactor))
+        pinger = Pinger
+        if datagrams:
+            from upperproto.command.datagrams.ping import DatagramPinger
+
+            pinger = DatagramPinger
+        running = pinger(options, printed, connector, reactor).runUntilInterrupted()
+        return _runReactor(reactor, running)
     if datagrams:
         from upperproto.command.datagrams.steps import check
     else:

@@ -4,6 +4,7 @@ C{upper-client ping}: round trips of known answers, in the manner of ping(8).
 
 from __future__ import annotations
 
+from math import inf
 from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred
@@ -43,7 +44,7 @@ class Pinger:
         @param reactor: what tells the time.
         """
         self.pings = Pings()
-        self._count = options.get("count", SOME if formatter.atTheEnd else None)
+        self._count = options.get("count", SOME if formatter.atTheEnd else inf)
         self._interval = options.get("interval", INTERVAL)
         self._size = options.get("size", SIZE)
         self._new = "new" in options
@@ -63,6 +64,15 @@ class Pinger:
         self._stopped = True
         if self._waiting is not None:
             self._waiting.cancel()
+
+    async def runUntilInterrupted(self) -> int:
+        """
+        L{run}, and L{stop} at Ctrl-C.
+
+        @return: the status of the process.
+        """
+        onInterrupt(lambda: self._reactor.callFromThread(self.stop))
+        return await self.run()
 
     async def run(self) -> int:
         """
@@ -125,20 +135,3 @@ class Pinger:
         else:
             self._probe = probe
         return record
-
-
-async def ping(
-    options: Options, formatter: Formatter, connector: Connector, reactor: Any
-) -> int:
-    """
-    Ping, until Ctrl-C or as often as was asked.
-
-    @param options: those of ping.
-    @param formatter: what prints.
-    @param connector: what makes connections.
-    @param reactor: what tells the time.
-    @return: the status of the process.
-    """
-    pinger = Pinger(options, formatter, connector, reactor)
-    onInterrupt(lambda: reactor.callFromThread(pinger.stop))
-    return await pinger.run()
