@@ -18,6 +18,23 @@ from upperproto.command.options import Options
 from upperproto.command.route.addresses import Address
 
 
+class ByLines(Server):
+    """
+    A server that answers lines only.
+    """
+
+    begun = b""
+
+    def received(self, data: bytes) -> None:
+        """
+        Answer what ends with a line end, and all before it.
+        """
+        self.begun += data
+        if self.begun.endswith(b"\n"):
+            data, self.begun = self.begun, b""
+            super().received(data)
+
+
 class CheckTests(SynchronousTestCase):
     """
     L{check}.
@@ -245,21 +262,12 @@ class CheckTests(SynchronousTestCase):
         A server that answers lines only, and one that answers neither.
         """
 
-        class Lines(Server):
-            begun = b""
-
-            def received(self, data: bytes) -> None:
-                self.begun += data
-                if self.begun.endswith(b"\n"):
-                    data, self.begun = self.begun, b""
-                    super().received(data)
-
         class Deaf(Server):
             def received(self, data: bytes) -> None:
                 if data.endswith(b"\n") and len(data) > 1:
                     super().received(data)
 
-        found = self.check(Connector(Lines), "--only", "answer,quiet")
+        found = self.check(Connector(ByLines), "--only", "answer,quiet")
         self.assertEqual(found["quiet"]["status"], "skip")
         self.assertEqual(
             found["quiet"]["detail"], "the server answers lines only (waited 3 s)"
@@ -291,14 +299,8 @@ class CheckTests(SynchronousTestCase):
             def later(self, *call: Any) -> None:
                 self.transport._clock.callLater(0.05, *call)
 
-        class Lines(Named):
-            begun = b""
-
-            def received(self, data: bytes) -> None:
-                self.begun += data
-                if self.begun.endswith(b"\n"):
-                    data, self.begun = self.begun, b""
-                    super().received(data)
+        class Lines(ByLines, Named):
+            pass
 
         found = self.check(Connector(Named), "--idle", "1")
         statuses = {name: step["status"] for name, step in found.items()}
