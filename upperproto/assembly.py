@@ -14,13 +14,13 @@ from twisted.python import usage
 from upperproto.factory import UpperFactory
 from upperproto.interfaces import IConnectionLog
 from upperproto.limits.descriptors import fitDescriptors
-from upperproto.monitoring.counters import Counters
 from upperproto.service import UpperService
 from upperproto.ways.endpoints import CannotStart, forWorker, kindOf
 from upperproto.ways.proxyprotocol import LOOPBACK
 
 if TYPE_CHECKING:
-    # Only who wants TLS needs it.
+    # Only who wants them needs these.
+    from upperproto.monitoring.counters import Counters
     from upperproto.tls.certificates import Certificates
 
 
@@ -94,7 +94,7 @@ def makeUpperService(options: usage.Options, reactor: Any) -> UpperService:
         maxRefused=maxRefused,
         log=options["log"],
         clock=reactor,
-        counters=None if options["status"] is None else Counters(),
+        counters=_counters(options),
         name=options["name"],
         accessLog=_accessLog(options, reactor),
     )
@@ -165,6 +165,17 @@ def _certificates(options: usage.Options) -> Certificates | None:
         )
     except ValueError as error:
         raise CannotStart(f"upper: {error}") from error
+
+
+def _counters(options: usage.Options) -> Counters | None:
+    """
+    Make counters, if somebody can ask for them.
+    """
+    if options["status"] is None:
+        return None
+    from upperproto.monitoring.counters import Counters
+
+    return Counters()
 
 
 def _accessLog(options: usage.Options, reactor: Any) -> IConnectionLog | None:

@@ -4,7 +4,7 @@ L{UpperFactory}: the settings of one service, and its open connections.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 from twisted.internet.defer import Deferred, succeed
@@ -25,9 +25,12 @@ from upperproto.limits.caps import Caps
 from upperproto.limits.drain import Drain
 from upperproto.limits.idle import IdleTimeout
 from upperproto.monitoring.connectionlog import ConnectionLog, clientName, peerName
-from upperproto.monitoring.counters import Counters
 from upperproto.protocol import UpperProtocol
 from upperproto.rules import checkName, serverNotice
+
+if TYPE_CHECKING:
+    # Only who wants a status needs it.
+    from upperproto.monitoring.counters import Counters
 
 
 @implementer(IUpperService, INoLogContext)

@@ -8,15 +8,15 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-from twisted.scripts import twistd
-from twisted.scripts.twistd import runApp
+from twisted.scripts.twistd import (  # type: ignore[attr-defined] # They are public.
+    ServerOptions,
+    runApp,
+)
 
 from twisted.plugins.upper_plugin import upper
 
-_ServerOptions: Any = vars(twistd)["ServerOptions"]
 
-
-class TwistdOptions(_ServerOptions):  # type: ignore[misc] # Twisted has no types here.
+class TwistdOptions(ServerOptions):
     """
     The options of C{twistd}, which knows one service and has another name.
 

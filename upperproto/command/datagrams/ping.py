@@ -45,7 +45,7 @@ class DatagramPinger(Pinger):
 
     async def run(self) -> int:
         """
-        Ping until the count is reached, or L{stop} is called.
+        Ping until the count is reached, or L{Pinger.stop} is called.
 
         @return: the status of the process.
         """
