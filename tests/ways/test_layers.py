@@ -17,6 +17,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.authority import Authority
 from upperproto.factory import UpperFactory
 from upperproto.faults.endpoint import FaultFactory
+from upperproto.interfaces import INoLogContext
 from upperproto.limits.pending import PendingConnections
 from upperproto.protocol import UpperProtocol
 from upperproto.tls.certificates import Certificates
@@ -156,12 +157,13 @@ class LayersTests(SynchronousTestCase):
     def test_opened(self) -> None:
         """
         Where it is asked for, each connection is told of, with the address of its
-        listener; the protocol comes as it does without.
+        listener; the protocol comes as it does without, and needs no more context.
         """
         opened: list[str] = []
         layers = Layers(self.pending, self.service, opened=opened.append)
         _, factory, *_ = self.listen(layers, "tcp:5000:interface=127.0.0.1")
         self.assertEqual(factory.logPrefix(), "UpperFactory")
+        self.assertTrue(INoLogContext.providedBy(factory))
         protocol = factory.buildProtocol(None)
         self.assertIsInstance(protocol, UpperProtocol)
         self.assertEqual(len(opened), 1)
