@@ -173,7 +173,10 @@ def polish(text: str, page: str, language: str) -> str:
     @param language: as L{pages} has it.
     """
     # GitHub knows no definition lists.
-    text = re.sub(r"(?m)^( *)(?![ \-:#|])(.+)\n\1: +", r"\1- \2: ", text)
+    colon = ": " if language == "en" else "\uff1a"
+    text = re.sub(r"(?m)^( *)(?![ \-:#|])(.+)\n\1: +", rf"\1- \2{colon}", text)
+    # Chinese has no spaces between words, also where one of them is emphasised.
+    text = re.sub(r"(?<=[\u3000-\u9fff\uff00-\uffef]) (?=\*+[\u4e00-\u9fff])", "", text)
     # A paragraph of a list, and a line of the source in a cell of a table.
     text = re.sub(r"\n +<br/>\n", "\n\n", text)
     text = re.sub(r"<br/>(?!`test_)", " ", text)
