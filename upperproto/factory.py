@@ -17,7 +17,6 @@ from zope.interface import implementer
 import upperproto.reactor.sendqueue  # noqa: F401 # Its import registers an adapter.
 from upperproto.interfaces import (
     IConnectionLog,
-    INoLogContext,
     IServedConnection,
     IUpperService,
 )
@@ -33,7 +32,7 @@ if TYPE_CHECKING:
     from upperproto.monitoring.counters import Counters
 
 
-@implementer(IUpperService, INoLogContext)
+@implementer(IUpperService)
 class UpperFactory(ServerFactory):
     """
     Build L{UpperProtocol}s, and know those that are connected.
@@ -49,7 +48,7 @@ class UpperFactory(ServerFactory):
 
     # Twisted declares any callable.
     protocol: type[UpperProtocol] = UpperProtocol  # type: ignore[assignment]
-    noisy = False
+    noisy = logContext = False
 
     def __init__(
         self,
