@@ -122,6 +122,15 @@ class UpperFactory(ServerFactory):
 
         return IReactorTime(reactor)
 
+    def stopFactory(self) -> None:
+        """
+        No port listens any more.
+        """
+        # While one listens, the next connection needs the timer again, and for short
+        # connections, one after the other, to set it would cost a twentieth.
+        if self._idle is not None and not self.connections:
+            self._idle.stop()
+
     def connectionOpened(self, connection: IServedConnection) -> None:
         """
         Give a new connection its place, or tell it that there is none.
@@ -165,7 +174,7 @@ class UpperFactory(ServerFactory):
             seconds = self.getClock().seconds() - opened
             self.connectionLog.closed(connection, seconds, reason, refused)
         if not self.connections:
-            if self._idle is not None:
+            if self._idle is not None and not self.numPorts:
                 self._idle.stop()
             drains, self._drains = self._drains, []
             for drain in drains:
