@@ -48,8 +48,8 @@ class BlockReceiver(LineReceiver):
         """
         Begin.
         """
-        # Until Python 3.12, what an instance has itself is found in a tenth of the time.
-        # It is asked for with each chunk: a round trip takes a fortieth less.
+        # Before Python 3.12, what an instance has is found ten times as fast as what
+        # its class has. With these, a round trip takes a fortieth less.
         self.paused, self.line_mode = self.paused, self.line_mode
         self.unfinished, self._block = self.unfinished, self._block
         super().makeConnection(transport)

@@ -85,8 +85,8 @@ class TCPServer(tcp.Server):
         first has often done so by then.
         """
         super().__init__(*arguments, **keywords)
-        # Until Python 3.12, what an instance has itself is found in a tenth of the time.
-        # It is asked for with each answer: a round trip takes a thirtieth less.
+        # Before Python 3.12, what an instance has is found ten times as fast as what
+        # its class has. With these, a round trip takes a thirtieth less.
         self.queued = self._blocked = self.TLS = self.disconnecting = False
         self.dataBuffer = b""
         self.reactor.readAfterEvents(self)
