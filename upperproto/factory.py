@@ -17,7 +17,6 @@ from zope.interface import implementer
 import upperproto.reactor.sendqueue  # noqa: F401 # Its import registers an adapter.
 from upperproto.interfaces import (
     IConnectionLog,
-    INoLogContext,
     IServedConnection,
     IUpperService,
 )
@@ -33,7 +32,7 @@ if TYPE_CHECKING:
     from upperproto.monitoring.counters import Counters
 
 
-@implementer(IUpperService, INoLogContext)
+@implementer(IUpperService)
 class UpperFactory(ServerFactory):
     """
     Build L{UpperProtocol}s, and know those that are connected.
@@ -49,7 +48,7 @@ class UpperFactory(ServerFactory):
 
     # Twisted declares any callable.
     protocol: type[UpperProtocol] = UpperProtocol  # type: ignore[assignment]
-    noisy = False
+    noisy = logContext = False
 
     def __init__(
         self,
@@ -123,6 +122,15 @@ class UpperFactory(ServerFactory):
 
         return IReactorTime(reactor)
 
+    def stopFactory(self) -> None:
+        """
+        No port listens any more.
+        """
+        # While one listens, the next connection needs the timer again, and for short
+        # connections, one after the other, to set it would cost a twentieth.
+        if self._idle is not None and not self.connections:
+            self._idle.stop()
+
     def connectionOpened(self, connection: IServedConnection) -> None:
         """
         Give a new connection its place, or tell it that there is none.
@@ -166,7 +174,7 @@ class UpperFactory(ServerFactory):
             seconds = self.getClock().seconds() - opened
             self.connectionLog.closed(connection, seconds, reason, refused)
         if not self.connections:
-            if self._idle is not None:
+            if self._idle is not None and not self.numPorts:
                 self._idle.stop()
             drains, self._drains = self._drains, []
             for drain in drains:

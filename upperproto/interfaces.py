@@ -219,14 +219,6 @@ class ISendQueue(Interface):
         """
 
 
-class INoLogContext(Interface):
-    """
-    A protocol that logs by C{twisted.logger} alone, and so has no use for the
-    context that C{twisted.python.log.callWithLogger} makes for each event; or a factory
-    that builds no others.
-    """
-
-
 class IPending(Interface):
     """
     A connection that waits for what has to come before the protocol: a PROXY header,

@@ -213,6 +213,24 @@ class IdleTests(FactoryTestCase):
             self.assertEqual(self.network.getDelayedCalls(), [])
             self.network.wait(40)
 
+    def test_listening(self) -> None:
+        """
+        While a port listens, a timer that runs is there for the next connection. When
+        none listens any more, it goes with the last connection, or with the port.
+        """
+        for portGoesFirst in (False, True):
+            self.factory.doStart()
+            client = self.connect()
+            [timer] = self.network.getDelayedCalls()
+            if portGoesFirst:
+                self.factory.doStop()
+                self.assertEqual(self.network.getDelayedCalls(), [timer])
+            self.leave(client)
+            if not portGoesFirst:
+                self.assertEqual(self.network.getDelayedCalls(), [timer])
+                self.factory.doStop()
+            self.assertEqual(self.network.getDelayedCalls(), [])
+
     def test_closedAtOnce(self) -> None:
         """
         A transport that closes in the call that asks for it leaves no timer.

@@ -34,7 +34,7 @@ from zope.interface.verify import verifyObject
 
 from tests.memory import Client
 from tests.reactor.memory import MemoryReactor, OneProtocolFactory
-from upperproto.interfaces import INoLogContext, IUNIXAdoption
+from upperproto.interfaces import IUNIXAdoption
 from upperproto.reactor import epoll
 from upperproto.reactor.epoll import UpperReactor
 from upperproto.reactor.ports import InheritedUNIXPort, TCPPort, UNIXPort
@@ -74,11 +74,12 @@ class Echo(Protocol):
         self.events.append(reason.type)
 
 
-@implementer(INoLogContext)
 class QuietEcho(Echo):
     """
     An L{Echo} that has no use for a log context.
     """
+
+    logContext = False
 
 
 @implementer(IHalfCloseableProtocol)

@@ -21,7 +21,6 @@ from zope.interface import implementer
 
 from tests.tls.clients import TLSClient
 from tests.tls.service import TLSTestCase
-from upperproto.interfaces import INoLogContext
 from upperproto.tls.credentials import _certificates
 from upperproto.tls.factory import TLSFactory
 from upperproto.tls.transport import LINGER_TIMEOUT, TLSTransport
@@ -581,16 +580,15 @@ class ClientTests(TLSTestCase):
         The transport needs as much of a context for its log as its protocol.
         """
         self.shaken()
-        self.assertFalse(INoLogContext.providedBy(self.tls))
+        self.assertTrue(self.tls.logContext)
 
-        @implementer(INoLogContext)
         class Quiet(Talker):
-            pass
+            logContext = False
 
         self.tls.switchProtocol(Quiet())
-        self.assertTrue(INoLogContext.providedBy(self.tls))
+        self.assertFalse(self.tls.logContext)
         self.tls.switchProtocol(Talker())
-        self.assertFalse(INoLogContext.providedBy(self.tls))
+        self.assertTrue(self.tls.logContext)
 
     def test_noProtocol(self) -> None:
         """

@@ -17,7 +17,6 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.authority import Authority
 from upperproto.factory import UpperFactory
 from upperproto.faults.endpoint import FaultFactory
-from upperproto.interfaces import INoLogContext
 from upperproto.limits.pending import PendingConnections
 from upperproto.protocol import UpperProtocol
 from upperproto.tls.certificates import Certificates
@@ -163,7 +162,7 @@ class LayersTests(SynchronousTestCase):
         layers = Layers(self.pending, self.service, opened=opened.append)
         _, factory, *_ = self.listen(layers, "tcp:5000:interface=127.0.0.1")
         self.assertEqual(factory.logPrefix(), "UpperFactory")
-        self.assertTrue(INoLogContext.providedBy(factory))
+        self.assertFalse(factory.logContext)
         protocol = factory.buildProtocol(None)
         self.assertIsInstance(protocol, UpperProtocol)
         self.assertEqual(len(opened), 1)

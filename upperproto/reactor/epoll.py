@@ -39,12 +39,9 @@ from twisted.internet.main import installReactor
 from twisted.python import log
 from zope.interface import implementer
 
-from upperproto.interfaces import INoLogContext, IUNIXAdoption
+from upperproto.interfaces import IUNIXAdoption
 from upperproto.reactor.ports import InheritedUNIXPort, TCPPort, UNIXPort
 from upperproto.reactor.transports import LARGEST_READ, TCPServer
-
-# Looked up once, not twice for each request.
-_contextless = INoLogContext.providedBy
 
 
 @implementer(IUNIXAdoption)
@@ -160,7 +157,7 @@ class UpperReactor(EPollReactor):
                     # An earlier event has paused it.
                     continue
                 protocol = getattr(selectable, "protocol", None)
-                if protocol is not None and _contextless(protocol):
+                if not getattr(protocol, "logContext", True):
                     try:
                         why = selectable.doRead()
                     except BaseException as error:
@@ -214,7 +211,7 @@ class UpperReactor(EPollReactor):
                 self._writeFrom(transport)
 
     def _writeFrom(self, transport: TCPServer) -> None:
-        if not _contextless(transport.protocol):
+        if getattr(transport.protocol, "logContext", True):
             log.callWithLogger(
                 transport,
                 self._doReadOrWrite,

@@ -46,6 +46,8 @@ class TLSConnection:
 
     # The transport is lost: the end and the error matter now.
     _lost = False
+    # OpenSSL has nothing more to read.
+    _allRead = False
     # All has been taken that we will send.
     _allTaken = False
     # How many bytes have come since there was text in them.
@@ -89,10 +91,11 @@ class TLSConnection:
         """
         texts: list[bytes] = []
         try:
-            while self.error is None:
+            while self.error is None and not self._allRead:
                 texts.append(self._connection.recv(size))
         except SSL.WantReadError:
-            pass
+            # To ask again, as is done behind each text, would take 4 us.
+            self._allRead = True
         except SSL.ZeroReturnError:
             self.peerEnded = True
         except SSL.Error as error:
@@ -161,6 +164,7 @@ class TLSConnection:
         Take what the peer has sent.
         """
         self._withoutText += len(received)
+        self._allRead = False
         return self._connection.bio_write(received)
 
     def bio_shutdown(self) -> None:
@@ -168,6 +172,7 @@ class TLSConnection:
         The transport is lost.
         """
         self._lost = True
+        self._allRead = False
         self._connection.bio_shutdown()
 
 

@@ -26,9 +26,9 @@ from twisted.internet.interfaces import (
 from twisted.internet.protocol import connectionDone
 from twisted.protocols.tls import TLSMemoryBIOProtocol
 from twisted.python.failure import Failure
-from zope.interface import alsoProvides, implementer, noLongerProvides
+from zope.interface import implementer
 
-from upperproto.interfaces import INoLogContext, IPeerAware, ISendQueue
+from upperproto.interfaces import IPeerAware, ISendQueue
 from upperproto.tls.connection import TLSConnection
 from upperproto.tls.records import Records
 
@@ -74,13 +74,19 @@ class TLSTransport(TLSMemoryBIOProtocol):
     # The protocol has been told that the peer's side has ended.
     _peerEndIsTold = False
 
+    @property
+    def logContext(self) -> bool:
+        """
+        Whether the protocol has a use for a log context.
+        """
+        return getattr(self.wrappedProtocol, "logContext", True)
+
     def makeConnection(self, transport: Any) -> None:
         """
         Begin the handshake.
         """
         self.records = Records(transport)
         super().makeConnection(transport)
-        self._passLogContext()
         self._follow()
 
     def switchProtocol(self, protocol: IProtocol) -> None:
@@ -88,7 +94,6 @@ class TLSTransport(TLSMemoryBIOProtocol):
         Become another protocol's transport.
         """
         self.wrappedProtocol = protocol
-        self._passLogContext()
         protocol.makeConnection(self)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
@@ -288,12 +293,3 @@ class TLSTransport(TLSMemoryBIOProtocol):
             self.unregisterProducer()
             self._detached = source
             source.pauseProducing()
-
-    def _passLogContext(self) -> None:
-        """
-        Tell whoever calls this transport what its protocol tells of logging.
-        """
-        if INoLogContext.providedBy(self.wrappedProtocol):
-            alsoProvides(self, INoLogContext)
-        elif INoLogContext.providedBy(self):
-            noLongerProvides(self, INoLogContext)

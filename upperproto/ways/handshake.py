@@ -22,14 +22,14 @@ from twisted.internet.protocol import (
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from upperproto.interfaces import INoLogContext, IPending, IPendingConnections
+from upperproto.interfaces import IPending, IPendingConnections
 
 # How many seconds a client may take. A PROXY header comes with the connection, and a
 # TLS handshake takes two round trips.
 HANDSHAKE_TIMEOUT = 10.0
 
 
-@implementer(IPending, INoLogContext)
+@implementer(IPending)
 class PendingProtocol(Protocol):
     """
     Wait for what a client owes. A subclass hands the connection over to the protocol
@@ -41,6 +41,7 @@ class PendingProtocol(Protocol):
     """
 
     awaited: ClassVar[str]
+    logContext = False
 
     # None while the client is not waited for, any more or yet.
     _timer: IDelayedCall | None = None

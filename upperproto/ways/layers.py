@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.interfaces import IAddress, IProtocol, IProtocolFactory
 from twisted.internet.protocol import Factory
 from twisted.protocols.policies import WrappingFactory
-from zope.interface import alsoProvides
 
-from upperproto.interfaces import INoLogContext, IPendingConnections
+from upperproto.interfaces import IPendingConnections
 from upperproto.ways.endpoints import Listener, endpointFrom, faultsFrom, kindOf
 from upperproto.ways.inherited import Inheriting
 from upperproto.ways.proxyprotocol import Network, ProxyFactory
@@ -127,9 +126,8 @@ class CountedFactory(WrappingFactory):
         """
         super().__init__(factory)
         self._opened = opened
-        if INoLogContext.providedBy(factory):
-            # To count takes no context, either.
-            alsoProvides(self, INoLogContext)
+        # To count takes no context of its own.
+        self.logContext = getattr(factory, "logContext", True)
 
     def logPrefix(self) -> str:
         """

@@ -16,9 +16,8 @@ from typing import Any, TypeAlias
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.interfaces import IAddress
 from twisted.internet.protocol import Factory, Protocol
-from zope.interface import implementer
 
-from upperproto.interfaces import INoLogContext, IPeerAware, IPendingConnections
+from upperproto.interfaces import IPeerAware, IPendingConnections
 from upperproto.ways.handshake import PendingFactory, PendingProtocol
 from upperproto.ways.proxyheader import parse
 
@@ -66,12 +65,13 @@ class PendingProxyHeader(PendingProtocol):
             inner.dataReceived(rest)
 
 
-@implementer(INoLogContext)
 class _Refused(Protocol):
     """
     Closes its connection. Were there no protocol, the listener would take the
     connection for one that could not be accepted.
     """
+
+    logContext = False
 
     def connectionMade(self) -> None:
         assert self.transport is not None
