@@ -131,14 +131,14 @@ class PingerTests(SynchronousTestCase):
         connector = Connector()
 
         async def refuse(*words: Any, **more: Any) -> None:
-            raise NotConnected("connect", "Connection refused")
+            raise NotConnected("refused", "Connection refused")
 
         self.patch(connector, "connect", refuse)
         self.assertEqual(self.ping(connector, "-c", "2"), 1)
         self.assertEqual(
             [each.get("fault") for each in self.records()[:2]], ["refused"] * 2
         )
-        connector.addresses = NotConnected("resolve", "no such host")
+        connector.addresses = NotConnected("no-host", "no such host")
         self.assertEqual(self.ping(connector), 2)
         self.assertEqual(self.records()[0]["fault"], "no-host")
         self.assertEqual(self.ping(connector, "--format", "plugin"), 3)

@@ -11,7 +11,7 @@ from zope.interface import implementer
 
 from upperproto.command.check.path import Finding, Path, Skip
 from upperproto.command.errors import NotConnected
-from upperproto.command.findings.faults import Fault, notConnected
+from upperproto.command.findings.faults import Fault
 from upperproto.command.findings.formatter import milliseconds
 from upperproto.command.route.addresses import Address
 
@@ -28,7 +28,7 @@ async def resolve(path: Path) -> Finding:
         path.addresses = await connector.resolve()
     except NotConnected as error:
         path.broken = "no address"
-        raise notConnected(error) from error
+        raise Fault(error.code, error.why) from error
     taken = connector.now() - started
     addresses = list(map(str, path.addresses))
     return Finding(

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 # How many characters a line has where its length does not matter.
 LINE = 60
 
+# If so many characters are the same, two answers are taken for the same.
+_SAME = 40
+
 # How long, in seconds, a server that ends may still take connections.
 _MOMENT = 0.2
 
@@ -175,16 +178,13 @@ class Path:
         """
         Say which of many answers is not right.
         """
-        said = str(fault)
         if fault.code == "foreign":
-            # It may be the answer to another one of them.
-            _, _, shown = said.partition("came: ")
-            beginning = shown.rstrip("…")[1:-1]
+            # It may be the answer to another one of them, at least its beginning.
             for other, text in enumerate(texts):
-                if repr(text.upper())[1:-1].startswith(beginning):
+                if text.upper().startswith(fault.answer[:_SAME]):
                     raise Fault(
                         "order",
                         f"the answer to line {other + 1} came in place of the one to"
                         f" line {number + 1}",
                     ) from fault
-        raise Fault(fault.code, f"{number} of {len(texts)} answered, then: {said}")
+        raise Fault(fault.code, f"{number} of {len(texts)} answered, then: {fault}")

@@ -12,7 +12,7 @@ from twisted.python.failure import Failure
 
 from upperproto.command.datagrams.client import DatagramClient, unlike
 from upperproto.command.errors import NotConnected
-from upperproto.command.findings.faults import Fault, notConnected
+from upperproto.command.findings.faults import Fault
 from upperproto.command.findings.formatter import Formatter
 from upperproto.command.findings.records import Answered, Pings
 from upperproto.command.options import Options
@@ -52,7 +52,7 @@ class DatagramPinger(Pinger):
         try:
             [address, *_] = await self._connector.resolve()
         except NotConnected as error:
-            return self._formatter.failed(notConnected(error))
+            return self._formatter.failed(Fault(error.code, error.why))
         self._formatter.pingsBegin(self._size)
         self.pings.address = str(address)
         started = self._reactor.seconds()

@@ -12,7 +12,7 @@ from twisted.internet.error import ConnectionDone
 from upperproto.client import TooLong, UpperError, WrongAnswer
 from upperproto.command.errors import (
     ASK_WITH_TLS,
-    NotConnected,
+    TLS_ALERT,
     otherServer,
     whyLost,
 )
@@ -196,34 +196,19 @@ class Fault(Exception):
     @ivar code: a word for it, which stays the same.
     @ivar meaning: what that means.
     @ivar cause: what usually causes it.
+    @ivar answer: the answer that is wrong; empty where no whole answer came.
     """
 
-    def __init__(self, code: str, seen: str) -> None:
+    def __init__(self, code: str, seen: str, answer: str = "") -> None:
         """
         @param code: a key of the table.
         @param seen: what was seen, in one line.
+        @param answer: the answer that is wrong.
         """
         super().__init__(seen)
         self.code = code
         self.meaning, self.cause = _WORDS[code]
-
-
-def notConnected(error: NotConnected) -> Fault:
-    """
-    Say what it means that no connection could be made.
-    """
-    why = error.why
-    if error.stage == "resolve":
-        return Fault("no-host", why)
-    if error.stage == "tls":
-        code = "tls"
-        if "not trusted" in why:
-            code = "untrusted"
-        elif "for another name" in why:
-            code = "wrong-name"
-        return Fault(code, why)
-    codes = {"Connection refused": "refused", "no answer in time": "swallowed"}
-    return Fault(codes.get(why, "not-connected"), why)
+        self.answer = answer
 
 
 def notAnswered(error: BaseException | None, client: Any, secure: bool) -> Fault:
@@ -235,12 +220,12 @@ def notAnswered(error: BaseException | None, client: Any, secure: bool) -> Fault
     @param client: the L{upperproto.command.probe.client.ProbeClient} that has asked.
     @param secure: whether the connection has TLS.
     """
-    other = otherServer(client.beginning)
-    if other:
-        if "TLS" not in other:
+    if not client.beginning.startswith(TLS_ALERT):
+        other = otherServer(client.beginning)
+        if other:
             return Fault("other-server", f"{_shown(client.beginning)} came: {other}")
-        if not secure:
-            return Fault("speaks-tls", "a TLS alert came in place of the answer")
+    elif not secure:
+        return Fault("speaks-tls", "a TLS alert came in place of the answer")
     if error is None:
         waiting = len(client.clearLineBuffer())
         if waiting:
@@ -257,7 +242,7 @@ def notAnswered(error: BaseException | None, client: Any, secure: bool) -> Fault
     said = "an answer" if client.receivedBytes else "saying anything"
     if isinstance(error, ConnectionDone):
         return Fault("closed", f"the connection was closed without {said}")
-    return Fault("cut", whyLost(error, client.transport, False))
+    return Fault("cut", whyLost(error, client.transport).words)
 
 
 def _wrong(error: WrongAnswer) -> Fault:
@@ -276,7 +261,8 @@ def _wrong(error: WrongAnswer) -> Fault:
     if error.index >= _SURE:
         return Fault("torn", f"after {error.index} right characters, {error}")
     if _OURS.match(answer) and answer == answer.upper():
-        return Fault("foreign", f"the answer to another text came: {_shown(answer)}")
+        seen = f"the answer to another text came: {_shown(answer)}"
+        return Fault("foreign", seen, answer)
     return Fault("wrong", f"{_shown(answer)} came")
 
 

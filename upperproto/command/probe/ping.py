@@ -11,7 +11,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import deferLater
 
 from upperproto.command.errors import NotConnected
-from upperproto.command.findings.faults import Fault, notConnected
+from upperproto.command.findings.faults import Fault
 from upperproto.command.findings.formatter import Formatter
 from upperproto.command.findings.records import Answered, Pings
 from upperproto.command.interrupt import leaveAtOnce, onInterrupt
@@ -85,7 +85,7 @@ class Pinger:
         try:
             await self._connector.resolve()
         except NotConnected as error:
-            return self._formatter.failed(notConnected(error))
+            return self._formatter.failed(Fault(error.code, error.why))
         self._formatter.pingsBegin(self._size)
         while not self._stopped:
             begun = now()

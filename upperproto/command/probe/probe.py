@@ -13,7 +13,7 @@ from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 
 from upperproto.command.errors import NotConnected
-from upperproto.command.findings.faults import Fault, notAnswered, notConnected
+from upperproto.command.findings.faults import Fault, notAnswered
 from upperproto.command.findings.records import Answered
 from upperproto.command.probe.client import ProbeClient
 from upperproto.command.route.addresses import Address
@@ -59,7 +59,7 @@ class Probe:
                 self.resolveSeconds = connector.now() - started
             self.opened = await connector.connect(self.client, addresses, **how)
         except NotConnected as error:
-            raise notConnected(error) from error
+            raise Fault(error.code, error.why) from error
         return self.opened
 
     async def ask(self, text: str, number: int = 0) -> Answered:

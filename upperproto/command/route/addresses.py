@@ -15,7 +15,7 @@ from twisted.internet.interfaces import IAddress, IConnector
 from twisted.internet.protocol import ClientFactory
 from twisted.python.failure import Failure
 
-from upperproto.command.errors import NotConnected, whyNotConnected
+from upperproto.command.errors import NotConnected, Reason, whyNotConnected
 
 # How long, in seconds, one address has before the next one is tried, too: the
 # recommendation of RFC 8305, section 5.
@@ -86,7 +86,7 @@ def _whyNotFound(error: Exception) -> NotConnected:
             why = "no name server answers"
         elif error.errno == getattr(socket, "EAI_ADDRFAMILY", 0):
             why = "it has no address of this family"
-    return NotConnected("resolve", why)
+    return NotConnected("no-host", why)
 
 
 class _Attempt(ClientFactory):
@@ -139,7 +139,7 @@ class Attempts:
         self._left = deque(addresses)
         self._made: list[_Attempt] = []
         self._running = 0
-        self._failures: dict[Address, str] = {}
+        self._failures: dict[Address, Reason] = {}
         self._timer: Any = None
         self._next()
 
@@ -166,10 +166,13 @@ class Attempts:
         if self._left:
             self._next()
         elif not self._running:
-            why = set(self._failures.values())
-            each = [f"{address}: {why}" for address, why in self._failures.items()]
-            said = why.pop() if len(why) == 1 else "; ".join(each)
-            self.connected.errback(NotConnected("connect", said))
+            reasons = set(self._failures.values())
+            if len(reasons) == 1:
+                code, why = reasons.pop()
+            else:
+                each = [f"{a}: {reason.words}" for a, reason in self._failures.items()]
+                code, why = "not-connected", "; ".join(each)
+            self.connected.errback(NotConnected(code, why))
 
     def _stop(self) -> None:
         """

@@ -113,14 +113,14 @@ class _Opening(Protocol):
         elif not self.opened.called:
             credentials = self._connector.target.credentials
             name = "" if credentials is None else credentials.name
-            why = whyLost(reason.value, self.transport, True, name)
+            code, why = whyLost(reason.value, self.transport, True, name)
             # What the server has shown of itself, although it is not trusted.
             with suppress(Exception):
                 from upperproto.tls.peer import describe
 
                 tls: Any = self.transport
                 self.details = describe(tls.getHandle())
-            self.opened.errback(NotConnected("tls", why))
+            self.opened.errback(NotConnected(code, why))
 
     def _begin(self) -> None:
         self._cancelTimer()
@@ -213,7 +213,7 @@ class Connector:
         try:
             return list(dict.fromkeys(await self._inTime(found)))
         except Exception as error:
-            raise self._failed("resolve", error) from error
+            raise self._failed("no-host", whyNotConnected(error).words) from error
 
     async def connect(
         self,
@@ -248,7 +248,7 @@ class Connector:
                 reached = Attempts(self._reactor, addresses, factory).connected
             await self._inTime(reached)
         except Exception as error:
-            raise self._failed("connect", error) from error
+            raise self._failed(*whyNotConnected(error)) from error
         try:
             await opening.opened
         except NotConnected as error:
@@ -268,10 +268,8 @@ class Connector:
             waiting.addTimeout(self.timeout, self._reactor)
         return await waiting
 
-    def _failed(self, stage: str, error: Exception) -> NotConnected:
-        stage = error.stage if isinstance(error, NotConnected) else stage
-        why = whyNotConnected(error)
-        return NotConnected(stage, why, f"cannot connect to {self.target.name}: {why}")
+    def _failed(self, code: str, why: str) -> NotConnected:
+        return NotConnected(code, why, f"cannot connect to {self.target.name}: {why}")
 
 
 def _peerName(peer: Any, name: str) -> str:

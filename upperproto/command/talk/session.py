@@ -18,6 +18,7 @@ from twisted.python.failure import Failure
 from upperproto.command import standardio as stdio
 from upperproto.command.errors import (
     ASK_WITH_TLS,
+    TLS_ALERT,
     SessionError,
     otherServer,
     whyLost,
@@ -77,7 +78,7 @@ class Session(Protocol):
         """
         if len(self._beginning) < _BEGINNING:
             self._beginning += data[:_BEGINNING]
-            if "TLS" in otherServer(self._beginning) and not self._isSecure():
+            if self._beginning.startswith(TLS_ALERT) and not self._isSecure():
                 self.end(otherServer(self._beginning))
         if not self.done.called:
             self.received(data)
@@ -164,7 +165,7 @@ class Session(Protocol):
         if reason.check(ConnectionDone):
             self.closed()
         else:
-            self.end(self.hint(whyLost(reason.value, self.transport, False)))
+            self.end(self.hint(whyLost(reason.value, self.transport).words))
 
     def _isSecure(self) -> bool:
         return bool(ISSLTransport.providedBy(self.transport))
