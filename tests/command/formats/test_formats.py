@@ -12,7 +12,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from upperproto.command.findings.faults import Fault
 from upperproto.command.findings.formatter import Formatter, milliseconds
-from upperproto.command.findings.records import Answered, Pings, Report, Step
+from upperproto.command.findings.records import Answered, Report, Step
+from upperproto.command.findings.statistics import Pings
 from upperproto.command.formats.choice import formatter
 from upperproto.command.route.connection import Opened
 

@@ -9,7 +9,8 @@ from typing import Any
 
 from upperproto.command.findings.faults import Fault
 from upperproto.command.findings.formatter import Formatter
-from upperproto.command.findings.records import Answered, Pings, Report, faultFields
+from upperproto.command.findings.records import Answered, Report, faultFields
+from upperproto.command.findings.statistics import Pings
 
 
 class JSONFormatter(Formatter):

@@ -6,7 +6,8 @@ from __future__ import annotations
 
 from upperproto.command.findings.faults import Fault
 from upperproto.command.findings.formatter import Formatter, milliseconds
-from upperproto.command.findings.records import Answered, Pings, Report
+from upperproto.command.findings.records import Answered, Report
+from upperproto.command.findings.statistics import Pings
 
 _OK, _WARNING, _CRITICAL, UNKNOWN = range(4)
 _WORDS = ("OK", "WARNING", "CRITICAL", "UNKNOWN")

@@ -9,7 +9,8 @@ from typing import Any
 
 from upperproto.command.findings.faults import Fault
 from upperproto.command.findings.formatter import Formatter
-from upperproto.command.findings.records import PERCENTILES, Answered, Pings, Report
+from upperproto.command.findings.records import Answered, Report
+from upperproto.command.findings.statistics import PERCENTILES, Pings
 
 _HELP = {
     "probe_success": "Whether all was right.",

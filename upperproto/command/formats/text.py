@@ -8,13 +8,8 @@ import textwrap
 
 from upperproto.command.findings.faults import Fault
 from upperproto.command.findings.formatter import Formatter, milliseconds
-from upperproto.command.findings.records import (
-    PERCENTILES,
-    Answered,
-    Pings,
-    Report,
-    Step,
-)
+from upperproto.command.findings.records import Answered, Report, Step
+from upperproto.command.findings.statistics import PERCENTILES, Pings
 
 _PARTS = {"resolve_seconds": "name", "connect_seconds": "connect", "tls_seconds": "tls"}
 _WIDTH = 80

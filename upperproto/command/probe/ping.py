@@ -13,7 +13,8 @@ from twisted.internet.task import deferLater
 from upperproto.command.errors import NotConnected
 from upperproto.command.findings.faults import Fault
 from upperproto.command.findings.formatter import Formatter
-from upperproto.command.findings.records import Answered, Pings
+from upperproto.command.findings.records import Answered
+from upperproto.command.findings.statistics import Pings
 from upperproto.command.interrupt import leaveAtOnce, onInterrupt
 from upperproto.command.options import Options
 from upperproto.command.probe.probe import Probe
