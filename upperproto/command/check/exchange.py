@@ -154,10 +154,9 @@ async def quiet(path: Path) -> Finding:
             f"text without a line end was answered after {milliseconds(taken)}",
             {"quiet_seconds": round(taken, 6)},
         )
-    secure = path.connector.target.credentials is not None
     came = client.unfinished or client.unasked or client.error
     if came or client.reason is not None:
-        raise notAnswered(client.reason, client, secure)
+        raise notAnswered(client.reason, client)
     client.transport.write(b"\n")
     while client.reason is None and not client.unasked:
         if path.connector.now() - started > limit + path.timeout:
@@ -165,4 +164,4 @@ async def quiet(path: Path) -> Finding:
         await path.wait(0.002)
     if client.unasked and client.unasked[0] == expected:
         raise Skip(f"the server answers lines only (waited {limit:g} s)")
-    raise notAnswered(client.reason, client, secure)
+    raise notAnswered(client.reason, client)

@@ -8,6 +8,7 @@ import re
 from typing import Any
 
 from twisted.internet.error import ConnectionDone
+from twisted.internet.interfaces import ISSLTransport
 
 from upperproto.client import TooLong, UpperError, WrongAnswer
 from upperproto.command.errors import (
@@ -51,7 +52,7 @@ _WORDS = {
     ),
     "gone": (
         "A connection could be made before, and now nothing listens there: the server"
-        " takes one connection and ends with it, or it has crashed.",
+        " takes one connection, and ends with it, or it has crashed.",
         "A server from a first tutorial, which calls accept() only once; a server that"
         " crashes on what it was sent.",
     ),
@@ -213,19 +214,18 @@ class Fault(Exception):
         self.answer = answer
 
 
-def notAnswered(error: BaseException | None, client: Any, secure: bool) -> Fault:
+def notAnswered(error: BaseException | None, client: Any) -> Fault:
     """
     Find the fault that made a request fail.
 
     @param error: the error of the request; L{None} if there was no answer in time.
     @param client: the L{upperproto.command.probe.client.ProbeClient} of the request.
-    @param secure: whether the connection has TLS.
     """
     if not client.beginning.startswith(TLS_ALERT):
         other = otherServer(client.beginning)
         if other:
             return Fault("other-server", f"{_shown(client.beginning)} came: {other}")
-    elif not secure:
+    elif not ISSLTransport.providedBy(client.transport):
         return Fault("speaks-tls", "a TLS alert came in place of the answer")
     if error is None:
         waiting = len(client.clearLineBuffer())
