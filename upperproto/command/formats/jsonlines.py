@@ -15,7 +15,7 @@ from upperproto.command.findings.statistics import Pings
 
 class JSONFormatter(Formatter):
     """
-    Print one object for ask and check, and for ping one a line.
+    Print one object for ask and for check, and one for each ping.
     """
 
     def asked(self, record: Answered) -> int:

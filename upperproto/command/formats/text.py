@@ -17,7 +17,7 @@ _WIDTH = 80
 
 class TextFormatter(Formatter):
     """
-    Print lines that a person reads.
+    Print lines for people.
     """
 
     def asked(self, record: Answered) -> int:
@@ -33,7 +33,7 @@ class TextFormatter(Formatter):
 
     def pingsBegin(self, size: int) -> None:
         """
-        Say what is pinged.
+        Print which server is pinged.
         """
         unit = "bytes" if self.target.startswith("udp:") else "characters"
         self.write(f"PING {self.target}: {size} {unit} each\n")
@@ -114,7 +114,7 @@ class TextFormatter(Formatter):
 
     def failed(self, fault: Fault) -> int:
         """
-        Say why nothing could be tried.
+        Print why nothing could be tried.
         """
         self.complain(f"{self.target}: {fault}")
         return super().failed(fault)
