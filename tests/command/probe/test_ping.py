@@ -210,8 +210,8 @@ class AskTests(SynchronousTestCase):
             [
                 "h: 'CBA' came\n"
                 "  What came back is not the upper case of what was sent.\n"
-                "  Usual cause: Another service on this port; something on the path that"
-                " changes\n  the text, for example its encoding."
+                "  Usual cause: Another service on this port; something on the path"
+                " that changes\n  the text, for example its encoding."
             ],
         )
 
