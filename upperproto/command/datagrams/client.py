@@ -16,9 +16,9 @@ from twisted.internet.protocol import DatagramProtocol
 from upperproto.command.findings.faults import Fault
 from upperproto.command.route.addresses import Address
 
-# Socket options of ip(7) and ipv6(7) that Python has no names for. With IP_MTU_DISCOVER,
-# datagrams are never split, and one that is too long is an error. IP_MTU is how long a
-# packet may be, with its headers.
+# Options of sockets that Python has no names for: ip(7) and ipv6(7). With the first,
+# the system splits no datagram, so one that is too long is an error. The second is how
+# long a packet may be, with its headers.
 _DISCOVER: dict[int, tuple[int, int]] = {
     socket.AF_INET: (socket.IPPROTO_IP, 10),
     socket.AF_INET6: (socket.IPPROTO_IPV6, 23),
