@@ -1,6 +1,5 @@
 """
-The command line of C{upper-client}: words become options, and what is wrong with
-them is said.
+Options of C{upper-client}: read the command line, and check its values.
 """
 
 from __future__ import annotations
@@ -28,18 +27,8 @@ STEPS = (
     *("halfclose", "slowreader", "quiet", "idle", "reconnect"),
 )
 
-# A ping of fewer characters could be like another one.
+# Two pings with fewer characters could be the same.
 LEAST_SIZE, MOST_SIZE = 16, 16 << 20
-
-
-def _number(word: str, least: float, what: str) -> float:
-    try:
-        number = float(word)
-    except ValueError:
-        number = math.nan
-    if not least <= number < math.inf:
-        raise ValueError(what)
-    return number
 
 
 def _whole(least: int, most: int) -> Callable[[str], int]:
@@ -51,14 +40,20 @@ def _whole(least: int, most: int) -> Callable[[str], int]:
     return coerce
 
 
-def _seconds(word: str) -> float:
-    return _number(word, 0.001, "seconds, 0.001 or more")
+def _seconds(word: str, what: str = "seconds, 0.001 or more") -> float:
+    try:
+        seconds = float(word)
+    except ValueError:
+        seconds = math.nan
+    if not 0.001 <= seconds < math.inf:
+        raise ValueError(what)
+    return seconds
 
 
 def _timeout(word: str) -> float:
     if word == "never":
         return math.inf
-    return _number(word, 0.001, "seconds, 0.001 or more, or never")
+    return _seconds(word, "seconds, 0.001 or more, or never")
 
 
 def _steps(word: str) -> tuple[str, ...]:
@@ -76,16 +71,16 @@ def _format(word: str) -> str:
 
 class Option(NamedTuple):
     """
-    An option.
+    An option of the command line.
 
     @ivar name: its long name.
-    @ivar short: its short name, or nothing.
-    @ivar value: how its value is called in the help; nothing for a flag.
-    @ivar default: what stands for it where it is not given, in words.
+    @ivar short: its short name, or empty.
+    @ivar value: the name of its value in the help; empty for a flag.
+    @ivar default: its default in the help; empty if there is none.
     @ivar explanation: what it does.
-    @ivar commands: those that it goes with.
-    @ivar coerce: makes its value of a word, or raises L{ValueError} with what it
-        takes.
+    @ivar commands: the commands that have it.
+    @ivar coerce: converts a word to its value. The message of a L{ValueError} says what
+        the option takes.
     """
 
     name: str
@@ -146,17 +141,17 @@ OPTIONS = [
 
 class Options:
     """
-    What was asked for.
+    The command line, as a command and the values of its options.
 
     @ivar command: one of L{COMMANDS}.
-    @ivar named: whether its word was given.
-    @ivar words: what else was given.
+    @ivar named: whether the command line names it.
+    @ivar words: all other words that are no options.
     """
 
     def __init__(self, arguments: Sequence[str]) -> None:
         """
         @param arguments: the words of the command line.
-        @raise WrongUsage: where they make no sense.
+        @raise WrongUsage: if they are wrong.
         """
         letters = "".join(
             each.short + (":" if each.value else "") for each in OPTIONS if each.short
@@ -178,7 +173,7 @@ class Options:
         Get the value of an option.
 
         @param name: its long name.
-        @param default: what stands for it where it was not given.
+        @param default: its value if it was not given.
         """
         return self._values.get(name, default)
 
@@ -190,7 +185,7 @@ class Options:
 
     def _take(self, flag: str, word: str) -> None:
         """
-        Take one option.
+        Keep the value of one option.
         """
         found = [
             each
