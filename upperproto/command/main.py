@@ -131,8 +131,8 @@ def _reactor(needsOpenSSL: bool) -> Any:
     """
     Import Twisted's reactor, without OpenSSL if no TLS is needed.
 
-    The reactor imports OpenSSL if that is installed. This takes 0.12 of 0.33 s and 13 of
-    44 MB (Python 3.11, Twisted 26.10). So OpenSSL is hidden during the import if the
+    The reactor imports OpenSSL if that is installed. This takes 0.12 of 0.33 s and 13
+    of 44 MB (Python 3.11, Twisted 26.10). So OpenSSL is hidden during the import if the
     connection has no TLS. If that fails one day, the client only starts more slowly.
     """
     hidden = not needsOpenSSL and "OpenSSL" not in sys.modules
