@@ -12,12 +12,12 @@ from typing import Any, NamedTuple
 from upperproto.command.errors import WrongUsage
 
 COMMANDS = {
-    "talk": "Talk to a server: on a terminal a message a line, until q or Ctrl-D;"
-    " else as a filter from standard input to standard output. This is what is"
-    " done without a command.",
+    "talk": "Send text to a server. On a terminal, each line is a message; q or Ctrl-D"
+    " ends it. Else it is a filter from standard input to standard output. Without a"
+    " command, this is done.",
     "ask": "Ask for the upper case of one line, and check the answer.",
     "ping": "Measure round trips of known answers, as ping(8) does.",
-    "check": "Examine a path step by step, and say what is wrong with it.",
+    "check": "Examine the path to a server step by step, and say what is wrong.",
 }
 ALL = tuple(COMMANDS)
 PROBES = ("ask", "ping", "check")
@@ -96,27 +96,27 @@ OPTIONS = [
     Option("host", "H", "HOST", "127.0.0.1", "Name or address of the server."),
     Option("port", "p", "N", "5000", "TCP port of the server.", ALL, _whole(1, 65535)),
     Option("connect", "c", "ENDPOINT", "none", "Endpoint of Twisted to connect to, in"
-           " place of host and port. With ping, it has no short name."),
+           " place of host and port. With ping, -c is --count."),
     Option("tls", "", "", "", "TLS, with the certificates that the system trusts."),
     Option("tls-ca", "A", "FILE", "those that the system trusts", "TLS; PEM file, or"
-           " folder of them, of the certificates to trust for the server's."),
-    Option("tls-cert", "E", "FILE", "none", "TLS; PEM file of a client certificate to"
-           " show, with those that lead to its CA behind it."),
+           " folder of PEM files, with the certificates to trust."),
+    Option("tls-cert", "E", "FILE", "none", "TLS; PEM file of a client certificate,"
+           " followed by the intermediate certificates of its CA."),
     Option("tls-key", "K", "FILE", "the file of the client certificate", "PEM file of"
            " its private key."),
     Option("tls-name", "N", "NAME", "the host", "TLS; name that the server's"
            " certificate must have."),
     Option("ipv4", "4", "", "", "Use IPv4 addresses only."),
     Option("ipv6", "6", "", "", "Use IPv6 addresses only."),
-    Option("proxy-header", "", "ADDRESS:PORT", "none", "Send a PROXY header (version"
-           " 2) of a client with this address first, as a balancer would."),
-    Option("udp", "", "", "", "Ask with datagrams, as udp:HOST:PORT does. They are sent"
-           " whole or not at all.", ("ping", "check")),
+    Option("proxy-header", "", "ADDRESS:PORT", "none", "First send a PROXY header"
+           " (version 2) with this client address, as a load balancer does."),
+    Option("udp", "", "", "", "Use datagrams, as with udp:HOST:PORT. They are never"
+           " split.", ("ping", "check")),
     Option("timeout", "", "SECONDS", "10; for talk, never, but 30 to connect", "How"
            " long each wait for the network may take: for a name, a connection, a"
            " handshake, an answer; or never.", ALL, _timeout),
-    Option("verify", "", "", "", "Check each byte of the answers; end with status 1 at"
-           " the first one that is wrong.", ("talk",)),
+    Option("verify", "", "", "", "Check each byte of the answers. The first wrong byte"
+           " ends it with status 1.", ("talk",)),
     Option("progress", "", "", "", "Show bytes, rate and time on standard error.",
            ("talk",)),
     Option("count", "c", "N", "until Ctrl-C; 5 with plugin and prometheus", "How many"
@@ -128,14 +128,14 @@ OPTIONS = [
     Option("new", "", "", "", "Make a new connection for each ping.", ("ping",)),
     Option("slow", "", "SECONDS", "3", "How long answers wait unread in the step"
            " slowreader.", ("check",), _seconds),
-    Option("idle", "", "SECONDS", "no such step", "Make the step idle, with so much"
-           " silence.", ("check",), _seconds),
-    Option("only", "", "STEP,…", "all", "Make these steps only.", ("check",), _steps),
-    Option("skip", "", "STEP,…", "none", "Leave these steps out.", ("check",), _steps),
-    Option("format", "", "FORMAT", "text", "How the outcome is printed: text, json,"
-           " plugin (of monitoring plugins) or prometheus.", PROBES, _format),
-    Option("help", "h", "", "", "Show this and leave."),
-    Option("version", "", "", "", "Show the version and leave."),
+    Option("idle", "", "SECONDS", "no such step", "Do the step idle, with so many"
+           " seconds of silence.", ("check",), _seconds),
+    Option("only", "", "STEP,…", "all", "Do only these steps.", ("check",), _steps),
+    Option("skip", "", "STEP,…", "none", "Do not do these steps.", ("check",), _steps),
+    Option("format", "", "FORMAT", "text", "Output format: text, json, plugin (of"
+           " monitoring plugins) or prometheus.", PROBES, _format),
+    Option("help", "h", "", "", "Show this help, and end."),
+    Option("version", "", "", "", "Show the version, and end."),
 ]  # fmt: skip
 
 
