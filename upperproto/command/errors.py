@@ -108,7 +108,7 @@ def otherServer(received: bytes) -> str:
     return ""
 
 
-def whyNotConnected(error: BaseException) -> Reason:
+def whyNotConnected(error: BaseException | None) -> Reason:
     """
     Say why a connection could not be made.
 

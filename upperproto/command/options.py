@@ -96,7 +96,7 @@ OPTIONS = [
     Option("host", "H", "HOST", "127.0.0.1", "Name or address of the server."),
     Option("port", "p", "N", "5000", "TCP port of the server.", ALL, _whole(1, 65535)),
     Option("connect", "c", "ENDPOINT", "none", "Endpoint of Twisted to connect to, in"
-           " place of host and port. With ping, -c is --count."),
+           " place of host and port. With ping, -c is another option."),
     Option("tls", "", "", "", "TLS, with the certificates that the system trusts."),
     Option("tls-ca", "A", "FILE", "those that the system trusts", "TLS; PEM file, or"
            " folder of PEM files, with the certificates to trust."),

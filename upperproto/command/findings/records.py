@@ -18,10 +18,8 @@ if TYPE_CHECKING:
     from upperproto.tls.peer import TLSDetails
 
 
-# The codes of the faults where something else came in place of the answer.
-_WRONG = (
-    *("echo", "foreign", "ascii", "wrong", "much", "other-server", "order", "torn"),
-)
+# The faults with which something else came in place of the answer, by their codes.
+_WRONG = {"echo", "foreign", "ascii", "wrong", "much", "other-server", "order", "torn"}
 
 
 def faultFields(fault: Fault | None) -> dict[str, Any]:
