@@ -4,7 +4,6 @@ An L{UpperClient} that remembers what happens on its connection.
 
 from __future__ import annotations
 
-from twisted.internet.defer import Deferred
 from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 
@@ -25,7 +24,6 @@ class ProbeClient(UpperClient):
     @ivar error: the last error line that no request failed with, or empty.
     @ivar unasked: the first lines that no request had asked for.
     @ivar reason: why the connection ended; L{None} while it is open.
-    @ivar gone: fires when the connection has ended.
     """
 
     def __init__(self) -> None:
@@ -39,7 +37,6 @@ class ProbeClient(UpperClient):
         self.error = ""
         self.unasked: list[bytes] = []
         self.reason: BaseException | None = None
-        self.gone: Deferred[None] = Deferred()
 
     def dataReceived(self, data: bytes) -> None:
         """
@@ -73,4 +70,3 @@ class ProbeClient(UpperClient):
         """
         self.reason = reason.value
         super().connectionLost(reason)
-        self.gone.callback(None)

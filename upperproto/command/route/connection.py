@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import (
-    IAddress,
     IDelayedCall,
     IHandshakeListener,
     ISSLTransport,
@@ -145,16 +144,6 @@ class _Opening(Protocol):
             self._handshake = None
 
 
-class _OpeningFactory(ClientFactory):
-    noisy = False
-
-    def __init__(self, opening: _Opening) -> None:
-        self._opening = opening
-
-    def buildProtocol(self, addr: IAddress | None) -> Any:
-        return self._opening
-
-
 class Connector:
     """
     Make connections to a server.
@@ -234,7 +223,7 @@ class Connector:
         if not addresses:
             addresses = await self.resolve()
         opening = _Opening(protocol, self)
-        factory: Any = _OpeningFactory(opening)
+        factory: Any = ClientFactory.forProtocol(lambda: opening)
         creator = creator or self._creator
         if creator is not None and not plain:
             from upperproto.tls.factory import TLSFactory
