@@ -1,5 +1,5 @@
 """
-A conversation from the other side: the client for programs.
+UpperClient: the client for programs, a protocol of Twisted.
 """
 
 from __future__ import annotations
@@ -17,36 +17,36 @@ from twisted.python.failure import Failure
 from upperproto.expected import NOTICE, firstDifference
 from upperproto.lineblocks import BlockReceiver
 
-# How many bytes a notice may have.
+# How many bytes a notice may have at most.
 _NOTICE_MOST = 16384
 
 
 class UpperError(Exception):
     """
-    The server has answered with an error. The message is its reason.
+    The server answered with an error. The message is the server's.
     """
 
 
 class WrongAnswer(UpperError):
     """
-    The server has answered with something else than the upper case of the text.
+    The answer of the server is not the upper case of the text.
 
-    @ivar text: what was asked.
-    @ivar answer: what came.
+    @ivar text: the text.
+    @ivar answer: the answer that came.
     @ivar index: the first character of the answer that is wrong or missing.
     """
 
     def __init__(self, text: str, answer: str, index: int) -> None:
         """
-        @param text: what was asked.
-        @param answer: what came.
+        @param text: the text.
+        @param answer: the answer that came.
         @param index: the first character of the answer that is wrong or missing.
         """
         self.text, self.answer, self.index = text, answer, index
         expected = text.upper()
         if index == len(answer):
-            # A server that gives up within a line ends it first, so that its
-            # error begins on a line of its own.
+            # A server that gives up within a line ends the line first. Its error
+            # begins on the next line.
             message = f"{index} of {len(expected)} characters were answered"
         else:
             due = repr(expected[index]) if index < len(expected) else "the end"
@@ -55,14 +55,14 @@ class WrongAnswer(UpperError):
 
     def __reduce__(self) -> tuple[type[WrongAnswer], tuple[str, str, int]]:
         """
-        Be copied by what it was made of.
+        Copy and pickle it by its arguments, not by its message.
         """
         return type(self), (self.text, self.answer, self.index)
 
 
 class TooLong(UpperError):
     """
-    The server sends a line that is longer than any answer to what was asked.
+    The server sent a line that is longer than any answer to the text.
     """
 
 
@@ -80,23 +80,22 @@ class UpperClient(BlockReceiver):
     """
     Ask an upper-case service for the upper case of texts.
 
-    Any number of requests may be under way: the answers come in their order, and
-    each is compared with the upper case of its text. Whoever has many asks for
-    L{whenReady} before each.
+    Many requests may wait at the same time. The answers come in the order of the
+    requests, and each is compared with the upper case of its text. If you have many
+    texts, wait for L{whenReady} before each request.
 
-    The service answers any text. So an error line is its last word before it
-    closes, such as C{error: too many connections}. It fails the request that is
-    waiting for the next answer; when the connection goes, those behind it and
-    all later ones fail with an L{UpperError} of the same message, which says more
-    than the C{ConnectionDone} with which they would fail otherwise. Each request
-    that fails has an exception of its own.
+    The service can answer any text. So an error line, such as C{error: too many
+    connections}, is the last line before it closes. The request that waits for the next
+    answer fails with it. When the connection has ended, all other requests fail with an
+    L{UpperError} of the same message, which says more than C{ConnectionDone}. Each
+    request that fails has an exception of its own.
     """
 
     transport: ITransport
 
     delimiter = b"\n"
 
-    # Why the next request fails, once that is known.
+    # The error line that came last, and the reason why the connection ended.
     _lastWord: UpperError | None = None
     _gone: BaseException | None = None
 
@@ -104,10 +103,10 @@ class UpperClient(BlockReceiver):
 
     def __init__(self, maxWaiting: int = 1 << 20) -> None:
         """
-        Begin with nothing asked.
+        Begin without a request.
 
         @param maxWaiting: how many bytes of text may wait for their answers before
-            L{whenReady} holds the next request back.
+            L{whenReady} makes the next request wait.
         """
         self.maxWaiting = maxWaiting
         self.waitingBytes = 0
@@ -116,12 +115,13 @@ class UpperClient(BlockReceiver):
 
     def connectionMade(self) -> None:
         """
-        Begin. A small request does not wait for the acknowledgement of the one
-        before it (Nagle's algorithm).
+        Begin. Nagle's algorithm is off: a small request does not wait until the one
+        before it is acknowledged.
         """
         self._connected = True
         self._boundLength()
-        # A UNIX socket has none, though Twisted 24.3 gives its transport the method.
+        # A UNIX socket has no such option. In Twisted 24.3 its transport still has
+        # the method.
         noDelay = getattr(self.transport, "setTcpNoDelay", None)
         if noDelay is not None:
             with suppress(OSError):
@@ -131,18 +131,16 @@ class UpperClient(BlockReceiver):
         """
         Ask for the upper case of a text.
 
-        To cancel the result only means not to wait: the answer is dropped when
-        it comes.
+        If you cancel the result, the request is still sent, and its answer is dropped.
 
         @param text: one line of any length, without its line end.
-        @return: fires with the upper case. It fails with L{UpperError}, where
-            the server answers with an error; with L{WrongAnswer}, which is one,
-            where it answers something else or a part only; with
-            L{UnicodeDecodeError}, where the answer is not UTF-8; or with the
-            reason why the connection went.
-        @raise ValueError: if the text holds a line end, or as
-            L{UnicodeEncodeError} if it holds lone surrogates, which UTF-8 does
-            not have.
+        @return: fires with the upper case. It fails with L{UpperError} if the server
+            answers with an error; with its subclass L{WrongAnswer} if the answer is
+            wrong or only a part; with L{UnicodeDecodeError} if the answer is not UTF-8;
+            or with the reason why the connection ended.
+        @raise ValueError: if the text has a line end; its subclass
+            L{UnicodeEncodeError} if the text has lone surrogates, which UTF-8 does not
+            have.
         @raise RuntimeError: before the connection is made.
         """
         if "\n" in text:
@@ -160,11 +158,11 @@ class UpperClient(BlockReceiver):
 
     def whenReady(self) -> Deferred[None]:
         """
-        Wait until another request may be made: less than C{maxWaiting} bytes of
-        text wait for their answers. That bounds the memory of both sides.
+        Wait until less than C{maxWaiting} bytes of text wait for their answers. That
+        limits the memory of both sides.
 
-        @return: fires then, in the order of the calls; and when the connection
-            goes, because then a request fails at once.
+        @return: fires when the next request may be made, in the order of the calls. It
+            also fires when the connection ends: after that, a request fails at once.
         @raise RuntimeError: before the connection is made.
         """
         self._requireConnection("whenReady()")
@@ -176,24 +174,24 @@ class UpperClient(BlockReceiver):
 
     def noticeReceived(self, kind: str, text: str) -> None:
         """
-        Receive a notice, such as C{server: name=a}, or an error that no request has
-        failed with. To be overridden; by default it is skipped.
+        Receive a notice, such as C{server: name=a}, or an error that no request failed
+        with. Override it to use them; by default they are ignored.
 
-        @param kind: the word before its colon.
-        @param text: what follows.
+        @param kind: the word before the colon.
+        @param text: the text after the colon.
         """
 
     def unaskedReceived(self, line: bytes) -> None:
         """
-        Receive a line that nobody has asked for. To be overridden; by default it is
-        dropped.
+        Receive a line that no request has asked for. Override it to use such lines; by
+        default they are ignored.
 
-        @param line: it, without its end.
+        @param line: the line, without its end.
         """
 
     def blockReceived(self, block: bytes) -> None:
         """
-        Hand answers to those who asked.
+        Give each answer to its request.
         """
         for line in block[:-1].split(b"\n"):
             self._lineReceived(line)
@@ -201,7 +199,7 @@ class UpperClient(BlockReceiver):
 
     def lineLengthExceeded(self, line: bytes) -> None:
         """
-        Give a server up that sends what can be no answer.
+        Close the connection: no answer is as long as this line.
         """
         self._lastWord = TooLong(f"{len(line)} bytes came without a line end")
         transport = self.transport
@@ -209,7 +207,7 @@ class UpperClient(BlockReceiver):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """
-        Fail what has not been answered.
+        Fail all requests that have no answer.
         """
         self._gone = reason.value
         self.waitingBytes = 0
@@ -226,14 +224,14 @@ class UpperClient(BlockReceiver):
 
     def _release(self) -> None:
         """
-        Let those go on who wait, one by one: each may make a request.
+        Fire the results of L{whenReady}, one by one: each may make a request.
         """
         while self._held and self._hasRoom():
             self._held.popleft().callback(None)
 
     def _whyGone(self) -> BaseException:
         """
-        Make an exception for one request.
+        Make the exception of one request after the connection has ended.
         """
         why = self._gone if self._lastWord is None else self._lastWord
         assert why is not None
@@ -241,10 +239,10 @@ class UpperClient(BlockReceiver):
 
     def _boundLength(self) -> None:
         """
-        Bound what may come before the next line end.
+        Limit the length of the next line.
         """
         asked = self._requests[0].size if self._requests else 0
-        # No upper case is more than three times as long, in bytes, as its text.
+        # An upper case has at most three times as many bytes as its text.
         self.MAX_LENGTH = _NOTICE_MOST + 3 * asked
 
     def _lineReceived(self, line: bytes) -> None:
@@ -280,13 +278,13 @@ class UpperClient(BlockReceiver):
 
     def _isEcho(self, line: bytes) -> bool:
         """
-        Whether a line is no notice, but what was asked.
+        Tell whether a line that looks like a notice is an echo of the text.
         """
         return bool(self._requests) and line == self._requests[0].text.encode()
 
     def _nextRequest(self) -> _Request:
         """
-        Take the request whose turn it is to be answered.
+        Remove the request that the next answer is for.
         """
         request = self._requests.popleft()
         self.waitingBytes -= request.size

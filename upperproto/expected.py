@@ -1,5 +1,5 @@
 """
-What a client may take for the answer to a text, and what is none.
+Check answers: which answer to a text is right, and which lines are notices.
 """
 
 from __future__ import annotations
@@ -7,26 +7,27 @@ from __future__ import annotations
 import re
 from unicodedata import category, ucd_3_2_0
 
-# How a notice begins: a line of which the server has more to say than an answer.
-# No answer can begin so, because none holds a lower-case ASCII letter.
+# How a notice begins: a line of the server that is no answer. No answer can begin like
+# this, because no answer has a lower-case ASCII letter.
 NOTICE = re.compile(rb"([a-z][a-z0-9-]{0,30}):(?: |$)")
 
-# What may become a notice, when more of its line has come.
+# The beginning of a line that may become a notice when more of it comes.
 MAY_BE_NOTICE = re.compile(rb"[a-z][a-z0-9-]{0,30}:?\Z")
 
 
 def mayDiffer(expected: str, answered: str) -> bool:
     """
-    Tell whether a server with another version of Unicode may give another answer
-    than this Python expects.
+    Tell whether a character can differ because the server has another version of
+    Unicode than this Python.
 
-    @param expected: one character of the upper case that this Python has.
-    @param answered: what came in its place.
+    @param expected: one character of the upper case that this Python expects.
+    @param answered: the character that came.
     """
-    # A newer server knows characters, and upper cases, that this Python does not.
+    # A newer server knows characters and upper cases that this Python does not know.
     if "Cn" in (category(expected), category(answered)):
         return True
-    # An older one gives back what it does not know. All of them know Unicode 3.2.
+    # An older server returns a character unchanged if it does not know it. All
+    # servers know Unicode 3.2.
     return answered.upper() == expected and "Cn" in (
         ucd_3_2_0.category(answered),
         ucd_3_2_0.category(expected),
@@ -35,10 +36,10 @@ def mayDiffer(expected: str, answered: str) -> bool:
 
 def firstDifference(text: str, answer: str) -> int | None:
     """
-    Check an answer.
+    Find the first wrong character of an answer.
 
-    @param text: what was asked.
-    @param answer: what came.
+    @param text: the text.
+    @param answer: the answer that came.
     @return: the index of the first character of the answer that is wrong or
         missing; L{None} if it is right.
     """
@@ -48,23 +49,21 @@ def firstDifference(text: str, answer: str) -> int | None:
     for index, (ours, theirs) in enumerate(zip(expected, answer, strict=False)):
         if ours != theirs and not mayDiffer(ours, theirs):
             return index
-    # No version of Unicode makes a text longer or shorter than another one does.
+    # In all versions of Unicode, the upper case has the same length.
     return None if len(answer) == len(expected) else min(len(answer), len(expected))
 
 
 class AnswerScanner:
     """
-    Take notices out of a stream of answers, wherever it is cut.
+    Remove notices from a stream of answers, in chunks that are cut anywhere.
 
-    @ivar errors: how many error lines have come; they stay in the stream.
-    @ivar error: the last of them, as far as it has come.
-    @ivar notices: the other notices, as far as they are whole lines, up to
-        L{MOST_NOTICES}.
-    @ivar isUpper: whether all else could be the answer to something: it holds no
-        lower-case ASCII letter.
+    @ivar errors: how many error lines came. They stay in the stream.
+    @ivar error: the last error line, as far as it has come.
+    @ivar notices: the other notices that are whole lines, at most L{MOST_NOTICES}.
+    @ivar isUpper: whether all answers are free of lower-case ASCII letters.
     """
 
-    # One who sends more has nothing to say.
+    # How many notices are kept.
     MOST_NOTICES = 100
 
     def __init__(self) -> None:
@@ -75,19 +74,20 @@ class AnswerScanner:
         self.error = b""
         self.notices: list[bytes] = []
         self.isUpper = True
-        # What the line that has begun is; and its beginning, while that is open.
+        # The kind of the line that has begun; and its beginning, while its kind is not
+        # known, or while it is a notice.
         self._kind = ""
         self._begun = b""
 
     def feed(self, data: bytes) -> bytes:
         """
-        Take a chunk.
+        Remove the notices from a chunk.
 
-        @return: what of it, and of what was kept, is no notice.
+        @return: the chunk, and what was kept before it, without notices.
         """
         if self._kind in ("", "answer") and not self._begun:
-            # Without a lower-case letter, no notice can begin. This costs a
-            # thousandth of what the service does.
+            # Without a lower-case letter, there is no notice. This check costs a
+            # thousandth of the work of the service.
             if data == data.upper():
                 if data:
                     self._kind = "" if data.endswith(b"\n") else "answer"
@@ -96,9 +96,9 @@ class AnswerScanner:
 
     def end(self) -> bytes:
         """
-        Take the end of the stream.
+        End the stream.
 
-        @return: what was kept, and has become no notice.
+        @return: what was kept and did not become a notice.
         """
         kept, self._begun = (b"" if self._kind == "notice" else self._begun), b""
         self.isUpper = self.isUpper and not kept
@@ -106,7 +106,7 @@ class AnswerScanner:
 
     def _take(self, part: bytes) -> bytes:
         """
-        Take a line, or a part of one.
+        Remove a line, or a part of one, if it is a notice.
         """
         if not self._kind:
             part, self._begun = self._begun + part, b""
@@ -141,7 +141,7 @@ class AnswerScanner:
 
 def _lines(data: bytes) -> list[bytes]:
     """
-    Cut at line ends, and keep them.
+    Split after each line end.
     """
     *lines, rest = data.split(b"\n")
     whole = [line + b"\n" for line in lines]

@@ -21,26 +21,34 @@ class WhyNotConnectedTests(SynchronousTestCase):
         """
         What the system says is enough.
         """
-        for failed, said in [
-            (error.ConnectionRefusedError(111), "Connection refused"),
-            (error.ConnectError(2, "whatever"), "No such file or directory"),
-            (error.NoRouteError(101), "Network is unreachable"),
+        for failed, code, said in [
+            (error.ConnectionRefusedError(111), "refused", "Connection refused"),
+            (
+                error.ConnectError(2, "whatever"),
+                "not-connected",
+                "No such file or directory",
+            ),
+            (error.NoRouteError(101), "not-connected", "Network is unreachable"),
         ]:
-            self.assertEqual(whyNotConnected(failed), said)
+            self.assertEqual(whyNotConnected(failed), (code, said))
 
     def test_twisted(self) -> None:
         """
         What Twisted finds itself is said in few words.
         """
-        self.assertEqual(whyNotConnected(error.DNSLookupError("a b")), "no such host")
-        self.assertEqual(whyNotConnected(error.TimeoutError()), "no answer in time")
+        for failed, code, said in [
+            (error.DNSLookupError("a b"), "no-host", "no such host"),
+            (error.TimeoutError(), "swallowed", "no answer in time"),
+            (error.UserError(), "swallowed", "no answer in time"),
+        ]:
+            self.assertEqual(whyNotConnected(failed), (code, said))
 
     def test_others(self) -> None:
         """
         Any other error speaks for itself, by its name if it has no words.
         """
-        self.assertEqual(whyNotConnected(ValueError("bad")), "bad")
-        self.assertEqual(whyNotConnected(ValueError()), "ValueError")
+        for failed, said in [(ValueError("bad"), "bad"), (ValueError(), "ValueError")]:
+            self.assertEqual(whyNotConnected(failed), ("not-connected", said))
 
 
 class WhyLostTests(SynchronousTestCase):
@@ -60,22 +68,24 @@ class WhyLostTests(SynchronousTestCase):
             ("ssl/tls alert bad certificate", "bad certificate"),
         ]:
             why = whyLost(Error([("SSL routines", "", reason)]), None, True)
-            self.assertEqual(why, f"the server refused TLS: {said}")
+            self.assertEqual(why, ("tls", f"the server refused TLS: {said}"))
 
     def test_noTLS(self) -> None:
         """
         A server that does not speak TLS is told from one that does.
         """
         why = whyLost(Error([("SSL routines", "", "wrong version number")]), None, True)
-        self.assertEqual(why, "the server does not speak TLS (wrong version number)")
+        said = "the server does not speak TLS (wrong version number)"
+        self.assertEqual(why, ("tls", said))
 
     def test_otherErrors(self) -> None:
         """
         Any other error is repeated, also one that OpenSSL gives no reason for.
         """
-        why = whyLost(Error([("SSL routines", "", "bad record mac")]), None, False)
-        self.assertEqual(why, "TLS failed: bad record mac")
-        why = whyLost(Error([]), None, False)
-        self.assertEqual(why, "TLS failed: no reason given")
-        why = whyLost(ZeroDivisionError(), None, False)
-        self.assertEqual(why, "the connection was lost: ZeroDivisionError")
+        why = whyLost(Error([("SSL routines", "", "bad record mac")]), None)
+        self.assertEqual(why, ("tls", "TLS failed: bad record mac"))
+        why = whyLost(Error([]), None)
+        self.assertEqual(why, ("tls", "TLS failed: no reason given"))
+        said = "the connection was lost: ZeroDivisionError"
+        self.assertEqual(whyLost(ZeroDivisionError(), None), ("cut", said))
+        self.assertEqual(whyLost(ZeroDivisionError(), None, True), ("tls", said))

@@ -1,3 +1,3 @@
 """
-The command upper-client: talk to a server, and find the fault of a path to it.
+The command upper-client: send text to a server, and find faults on the path to it.
 """

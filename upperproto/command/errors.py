@@ -1,15 +1,16 @@
 """
-What goes wrong in C{upper-client}, in words for the person who wanted it.
+Errors of C{upper-client}, and what they say to the user.
 
-Twisted is imported where one of its errors is looked at: whoever asks for help, or
-makes a mistake, need not wait for it.
+Twisted is imported where one of its errors is looked at. The help and a wrong command
+line do not wait for it.
 """
 
 from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING, Any
+from errno import ECONNREFUSED
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from upperproto.tls.peer import TLSDetails
@@ -17,8 +18,7 @@ if TYPE_CHECKING:
 # How to ask a server that speaks TLS.
 ASK_WITH_TLS = "ask with --tls, or with --tls-ca FILE for a CA of your own"
 
-# What a server's TLS alert means to the person who has to mend it, where its
-# name, which is OpenSSL's, leaves that open.
+# What an alert of TLS means, where OpenSSL's name for it does not say enough.
 _ALERTS = {
     "certificate required": "it wants a client certificate",
     # TLS 1.2 has no alert for this case.
@@ -27,10 +27,13 @@ _ALERTS = {
     "access denied": "it does not admit this client certificate",
 }
 
-# What servers of other kinds begin with. The first one is a TLS alert, which comes
-# in plain bytes before there is a session (RFC 8446, section 6).
+# How an alert of TLS begins. It comes in plain bytes before there is a TLS session
+# (RFC 8446, section 6).
+TLS_ALERT = b"\x15\x03"
+
+# The first bytes that servers of other kinds send.
 _OTHER_SERVERS = [
-    (b"\x15\x03", f"the server seems to speak TLS: {ASK_WITH_TLS}"),
+    (TLS_ALERT, f"the server seems to speak TLS: {ASK_WITH_TLS}"),
     (b"HTTP/", "this is a web server"),
     (b"<!DOCTYPE", "this is a web server"),
     (b"<html", "this is a web server"),
@@ -42,20 +45,19 @@ _OTHER_SERVERS = [
 
 class WrongUsage(Exception):
     """
-    The words on the command line make no sense. The message says why.
+    The command line is wrong. The message says why.
     """
 
 
 class NoDestination(Exception):
     """
-    The way that the options describe cannot be gone. The message says why, in
-    one line.
+    No connection is possible with these options. The message says why, in one line.
     """
 
 
 class SessionError(Exception):
     """
-    A session has not ended as it should. The message says why, in one line.
+    A session ended with an error. The message says why, in one line.
     """
 
 
@@ -63,30 +65,42 @@ class NotConnected(Exception):
     """
     A connection could not be made. The message says why, in one line.
 
-    @ivar stage: what has failed: C{resolve}, C{connect} or C{tls}.
-    @ivar why: the reason, without what it is the reason of.
-    @ivar details: what the server has shown in a TLS handshake that has failed.
+    @ivar code: of the L{Fault<upperproto.command.findings.faults.Fault>} that it is.
+    @ivar why: the reason alone.
+    @ivar details: what the server showed in a TLS handshake that failed.
     """
 
     details: TLSDetails | None = None
 
-    def __init__(self, stage: str, why: str, message: str = "") -> None:
+    def __init__(self, code: str, why: str, message: str = "") -> None:
         """
-        @param stage: what has failed.
+        @param code: of the fault.
         @param why: the reason alone.
         @param message: the whole message, if it is more than the reason.
         """
         super().__init__(message or why)
-        self.stage = stage
+        self.code = code
         self.why = why
+
+
+class Reason(NamedTuple):
+    """
+    Why a connection could not be made, or was lost.
+
+    @ivar code: of the L{Fault<upperproto.command.findings.faults.Fault>} that it is.
+    @ivar words: the reason, as a clause.
+    """
+
+    code: str
+    words: str
 
 
 def otherServer(received: bytes) -> str:
     """
     Recognise a server of another kind.
 
-    @param received: the first bytes that it has sent.
-    @return: what it seems to be, or nothing.
+    @param received: the first bytes that it sent.
+    @return: what it seems to be; empty if it is no other kind.
     """
     for beginning, said in _OTHER_SERVERS:
         if received.startswith(beginning):
@@ -94,56 +108,56 @@ def otherServer(received: bytes) -> str:
     return ""
 
 
-def whyNotConnected(error: BaseException | None) -> str:
+def whyNotConnected(error: BaseException | None) -> Reason:
     """
     Say why a connection could not be made.
 
-    @param error: what an endpoint has failed with.
-    @return: a clause.
+    @param error: the error of an endpoint.
     """
     from twisted.internet import error as neterror
     from twisted.internet.defer import TimeoutError as DeferredTimeout
 
     if isinstance(error, NotConnected):
-        return error.why
+        return Reason(error.code, error.why)
     if isinstance(error, neterror.DNSLookupError):
-        return "no such host"
-    # Those that we give up because of their time are among them.
-    if isinstance(
-        error,
-        (
-            *(neterror.TimeoutError, neterror.ConnectingCancelledError),
-            *(neterror.UserError, DeferredTimeout),
-        ),
-    ):
-        return "no answer in time"
+        return Reason("no-host", "no such host")
+    timeouts = (neterror.TimeoutError, DeferredTimeout)
+    # We cancel an attempt whose time is over.
+    cancelled = (neterror.ConnectingCancelledError, neterror.UserError)
+    if isinstance(error, timeouts + cancelled):
+        return Reason("swallowed", "no answer in time")
     if isinstance(error, neterror.ConnectError) and isinstance(error.osError, int):
-        return os.strerror(error.osError)
-    return str(error) or type(error).__name__
+        refused = error.osError == ECONNREFUSED
+        code = "refused" if refused else "not-connected"
+        return Reason(code, os.strerror(error.osError))
+    return Reason("not-connected", str(error) or type(error).__name__)
 
 
 def whyLost(
-    error: BaseException | None, transport: Any, handshake: bool, name: str = ""
-) -> str:
+    error: BaseException | None,
+    transport: Any,
+    handshake: bool = False,
+    name: str = "",
+) -> Reason:
     """
     Say why a connection was lost.
 
-    @param error: what the protocol was told.
-    @param transport: the one that was lost.
+    @param error: the error that the protocol was given.
+    @param transport: the transport of the connection.
     @param handshake: whether it was lost during the TLS handshake.
     @param name: the name that the server's certificate must have.
-    @return: a clause.
     """
     from twisted.internet import error as neterror
 
     if isinstance(error, (neterror.ConnectionDone, neterror.ConnectionLost)):
         if handshake:
-            return (
+            return Reason(
+                "tls",
                 "the server closed the connection during the TLS handshake:"
-                " does it speak TLS?"
+                " does it speak TLS?",
             )
-        return "the connection was cut off"
-    # Without it, nothing of it can have failed.
+        return Reason("cut", "the connection was cut off")
+    # If OpenSSL is not loaded, the error is not one of its own.
     if "OpenSSL" in sys.modules:
         from OpenSSL.SSL import Error
         from service_identity import VerificationError
@@ -152,43 +166,50 @@ def whyLost(
             return _whyWrongName(transport, name)
         if isinstance(error, Error):
             return _whyNoTLS(error, transport)
-    return f"the connection was lost: {str(error) or type(error).__name__}"
+    code = "tls" if handshake else "cut"
+    return Reason(
+        code, f"the connection was lost: {str(error) or type(error).__name__}"
+    )
 
 
-def _whyWrongName(transport: Any, name: str) -> str:
+def _whyWrongName(transport: Any, name: str) -> Reason:
     """
-    Say whom the certificate is for, and whom it was expected for.
+    Say which names the certificate has, and which name was expected.
     """
     from upperproto.tls.peer import describe
 
     names = ", ".join(describe(transport.getHandle())["names"]) or "nobody"
-    return f"the server's certificate is for another name: {names}, not {name}"
+    return Reason(
+        "wrong-name",
+        f"the server's certificate is for another name: {names}, not {name}",
+    )
 
 
-def _whyNoTLS(error: Exception, transport: Any) -> str:
+def _whyNoTLS(error: Exception, transport: Any) -> Reason:
     """
     Say what an error of OpenSSL means.
     """
-    # Triples of library, function and reason; the last one is the outcome.
+    # Triples of library, function and reason. The last one is the result.
     queue = error.args[0] if error.args else []
     reason: str = queue[-1][2] if queue else "no reason given"
     if reason == "certificate verify failed":
-        return f"the server's certificate is not trusted: {_whyNotTrusted(transport)}"
+        why = _whyNotTrusted(transport)
+        return Reason("untrusted", f"the server's certificate is not trusted: {why}")
     _, isAlert, alert = reason.partition(" alert ")
     if isAlert:
         meaning = f" ({_ALERTS[alert]})" if alert in _ALERTS else ""
-        return f"the server refused TLS: {alert}{meaning}"
+        return Reason("tls", f"the server refused TLS: {alert}{meaning}")
     if reason in ("wrong version number", "packet length too long"):
-        return f"the server does not speak TLS ({reason})"
-    return f"TLS failed: {reason}"
+        return Reason("tls", f"the server does not speak TLS ({reason})")
+    return Reason("tls", f"TLS failed: {reason}")
 
 
 def _whyNotTrusted(transport: Any) -> str:
     """
     Say what is wrong with a certificate.
 
-    OpenSSL tells its error queue only that verification has failed, so it is
-    asked again about the same certificates.
+    The error queue of OpenSSL says only that the verification failed. So OpenSSL
+    verifies the same certificates once more.
     """
     from OpenSSL.crypto import X509StoreContext, X509StoreContextError
 
@@ -200,5 +221,5 @@ def _whyNotTrusted(transport: Any) -> str:
             X509StoreContext(store, chain[0], chain[1:]).verify_certificate()
         except X509StoreContextError as error:
             return str(error)
-    # What OpenSSL refused in the handshake it refuses here, too.
+    # OpenSSL refuses here what it refused in the handshake.
     return "its verification failed"  # pragma: no cover

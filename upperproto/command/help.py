@@ -62,7 +62,7 @@ def text(command: str) -> str:
     """
     Write the help.
 
-    @param command: the one to explain; nothing for all of them.
+    @param command: the command to explain; empty for all commands.
     """
     what = command or "[COMMAND]"
     words = "TEXT [TARGET]" if command == "ask" else "[TARGET]"
@@ -84,7 +84,7 @@ def text(command: str) -> str:
             parts += [
                 "",
                 f"Options of {name}:",
-                *_table([*_minus(its, shared), *shared]),
+                *_table([*(o for o in its if o not in shared), *shared]),
             ]
     parts += ["", "Exit statuses:"]
     for name in [command] if command else COMMANDS:
@@ -106,10 +106,6 @@ def text(command: str) -> str:
     return "\n".join(parts) + "\n"
 
 
-def _minus(options: list[Option], others: list[Option]) -> list[Option]:
-    return [option for option in options if option not in others]
-
-
 def _fill(words: str, label: str) -> list[str]:
     return textwrap.wrap(
         words, _WIDTH, initial_indent=label, subsequent_indent=" " * len(label)
@@ -125,7 +121,8 @@ def _table(options: list[Option]) -> list[str]:
         words = option.explanation
         if option.default:
             words += f" [default: {option.default}]"
-        lines += _fill(words, f"{label:<30}" if len(label) < 29 else " " * 30)
         if len(label) >= 29:
-            lines.insert(len(lines) - len(_fill(words, " " * 30)), label)
+            lines.append(label)
+            label = ""
+        lines += _fill(words, f"{label:<30}")
     return lines

@@ -1,5 +1,5 @@
 """
-Ctrl-C.
+Ctrl-C: what happens at SIGINT.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ INTERRUPTED = 130
 
 def onInterrupt(call: Callable[[], None]) -> None:
     """
-    Have something called at Ctrl-C. A shell that starts a job in the background has
-    it ignore SIGINT, and is not overruled.
+    Call a function at Ctrl-C. A background job of a shell ignores SIGINT, and goes on
+    to do so.
     """
 
     def handle(number: int, frame: FrameType | None) -> None:
@@ -31,10 +31,10 @@ def onInterrupt(call: Callable[[], None]) -> None:
 
 def leaveAtOnce() -> None:
     """
-    Leave, on a new line.
+    End the process at once, on a new line.
 
-    An exception would not do: the reactor catches those of what it calls. There
-    is nothing to clean up, because nothing that will outlive us was changed.
+    An exception would not end it, because the reactor catches exceptions. There is
+    nothing to clean up.
     """
     with suppress(OSError):
         os.write(stdio.STDERR, b"\n")

@@ -1,5 +1,5 @@
 """
-C{upper-client}: words on a command line become a command that runs.
+C{upper-client}: run the command that the command line names.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from upperproto.command.errors import (
 from upperproto.command.interrupt import leaveAtOnce, onInterrupt
 from upperproto.command.options import Options
 
-# Statuses of the process.
+# Exit statuses.
 FAILED, WRONG_USAGE = 1, 2
 
 # How long, in seconds, a probe waits for the network by default.
@@ -46,7 +46,7 @@ def run() -> None:
     except (SessionError, NotConnected) as error:
         _complain(str(error))
         status = FAILED
-    # Python could wait for a thread that reads from the terminal.
+    # sys.exit could wait for the thread that reads from the terminal.
     with suppress(Exception):
         sys.stderr.flush()
     os._exit(status)
@@ -54,7 +54,8 @@ def run() -> None:
 
 def _wrong(arguments: list[str], said: str, status: int) -> int:
     """
-    End before anything was tried. What monitors with plugins has a status for that.
+    Get the exit status of an error before the command began. With the format plugin, it
+    is UNKNOWN, and is printed.
     """
     if {"plugin", "--format=plugin"}.intersection(arguments):
         from upperproto.command.formats.plugin import UNKNOWN, line
@@ -66,9 +67,9 @@ def _wrong(arguments: list[str], said: str, status: int) -> int:
 
 def _run(options: Options) -> int:
     """
-    Do what was asked for.
+    Run the command.
 
-    @return: the status of the process.
+    @return: the exit status.
     """
     if "help" in options:
         from upperproto.command.help import text as explain
@@ -128,32 +129,31 @@ def _run(options: Options) -> int:
 
 def _reactor(needsOpenSSL: bool) -> Any:
     """
-    Import Twisted's reactor.
+    Import Twisted's reactor, without OpenSSL if no TLS is needed.
 
-    It imports OpenSSL wherever that is installed, which takes 0.12 of 0.33 s and 13
-    of 44 MB (Python 3.11, Twisted 26.10), for nothing where the connection has no
-    TLS. So it is not found then: Twisted does without. Were this to fail, the client
-    would start more slowly.
+    The reactor imports OpenSSL if that is installed. This takes 0.12 of 0.33 s and 13
+    of 44 MB (Python 3.11, Twisted 26.10). So OpenSSL is hidden during the import if the
+    connection has no TLS. If that fails one day, the client only starts more slowly.
     """
     hidden = not needsOpenSSL and "OpenSSL" not in sys.modules
     if hidden:
-        sys.modules["OpenSSL"] = None  # type: ignore[assignment] # As Python says it.
+        sys.modules["OpenSSL"] = None  # type: ignore[assignment] # As Python does it.
     try:
         from twisted.internet import reactor
         from twisted.logger import globalLogBeginner
     finally:
         if hidden:
             del sys.modules["OpenSSL"]
-    # What Twisted logs is not for the person at the terminal.
+    # The log of Twisted is not shown to the user.
     globalLogBeginner.beginLoggingTo([], redirectStandardIO=False)
     return reactor
 
 
 def _runReactor(reactor: Any, command: Coroutine[Any, Any, int]) -> int:
     """
-    Run the reactor as long as a command runs.
+    Run the reactor until the command has ended.
 
-    @return: the command's status.
+    @return: the exit status of the command.
     """
     from twisted.internet.defer import Deferred
     from twisted.python.failure import Failure
@@ -165,7 +165,7 @@ def _runReactor(reactor: Any, command: Coroutine[Any, Any, int]) -> int:
         running.addBoth(results.append).addBoth(lambda _: reactor.stop())
 
     reactor.callWhenRunning(start)
-    # The handlers of Twisted would end the reactor, and us with status 0.
+    # A handler of Twisted would stop the reactor, and the status would be 0.
     reactor.run(installSignalHandlers=False)
     result = results[0]
     if isinstance(result, Failure):
@@ -176,10 +176,10 @@ def _runReactor(reactor: Any, command: Coroutine[Any, Any, int]) -> int:
 
 async def _talk(options: Options, connector: Any, reactor: Any) -> int:
     """
-    Hold a conversation from its beginning to its end.
+    Run talk: on a terminal or as a filter.
     """
     for name, stream in (("input", sys.stdin), ("output", sys.stdout)):
-        # Python found its descriptor closed; it may be another's by now.
+        # Python found the descriptor closed. Now another file may have its number.
         if stream is None:
             raise SessionError(f"standard {name} is closed")
     timeout = options.get("timeout", inf)
@@ -189,7 +189,7 @@ async def _talk(options: Options, connector: Any, reactor: Any) -> int:
     }
     session: Any
     progress = None
-    # A person is there only where both are a terminal.
+    # A person is there only if both are a terminal.
     if os.isatty(stdio.STDIN) and os.isatty(stdio.STDOUT):
         from upperproto.command.talk.interactive import Terminal
         from upperproto.command.talk.keyboard import Keyboard
@@ -221,7 +221,7 @@ async def _talk(options: Options, connector: Any, reactor: Any) -> int:
 
 def _print(text: str) -> None:
     """
-    Write to standard output. Whoever reads it may have had enough.
+    Write to standard output. End the process well if nobody reads it any more.
     """
     try:
         stdio.write(text.encode())
@@ -233,7 +233,7 @@ def _print(text: str) -> None:
 
 def _complain(problem: str) -> None:
     """
-    Tell what is wrong on standard error, if there is one.
+    Write an error message to standard error, if it is open.
     """
     if sys.stderr is not None:
         with suppress(OSError):

@@ -1,6 +1,5 @@
 """
-The command line of C{upper-client}: words become options, and what is wrong with
-them is said.
+Options of C{upper-client}: read the command line, and check its values.
 """
 
 from __future__ import annotations
@@ -13,12 +12,12 @@ from typing import Any, NamedTuple
 from upperproto.command.errors import WrongUsage
 
 COMMANDS = {
-    "talk": "Talk to a server: on a terminal a message a line, until q or Ctrl-D;"
-    " else as a filter from standard input to standard output. This is what is"
-    " done without a command.",
+    "talk": "Send text to a server. On a terminal, each line is a message; q or Ctrl-D"
+    " ends it. Else it is a filter from standard input to standard output. Without a"
+    " command, this is done.",
     "ask": "Ask for the upper case of one line, and check the answer.",
     "ping": "Measure round trips of known answers, as ping(8) does.",
-    "check": "Examine a path step by step, and say what is wrong with it.",
+    "check": "Examine the path to a server step by step, and say what is wrong.",
 }
 ALL = tuple(COMMANDS)
 PROBES = ("ask", "ping", "check")
@@ -28,18 +27,8 @@ STEPS = (
     *("halfclose", "slowreader", "quiet", "idle", "reconnect"),
 )
 
-# A ping of fewer characters could be like another one.
+# Two pings with fewer characters could be the same.
 LEAST_SIZE, MOST_SIZE = 16, 16 << 20
-
-
-def _number(word: str, least: float, what: str) -> float:
-    try:
-        number = float(word)
-    except ValueError:
-        number = math.nan
-    if not least <= number < math.inf:
-        raise ValueError(what)
-    return number
 
 
 def _whole(least: int, most: int) -> Callable[[str], int]:
@@ -51,14 +40,20 @@ def _whole(least: int, most: int) -> Callable[[str], int]:
     return coerce
 
 
-def _seconds(word: str) -> float:
-    return _number(word, 0.001, "seconds, 0.001 or more")
+def _seconds(word: str, what: str = "seconds, 0.001 or more") -> float:
+    try:
+        seconds = float(word)
+    except ValueError:
+        seconds = math.nan
+    if not 0.001 <= seconds < math.inf:
+        raise ValueError(what)
+    return seconds
 
 
 def _timeout(word: str) -> float:
     if word == "never":
         return math.inf
-    return _number(word, 0.001, "seconds, 0.001 or more, or never")
+    return _seconds(word, "seconds, 0.001 or more, or never")
 
 
 def _steps(word: str) -> tuple[str, ...]:
@@ -76,16 +71,16 @@ def _format(word: str) -> str:
 
 class Option(NamedTuple):
     """
-    An option.
+    An option of the command line.
 
     @ivar name: its long name.
-    @ivar short: its short name, or nothing.
-    @ivar value: how its value is called in the help; nothing for a flag.
-    @ivar default: what stands for it where it is not given, in words.
+    @ivar short: its short name, or empty.
+    @ivar value: the name of its value in the help; empty for a flag.
+    @ivar default: its default in the help; empty if there is none.
     @ivar explanation: what it does.
-    @ivar commands: those that it goes with.
-    @ivar coerce: makes its value of a word, or raises L{ValueError} with what it
-        takes.
+    @ivar commands: the commands that have it.
+    @ivar coerce: converts a word to its value. The message of a L{ValueError} says what
+        the option takes.
     """
 
     name: str
@@ -101,27 +96,27 @@ OPTIONS = [
     Option("host", "H", "HOST", "127.0.0.1", "Name or address of the server."),
     Option("port", "p", "N", "5000", "TCP port of the server.", ALL, _whole(1, 65535)),
     Option("connect", "c", "ENDPOINT", "none", "Endpoint of Twisted to connect to, in"
-           " place of host and port. With ping, it has no short name."),
+           " place of host and port. With ping, -c is another option."),
     Option("tls", "", "", "", "TLS, with the certificates that the system trusts."),
     Option("tls-ca", "A", "FILE", "those that the system trusts", "TLS; PEM file, or"
-           " folder of them, of the certificates to trust for the server's."),
-    Option("tls-cert", "E", "FILE", "none", "TLS; PEM file of a client certificate to"
-           " show, with those that lead to its CA behind it."),
+           " folder of PEM files, with the certificates to trust."),
+    Option("tls-cert", "E", "FILE", "none", "TLS; PEM file of a client certificate,"
+           " followed by the intermediate certificates of its CA."),
     Option("tls-key", "K", "FILE", "the file of the client certificate", "PEM file of"
            " its private key."),
     Option("tls-name", "N", "NAME", "the host", "TLS; name that the server's"
            " certificate must have."),
     Option("ipv4", "4", "", "", "Use IPv4 addresses only."),
     Option("ipv6", "6", "", "", "Use IPv6 addresses only."),
-    Option("proxy-header", "", "ADDRESS:PORT", "none", "Send a PROXY header (version"
-           " 2) of a client with this address first, as a balancer would."),
-    Option("udp", "", "", "", "Ask with datagrams, as udp:HOST:PORT does. They are sent"
-           " whole or not at all.", ("ping", "check")),
+    Option("proxy-header", "", "ADDRESS:PORT", "none", "First send a PROXY header"
+           " (version 2) with this client address, as a load balancer does."),
+    Option("udp", "", "", "", "Use datagrams, as with udp:HOST:PORT. They are never"
+           " split.", ("ping", "check")),
     Option("timeout", "", "SECONDS", "10; for talk, never, but 30 to connect", "How"
            " long each wait for the network may take: for a name, a connection, a"
            " handshake, an answer; or never.", ALL, _timeout),
-    Option("verify", "", "", "", "Check each byte of the answers; end with status 1 at"
-           " the first one that is wrong.", ("talk",)),
+    Option("verify", "", "", "", "Check each byte of the answers. The first wrong byte"
+           " ends it with status 1.", ("talk",)),
     Option("progress", "", "", "", "Show bytes, rate and time on standard error.",
            ("talk",)),
     Option("count", "c", "N", "until Ctrl-C; 5 with plugin and prometheus", "How many"
@@ -133,30 +128,30 @@ OPTIONS = [
     Option("new", "", "", "", "Make a new connection for each ping.", ("ping",)),
     Option("slow", "", "SECONDS", "3", "How long answers wait unread in the step"
            " slowreader.", ("check",), _seconds),
-    Option("idle", "", "SECONDS", "no such step", "Make the step idle, with so much"
-           " silence.", ("check",), _seconds),
-    Option("only", "", "STEP,…", "all", "Make these steps only.", ("check",), _steps),
-    Option("skip", "", "STEP,…", "none", "Leave these steps out.", ("check",), _steps),
-    Option("format", "", "FORMAT", "text", "How the outcome is printed: text, json,"
-           " plugin (of monitoring plugins) or prometheus.", PROBES, _format),
-    Option("help", "h", "", "", "Show this and leave."),
-    Option("version", "", "", "", "Show the version and leave."),
+    Option("idle", "", "SECONDS", "no such step", "Do the step idle, with so many"
+           " seconds of silence.", ("check",), _seconds),
+    Option("only", "", "STEP,…", "all", "Do only these steps.", ("check",), _steps),
+    Option("skip", "", "STEP,…", "none", "Do not do these steps.", ("check",), _steps),
+    Option("format", "", "FORMAT", "text", "Output format: text, json, plugin (of"
+           " monitoring plugins) or prometheus.", PROBES, _format),
+    Option("help", "h", "", "", "Show this help, and end."),
+    Option("version", "", "", "", "Show the version, and end."),
 ]  # fmt: skip
 
 
 class Options:
     """
-    What was asked for.
+    The command line, as a command and the values of its options.
 
     @ivar command: one of L{COMMANDS}.
-    @ivar named: whether its word was given.
-    @ivar words: what else was given.
+    @ivar named: whether the command line names it.
+    @ivar words: all other words that are no options.
     """
 
     def __init__(self, arguments: Sequence[str]) -> None:
         """
         @param arguments: the words of the command line.
-        @raise WrongUsage: where they make no sense.
+        @raise WrongUsage: if they are wrong.
         """
         letters = "".join(
             each.short + (":" if each.value else "") for each in OPTIONS if each.short
@@ -178,7 +173,7 @@ class Options:
         Get the value of an option.
 
         @param name: its long name.
-        @param default: what stands for it where it was not given.
+        @param default: its value if it was not given.
         """
         return self._values.get(name, default)
 
@@ -190,7 +185,7 @@ class Options:
 
     def _take(self, flag: str, word: str) -> None:
         """
-        Take one option.
+        Keep the value of one option.
         """
         found = [
             each

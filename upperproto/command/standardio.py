@@ -1,14 +1,13 @@
 """
-Standard input and output, without a change to what they are.
+Standard input and output, with blocking writes.
 
-The descriptors are inherited. Their O_NONBLOCK flag belongs to everybody who
-shares them, the shell among others, and would outlive this process if it was
-killed. So it is never set: what is read has been reported as there, and what is
-written may block.
+The descriptors are inherited. Other processes, such as the shell, share their flag
+O_NONBLOCK, and it would stay set if this process were killed. So it is never set. Input
+is read only after the reactor has reported it, and a write may block.
 
-That a write blocks is the back-pressure. While nobody takes our answers, none
-are read from the server, which then reads no more text, and no input is read
-either. The kernel holds what it has room for, and this process a chunk each way.
+The blocking write is the back-pressure. While nobody reads our output, we read no
+answers from the server and no input. Then the server reads no more text. The kernel
+holds as much as it has room for, and this process one chunk in each direction.
 """
 
 from __future__ import annotations
@@ -19,8 +18,8 @@ import select
 
 STDIN, STDOUT, STDERR = 0, 1, 2
 
-# What does something to a terminal, or to the order of what it shows: the control
-# characters, the separators of lines, and the marks of direction (UAX 9).
+# Characters that change a terminal, or the order of its text: control characters, line
+# separators, and marks of direction (UAX 9).
 _CONTROLS = re.compile(
     "[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
 )
@@ -28,18 +27,18 @@ _CONTROLS = re.compile(
 
 def write(data: bytes) -> None:
     """
-    Write to standard output, all of it, however long that takes.
+    Write all bytes to standard output, and wait as long as that takes.
 
-    @param data: what.
-    @raise OSError: where the system refuses; L{BrokenPipeError} if whoever read
-        our output does so no longer.
+    @param data: the bytes.
+    @raise OSError: if the system refuses; L{BrokenPipeError} if nobody reads the output
+        any more.
     """
     written = 0
     while written < len(data):
         try:
             written += os.write(STDOUT, data[written:] if written else data)
         except BlockingIOError:
-            # Somebody else had set O_NONBLOCK.
+            # Another process has set O_NONBLOCK.
             poll = select.poll()
             poll.register(STDOUT, select.POLLOUT)
             poll.poll()
@@ -47,10 +46,10 @@ def write(data: bytes) -> None:
 
 def escaped(text: str) -> str:
     """
-    Make a text fit for a terminal: what does something to it becomes C{\\xNN}.
+    Make a text safe for a terminal: control characters become C{\\xNN}.
 
-    @param text: what somebody else has sent; a byte that is not UTF-8 may be in it
-        as a lone surrogate (C{surrogateescape}).
+    @param text: the text. A byte that is not UTF-8 is a lone surrogate in it
+        (C{surrogateescape}).
     """
     return _CONTROLS.sub(_escape, text)
 

@@ -1,5 +1,5 @@
 """
-C{upper}: the service in one word, C{twistd --nodaemon --pidfile= upper}.
+The command C{upper}: a short name for C{twistd --nodaemon --pidfile= upper}.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from twisted.plugins.upper_plugin import upper
 
 class TwistdOptions(ServerOptions):
     """
-    The options of C{twistd}, which knows one service and has another name.
+    The options of C{twistd} with this service only.
 
-    No other plugin is looked for: it does not matter what else is installed, nor
-    whether the cache of plugins can be written.
+    Twisted does not look for other plugins. So other packages cannot break the command,
+    and the plugin cache need not be writable.
     """
 
     loadedPlugins: dict[str, Any]
@@ -29,21 +29,21 @@ class TwistdOptions(ServerOptions):
     @property
     def subCommands(self) -> Iterator[tuple[str, None, Any, str]]:
         """
-        The service alone.
+        Give this service only.
         """
         self.loadedPlugins = {upper.tapname: upper}
         yield (upper.tapname, None, lambda: upper.options(), upper.description)
 
     def getSynopsis(self) -> str:
         """
-        Begin the help. The name of the service follows, and then its own synopsis.
+        Begin the help. The name of the service and its synopsis follow.
         """
         return "Usage:"
 
 
 def run() -> None:
     """
-    Serve, as the command line and the environment say.
+    Start the service with the options of the command line and the environment.
     """
     options = TwistdOptions()
     options.parseOptions(["--nodaemon", "--pidfile=", upper.tapname, *sys.argv[1:]])

@@ -1,3 +1,3 @@
 """
-Options: values of what a command line and the environment say.
+Options of the service: values from the command line and the environment.
 """

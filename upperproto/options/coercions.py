@@ -1,6 +1,5 @@
 """
-Coercions: functions that make a value of an option's word, or say what is wrong with
-it.
+Coercions: functions that convert the word of an option to its value, or raise an error.
 """
 
 from __future__ import annotations
@@ -14,13 +13,17 @@ from typing import Any
 
 from twisted.python import usage
 
-# Takes the name of an instance from where it runs.
+# The word that stands for the name of the pod or of the host.
 AUTO = "auto"
 
 
 def number(option: str, least: int, most: int = sys.maxsize) -> Callable[[str], int]:
     """
-    Make an option's coercion to a whole number within bounds.
+    Make the coercion of an option to a whole number.
+
+    @param option: its name, for the error message.
+    @param least: the least number that is allowed.
+    @param most: the greatest number that is allowed.
     """
 
     def coerce(word: str) -> int:
@@ -36,7 +39,10 @@ def number(option: str, least: int, most: int = sys.maxsize) -> Callable[[str], 
 
 def seconds(option: str, never: bool = True) -> Callable[[str], float | None]:
     """
-    Make an option's coercion to a number of seconds, or to L{None} for C{never}.
+    Make the coercion of an option to a number of seconds.
+
+    @param never: whether the word C{never} is allowed, which gives L{None}. If not, 0
+        is allowed.
     """
 
     def coerce(word: str) -> float | None:
@@ -56,17 +62,21 @@ def seconds(option: str, never: bool = True) -> Callable[[str], float | None]:
 
 def either(word: str, coerce: Callable[[str], Any]) -> Callable[[str], Any]:
     """
-    Make an option's coercion that leaves one word as it is.
+    Make a coercion that leaves one word as it is.
+
+    @param coerce: converts all other words.
     """
     return lambda value: word if value == word else coerce(value)
 
 
 def valueOptional(words: Iterable[str], option: str, value: str) -> list[str]:
     """
-    Give an option its value where it stands alone, which L{usage.Options} does not
-    allow: as the last word, or before another option.
+    Give an option a value if it stands without one: as the last word, or before another
+    option. L{usage.Options} does not allow that.
 
-    @param words: those of a command line.
+    @param words: the words of a command line.
+    @param option: the option, with its dashes.
+    @param value: the value.
     """
     given = [*words]
     for place, word in enumerate(given):
@@ -78,10 +88,11 @@ def valueOptional(words: Iterable[str], option: str, value: str) -> list[str]:
 
 def instance(option: str, check: Callable[[str], None]) -> Callable[[str], str]:
     """
-    Make an option's coercion to the name of an instance, which L{AUTO} takes from the
-    environment: the pod's in Kubernetes, else the host's.
+    Make the coercion of an option to the name of an instance. For L{AUTO}, it is the
+    name of the pod in Kubernetes, else the name of the host.
 
-    @param check: raises L{ValueError} for what is no name; its message says what is.
+    @param check: raises L{ValueError} if a word is not a name, with a message that says
+        what is.
     """
 
     def coerce(word: str) -> str:
@@ -105,7 +116,7 @@ def instance(option: str, check: Callable[[str], None]) -> Callable[[str], str]:
 
 def oneOf(option: str, *words: str) -> Callable[[str], str]:
     """
-    Make an option's coercion to one of some words.
+    Make the coercion of an option that takes one of some words.
     """
 
     def coerce(word: str) -> str:

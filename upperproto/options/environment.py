@@ -1,5 +1,5 @@
 """
-Options from the environment: C{UPPER_PORT=5000} is C{--port 5000}.
+Options from environment variables: C{UPPER_PORT=5000} means C{--port 5000}.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from twisted.python import usage
 
 PREFIX = "UPPER_"
 
-# They end the process at once.
+# Options that have no variable: they end the process at once.
 _QUESTIONS = {"help", "version"}
 
-# What Kubernetes, as Docker did before it, tells a container of a Service whose name is
-# or begins with "upper". It is of no use to us, and nobody's mistake. The shortest of
-# its names, UPPER_PORT, is that of an option.
+# The variables that Kubernetes (and Docker before it) sets for a Service whose name is
+# or begins with "upper". They are no options and no mistake of the user. The shortest
+# one, UPPER_PORT, is the variable of an option, too.
 _SERVICE = re.compile(
     r"UPPER_(\w+_)?(SERVICE_(HOST|PORT(_\w+)?)|PORT(_\d+_(TCP|UDP|SCTP)(_\w+)?)?)"
 )
@@ -27,7 +27,7 @@ _SERVICE_PORT = re.compile(r"(tcp|udp|sctp)://.*")
 
 class Environment:
     """
-    What the environment says of the options of a command.
+    Options of a command from environment variables.
     """
 
     _log = Logger()
@@ -39,10 +39,11 @@ class Environment:
         inPlaceOf: Mapping[str, Collection[str]],
     ) -> None:
         """
-        @param options: each has a variable; one that repeats has a list of values.
-        @param variables: all those of the environment.
-        @param inPlaceOf: options, each with those of which it takes the place: where
-            the command line has one of these, the variable is left alone.
+        @param options: the options of the command. Each has a variable. One that may
+            repeat has a list of values.
+        @param variables: all environment variables.
+        @param inPlaceOf: for an option, other options that exclude it. If one of them
+            is on the command line, the variable of the option is ignored.
         """
         self._options = options
         self._variables = variables
@@ -58,7 +59,7 @@ class Environment:
 
     def explain(self) -> None:
         """
-        Name the variable of each option in the help.
+        Add the variable of each option to its help text.
         """
         for variable, name in self._names.items():
             said, *default = (self._options.docs[name] or "").partition(" [default:")
@@ -66,17 +67,17 @@ class Environment:
 
     def words(self, line: Sequence[str]) -> list[str]:
         """
-        Put into words what the environment says of those options that a command line
-        leaves open.
+        Write the variables as words of a command line, except for the options that the
+        command line has.
 
         @param line: the words of the command line.
-        @return: words to come before those.
-        @raise usage.UsageError: for a value that no option could have.
+        @return: the words to put before it.
+        @raise usage.UsageError: if a variable has a value that no option can have.
         """
         try:
             found, _ = getopt([*line], self._options.shortOpt, [*self._options.longOpt])
         except GetoptError:
-            # Whoever parses the line says what is wrong with it.
+            # The parser of the command line reports the error.
             return []
         synonyms = self._options.synonyms
         given = {synonyms.get(word.lstrip("-"), "") for word, _ in found}
@@ -96,9 +97,10 @@ class Environment:
 
     def blame(self, error: usage.UsageError) -> usage.UsageError:
         """
-        Say what is wrong with an option in terms of the variable that it comes from.
+        Name the variable in an error message, in place of its option.
 
-        @param error: says it in those of the option.
+        @param error: the error of the option.
+        @return: the error of the variable.
         """
         message = str(error)
         for name, variable in self._used.items():
@@ -107,7 +109,7 @@ class Environment:
 
     def _wordsOf(self, name: str, variable: str, value: str) -> Iterator[str]:
         """
-        Put a variable into words.
+        Write one variable as words of a command line.
         """
         if name in self._flags:
             if value not in ("0", "1"):
@@ -128,8 +130,8 @@ class Environment:
 
     def _noteUnknown(self, variable: str) -> None:
         """
-        Warn of a variable that is meant for this service and has no option: once there
-        is a log, it is the first thing there.
+        Log a warning about a variable that belongs to no option. It stands first in the
+        log.
         """
         if variable.startswith(PREFIX) and not _SERVICE.fullmatch(variable):
             self._log.warn(

@@ -108,7 +108,7 @@ class CheckTests(SynchronousTestCase):
         Without an address, nothing else is tried.
         """
         connector = Connector()
-        connector.addresses = NotConnected("resolve", "no such host")
+        connector.addresses = NotConnected("no-host", "no such host")
         self.assertFault(connector, "resolve", "no-host", "no such host")
         self.assertEqual({s["status"] for s in self.report["steps"]}, {"fail", "skip"})
 
@@ -123,7 +123,7 @@ class CheckTests(SynchronousTestCase):
 
         async def connectOrNot(protocol: Any, addresses: Any, **how: Any) -> Any:
             if addresses[0] in refused:
-                raise NotConnected("connect", "Connection refused")
+                raise NotConnected("refused", "Connection refused")
             return await connect(protocol, addresses, **how)
 
         self.patch(connector, "connect", connectOrNot)
@@ -163,7 +163,7 @@ class CheckTests(SynchronousTestCase):
         async def connectOnce(*words: Any, **how: Any) -> Any:
             made.append(None)
             if len(made) > 1:
-                raise NotConnected("connect", "Connection refused")
+                raise NotConnected("refused", "Connection refused")
             return await connect(*words, **how)
 
         self.patch(connector, "connect", connectOnce)

@@ -282,6 +282,6 @@ class PingTests(SynchronousTestCase):
         """
         Where there is no host, nothing is sent.
         """
-        status = self.ping(error=NotConnected("resolve", "no such host"))
+        status = self.ping(error=NotConnected("no-host", "no such host"))
         self.assertEqual(self.successResultOf(status), 2)
         self.assertEqual(self.reactor.ports, [])

@@ -5,7 +5,10 @@ Tests for L{upperproto.command.findings.faults}.
 from __future__ import annotations
 
 from twisted.internet.error import ConnectionDone, ConnectionLost
+from twisted.internet.interfaces import ISSLTransport
+from twisted.internet.testing import StringTransport
 from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import directlyProvides
 
 from upperproto.client import TooLong, UpperError, WrongAnswer
 from upperproto.command.findings.faults import _WORDS, Fault, notAnswered
@@ -42,7 +45,10 @@ class NotAnsweredTests(SynchronousTestCase):
         client = ProbeClient()
         client.beginning = came
         client.receivedBytes = len(came)
-        return notAnswered(error, client, secure)
+        if secure:
+            client.transport = StringTransport()
+            directlyProvides(client.transport, ISSLTransport)
+        return notAnswered(error, client)
 
     def wrong(self, text: str, answer: str) -> tuple[str, str]:
         """

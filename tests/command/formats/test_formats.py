@@ -12,7 +12,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from upperproto.command.findings.faults import Fault
 from upperproto.command.findings.formatter import Formatter, milliseconds
-from upperproto.command.findings.records import Answered, Pings, Report, Step
+from upperproto.command.findings.records import Answered, Report, Step
+from upperproto.command.findings.statistics import Pings
 from upperproto.command.formats.choice import formatter
 from upperproto.command.route.connection import Opened
 
@@ -135,7 +136,7 @@ class TextTests(FormatTestCase):
         self.assertEqual(lines[0], "answer      ok    in 1 ms")
         self.assertEqual(lines[1], "tls         skip  without --tls")
         self.assertEqual(lines[2], "halfclose   FAIL  xxxxxxxxx")
-        self.assertEqual(lines[3][:40], " " * 18 + "Somebody has reset it,")
+        self.assertEqual(lines[3][:40], " " * 18 + "Something has reset it")
         self.assertEqual(lines[-1], "1 ok, 1 failed, 1 skipped, 2.5 s")
         self.assertLessEqual(max(map(len, lines)), 80)
 

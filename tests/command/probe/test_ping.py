@@ -131,14 +131,14 @@ class PingerTests(SynchronousTestCase):
         connector = Connector()
 
         async def refuse(*words: Any, **more: Any) -> None:
-            raise NotConnected("connect", "Connection refused")
+            raise NotConnected("refused", "Connection refused")
 
         self.patch(connector, "connect", refuse)
         self.assertEqual(self.ping(connector, "-c", "2"), 1)
         self.assertEqual(
             [each.get("fault") for each in self.records()[:2]], ["refused"] * 2
         )
-        connector.addresses = NotConnected("resolve", "no such host")
+        connector.addresses = NotConnected("no-host", "no such host")
         self.assertEqual(self.ping(connector), 2)
         self.assertEqual(self.records()[0]["fault"], "no-host")
         self.assertEqual(self.ping(connector, "--format", "plugin"), 3)
@@ -210,8 +210,8 @@ class AskTests(SynchronousTestCase):
             [
                 "h: 'CBA' came\n"
                 "  What came back is not the upper case of what was sent.\n"
-                "  Usual cause: Another service on this port; something in between that"
-                " changes\n  the text, as by another encoding."
+                "  Usual cause: Another service on this port; something on the path"
+                " that changes\n  the text, for example its encoding."
             ],
         )
 

@@ -164,20 +164,11 @@ class ProbeTests(SynchronousTestCase):
         A connection that cannot be made is a fault.
         """
         connector: Any = Connector()
-        for stage, why, code in [
-            ("resolve", "no such host", "no-host"),
-            ("connect", "Connection refused", "refused"),
-            ("connect", "no answer in time", "swallowed"),
-            ("connect", "Network is unreachable", "not-connected"),
-            ("tls", "the server does not speak TLS (x)", "tls"),
-            ("tls", "the server's certificate is not trusted: x", "untrusted"),
-            ("tls", "the server's certificate is for another name: x", "wrong-name"),
-        ]:
-            connector.addresses = NotConnected(stage, why)
-            fault = connector.run(Probe(connector, connector.clock).open())
-            assert isinstance(fault, Fault)
-            self.assertEqual((fault.code, str(fault)), (code, why))
-            self.assertTrue(fault.meaning and fault.cause)
+        connector.addresses = NotConnected("wrong-name", "x", "cannot connect: x")
+        fault = connector.run(Probe(connector, connector.clock).open())
+        assert isinstance(fault, Fault)
+        self.assertEqual((fault.code, str(fault)), ("wrong-name", "x"))
+        self.assertTrue(fault.meaning and fault.cause)
 
     def test_close(self) -> None:
         """

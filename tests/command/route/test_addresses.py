@@ -97,7 +97,7 @@ class LookUpTests(SynchronousTestCase):
             self.answer = error
             failed = lookUp(Immediate, "a", 1, socket.AF_UNSPEC)
             found = self.failureResultOf(failed, NotConnected).value
-            self.assertEqual((found.stage, found.why), ("resolve", said))
+            self.assertEqual((found.code, found.why), ("no-host", said))
 
 
 class AttemptsTests(SynchronousTestCase):
@@ -180,12 +180,13 @@ class AttemptsTests(SynchronousTestCase):
         self.fail_(0)
         self.fail_(1)
         error = self.failureResultOf(self.attempts.connected, NotConnected).value
-        self.assertEqual(error.why, "Connection refused")
+        self.assertEqual((error.code, error.why), ("refused", "Connection refused"))
         self.attempt(V6, V4)
         self.fail_(0)
         factory: Any = self.reactor.tcpClients[1][2]
         factory.clientConnectionFailed(None, Failure(ValueError("bad")))
         error = self.failureResultOf(self.attempts.connected, NotConnected).value
+        self.assertEqual(error.code, "not-connected")
         self.assertEqual(
             error.why, "[2001:db8::1]:1: Connection refused; 192.0.2.1:1: bad"
         )

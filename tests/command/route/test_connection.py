@@ -97,12 +97,12 @@ class ConnectorTests(SynchronousTestCase):
         protocol.makeConnection(transport)
         return protocol
 
-    def assertFailed(self, stage: str, said: str) -> None:
+    def assertFailed(self, code: str, said: str) -> None:
         """
         Assert that no connection was made, and why.
         """
         error = self.failureResultOf(self.opened, NotConnected).value
-        self.assertEqual((error.stage, str(error)), (stage, said))
+        self.assertEqual((error.code, str(error)), (code, said))
         self.assertEqual(self.reactor.getDelayedCalls(), [])
 
     def test_plain(self) -> None:
@@ -143,11 +143,11 @@ class ConnectorTests(SynchronousTestCase):
         """
         A name that leads nowhere, or not in time, is said.
         """
-        self.connect("a", found=fail(NotConnected("resolve", "no such host")))
-        self.assertFailed("resolve", "cannot connect to a:5000: no such host")
+        self.connect("a", found=fail(NotConnected("no-host", "no such host")))
+        self.assertFailed("no-host", "cannot connect to a:5000: no such host")
         self.connect("a", found=Deferred())
         self.reactor.advance(5)
-        self.assertFailed("resolve", "cannot connect to a:5000: no answer in time")
+        self.assertFailed("no-host", "cannot connect to a:5000: no answer in time")
 
     def test_addressesOnce(self) -> None:
         """

@@ -56,7 +56,7 @@ class ProxyTests(CheckTestCase):
                     ("--only", "answer,order,idle", "--idle", "0.5", *QUICK),
                     "idle",
                     "after 0.5 s of silence: no answer in time After the silence,"
-                    " nothing comes through, and nobody says so.",
+                    " nothing comes through, and no error is seen.",
                 ),
             ]:
                 with serveAll(faulty.proxy(server.port, pump)) as where:

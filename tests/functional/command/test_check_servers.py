@@ -28,7 +28,7 @@ class FaultyServerTests(CheckTestCase):
         """
         for server, said in [
             (faulty.echo, "the text itself came back The text came back as it was"),
-            (faulty.silent, "no answer in time The connection stands, and nothing"),
+            (faulty.silent, "no answer in time The connection is open, and nothing"),
             (faulty.half, "bytes of the answer came in time The rest of the answer"),
             (faulty.late(2), "no answer in time"),
             (faulty.twice, "a line came that nobody had asked for: '1:"),
@@ -80,7 +80,7 @@ class FaultyServerTests(CheckTestCase):
         with serveAll(faulty.deaf) as where:
             self.assertFault(
                 "halfclose",
-                "all answers came, and no end within 1 s All was answered, but",
+                "all answers came, and no end within 1 s Everything was answered",
                 *(where, "--only", "answer,halfclose", *QUICK),
             )
 

@@ -1,3 +1,3 @@
 """
-upper-client check: a path, examined step by step.
+The command upper-client check: examine the path to a server step by step.
 """

@@ -1,5 +1,5 @@
 """
-The steps about ends, pauses and beginnings: what middleboxes get wrong.
+Steps of check about half-close, slow readers, silence and new connections.
 """
 
 from __future__ import annotations
@@ -20,25 +20,23 @@ from upperproto.command.findings.formatter import milliseconds
 
 CONNECTIONS = 20
 
-# How many lines each connection asks that then ends.
+# How many lines each connection of halfclose sends before it ends its side.
 _CONVERSATIONS = (1, 1, 1, 1, 1, 1000)
 
-# How many characters a line has that waits unread, and how many bytes are sent at most
-# where a path takes all.
+# How many characters a line of slowreader has, and how many bytes are sent at most.
 _SLOW_LINE = 1 << 13
 _MOST_UNREAD = 32 << 20
 
-# What is seen where answers are missing.
+# The faults of missing answers.
 _LOSSES = {"closed", "cut", "half", "silent", "foreign", "order", "torn", "wrong"}
 
-# Of a connection that ends while we wait, it is said at this time, in seconds.
+# How often we look, in seconds, whether a connection has ended while we wait.
 _LOOK = 0.05
 
 
 async def halfclose(path: Path) -> Finding:
     """
-    End our side together with the last line: of few lines, whose answers are all on
-    their way then, and of many.
+    End our side together with the last line, after one line and after many.
     """
     started = path.connector.now()
     for lines in _CONVERSATIONS:
@@ -89,8 +87,8 @@ async def _endWith(path: Path, lines: int) -> None:
 
 def _cork(transport: Any) -> None:
     """
-    Let what is sent and our end leave in one segment (TCP_CORK of tcp(7)). Where our
-    end came a moment later, on a busy machine, the answers could have passed already.
+    Send our text and our end in one segment (TCP_CORK of tcp(7)). If the end were sent
+    later, the answers could already have come, and the fault would not be seen.
     """
     below = getattr(transport, "transport", transport)
     # A UNIX socket has no segments.
@@ -101,7 +99,7 @@ def _cork(transport: Any) -> None:
 @implementer(IPushProducer)
 class _Brake:
     """
-    Know whether the path takes more.
+    Remember whether the transport takes more.
     """
 
     paused = False
@@ -118,7 +116,7 @@ class _Brake:
 
 async def slowreader(path: Path) -> Finding:
     """
-    Send as much as fits, and read nothing for a while.
+    Send as much as the path takes, and read nothing for some time.
     """
     probe = await path.open()
     client = probe.client
@@ -142,7 +140,7 @@ async def slowreader(path: Path) -> Finding:
     try:
         received = await path.collect(probe, asked)
     except Fault as fault:
-        # What happens to quick readers, too, has another cause.
+        # A fault that a quick reader has seen, too, has another cause.
         if fault.code in _LOSSES - path.faults:
             raise Fault("slowreader-lost", str(fault)) from fault
         raise
@@ -160,7 +158,7 @@ async def slowreader(path: Path) -> Finding:
 
 async def idle(path: Path) -> Finding:
     """
-    Be silent, and ask again.
+    Be silent, and then ask again.
     """
     assert path.idle is not None
     probe = await path.open()

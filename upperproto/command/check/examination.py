@@ -1,5 +1,5 @@
 """
-C{upper-client check}: all steps, one after the other.
+C{upper-client check}: do all steps, one after the other.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from upperproto.command.findings.records import Report, Step
 from upperproto.command.options import STEPS, Options
 from upperproto.command.route.connection import Connector
 
-# How long, in seconds, answers wait unread.
+# How long, in seconds, answers wait unread by default.
 SLOW = 3.0
 
-# How long, in seconds, a step may take at least.
+# The least time, in seconds, after which a step is given up.
 _STEP = 60.0
 
 Steps = Mapping[str, Callable[[Path], Coroutine[Any, Any, Finding]]]
@@ -50,14 +50,14 @@ async def check(
     steps: Steps = _MAKE,
 ) -> int:
     """
-    Examine a path.
+    Examine the path to a server.
 
-    @param options: those of check.
-    @param formatter: what prints.
-    @param connector: what makes connections.
-    @param reactor: what tells the time.
-    @param steps: what makes each step.
-    @return: the status of the process.
+    @param options: the options of check.
+    @param formatter: prints the steps.
+    @param connector: makes connections.
+    @param reactor: tells the time.
+    @param steps: the function of each step.
+    @return: the exit status.
     """
     path = Path(connector, reactor, options.get("slow", SLOW), options.get("idle"))
     only, skip = options.get("only", STEPS), options.get("skip", ())
@@ -84,7 +84,7 @@ async def _make(
     name: str, path: Path, make: Callable[[Path], Coroutine[Any, Any, Finding]]
 ) -> Step:
     """
-    Make a step.
+    Do one step.
     """
     if path.broken:
         return Step(name, "skip", path.broken)

@@ -1,5 +1,5 @@
 """
-The steps in which text goes both ways.
+Steps of check about answers: one, many, much, a long line, no line end.
 """
 
 from __future__ import annotations
@@ -16,17 +16,18 @@ LINES = 1000
 BULK = 16 << 20
 LONG_LINE = 1 << 20
 
-# How many characters a line of the bulk has; and how many bytes are under way.
+# How many characters a line of the bulk has, and how many bytes of text may wait for
+# their answers.
 _BULK_LINE = 1 << 15
 _UNDER_WAY = 2 << 20
 
-# How long, in seconds, a server may be quiet before it is one that answers lines only.
+# After how many seconds without an answer the server is one that answers lines only.
 _QUIET = 3.0
 
 
 async def answer(path: Path) -> Finding:
     """
-    Ask for a known answer; and once more, to see that it was all.
+    Ask for a known answer, and once more, to see that nothing else comes.
     """
     try:
         probe = await path.open()
@@ -51,7 +52,7 @@ async def answer(path: Path) -> Finding:
 
 async def order(path: Path) -> Finding:
     """
-    Send many lines ahead.
+    Send many lines before the first answer is read.
     """
     probe = await path.open()
     started = path.connector.now()
@@ -69,7 +70,7 @@ async def order(path: Path) -> Finding:
 
 async def bulk(path: Path) -> Finding:
     """
-    Send much, while as much comes back.
+    Send a lot of text, and read the answers at the same time.
     """
     probe = await path.open()
     client = probe.client
@@ -82,7 +83,7 @@ async def bulk(path: Path) -> Finding:
             before = client.waitingBytes
             waiting.append((text, client.upper(text)))
             if client.waitingBytes == before:
-                # The connection has gone, and the request has failed.
+                # The connection has ended, and the request has failed.
                 break
             sent += client.waitingBytes - before
         _, answered = waiting.popleft()
@@ -143,7 +144,7 @@ async def quiet(path: Path) -> Finding:
     started = path.connector.now()
     client.transport.write(text.encode())
     limit = min(_QUIET, path.timeout)
-    # What has no line end yet: a notice may have come first.
+    # A notice may come first, so not all that came is the answer.
     while client.reason is None and len(client.unfinished) < len(expected):
         if client.unasked or path.connector.now() - started > limit:
             break
@@ -154,10 +155,9 @@ async def quiet(path: Path) -> Finding:
             f"text without a line end was answered after {milliseconds(taken)}",
             {"quiet_seconds": round(taken, 6)},
         )
-    secure = path.connector.target.credentials is not None
     came = client.unfinished or client.unasked or client.error
     if came or client.reason is not None:
-        raise notAnswered(client.reason, client, secure)
+        raise notAnswered(client.reason, client)
     client.transport.write(b"\n")
     while client.reason is None and not client.unasked:
         if path.connector.now() - started > limit + path.timeout:
@@ -165,4 +165,4 @@ async def quiet(path: Path) -> Finding:
         await path.wait(0.002)
     if client.unasked and client.unasked[0] == expected:
         raise Skip(f"the server answers lines only (waited {limit:g} s)")
-    raise notAnswered(client.reason, client, secure)
+    raise notAnswered(client.reason, client)

@@ -1,5 +1,5 @@
 """
-The steps up to where the server can be spoken to.
+Steps of check about the connection: name, TCP, TLS.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from zope.interface import implementer
 
 from upperproto.command.check.path import Finding, Path, Skip
 from upperproto.command.errors import NotConnected
-from upperproto.command.findings.faults import Fault, notConnected
+from upperproto.command.findings.faults import Fault
 from upperproto.command.findings.formatter import milliseconds
 from upperproto.command.route.addresses import Address
 
@@ -28,7 +28,7 @@ async def resolve(path: Path) -> Finding:
         path.addresses = await connector.resolve()
     except NotConnected as error:
         path.broken = "no address"
-        raise notConnected(error) from error
+        raise Fault(error.code, error.why) from error
     taken = connector.now() - started
     addresses = list(map(str, path.addresses))
     return Finding(
@@ -63,21 +63,20 @@ async def connect(path: Path) -> Finding:
         said.append(f"{name} in {milliseconds(seconds)}")
         good.append(address)
         probe.client.transport.loseConnection()
-        # Let it end in order, so that nobody takes it for a fault.
+        # Let it end in order. The server might log an abort as a fault.
         await path.wait(0)
-    measured = {"connect_seconds": times}
     if fault is not None:
         if not good:
             path.broken = "no connection"
             raise fault
         path.addresses = [address for address in good if address is not None]
         raise Fault("some-addresses", "; ".join(said))
-    return Finding(", ".join(said), measured)
+    return Finding(", ".join(said), {"connect_seconds": times})
 
 
 async def tls(path: Path) -> Finding:
     """
-    Shake hands, and look at the certificate.
+    Make a TLS session, and look at the certificate.
     """
     if path.connector.target.credentials is None:
         raise Skip("without --tls")
@@ -95,7 +94,7 @@ async def tls(path: Path) -> Finding:
 
 async def _shown(path: Path) -> Finding | None:
     """
-    Look at a certificate that is not trusted. Nothing is sent.
+    Look at a certificate that is not trusted. No text is sent.
     """
     target = path.connector.target
     assert target.credentials is not None
@@ -120,7 +119,7 @@ def _described(details: Any, seconds: float | None) -> Finding:
 
 def _unverified(name: str) -> IOpenSSLClientConnectionCreator:
     """
-    Make what shakes hands with anybody.
+    Make a TLS side that trusts every certificate.
     """
     from OpenSSL.SSL import Connection
     from twisted.internet.ssl import CertificateOptions

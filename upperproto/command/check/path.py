@@ -1,5 +1,5 @@
 """
-The path that is examined: what one step has found out, and the next one needs.
+The path to a server, and what the steps know of it.
 """
 
 from __future__ import annotations
@@ -19,25 +19,28 @@ from upperproto.command.route.connection import Connector
 if TYPE_CHECKING:
     from upperproto.tls.peer import TLSDetails
 
-# How many characters a line has where its length does not matter.
+# How many characters a text has by default.
 LINE = 60
 
-# How long, in seconds, a server that ends may still take connections.
+# How many characters of two answers are compared.
+_SAME = 40
+
+# How long, in seconds, a server that is ending may still take connections.
 _MOMENT = 0.2
 
 
 class Skip(Exception):
     """
-    A step cannot be made. The message says why.
+    A step is not possible. The message says why.
     """
 
 
 class Finding(NamedTuple):
     """
-    What a step that is ok has found.
+    The result of a step without a fault.
 
     @ivar detail: in words.
-    @ivar measured: in numbers, by names that end with their unit.
+    @ivar measured: in numbers. Each name ends with its unit.
     """
 
     detail: str
@@ -46,27 +49,26 @@ class Finding(NamedTuple):
 
 class Path:
     """
-    The way to a server.
+    The path to a server.
 
-    @ivar connector: what makes connections.
-    @ivar reactor: what tells the time.
+    @ivar connector: makes connections.
+    @ivar reactor: tells the time.
     @ivar slow: how long answers wait unread, in seconds.
     @ivar idle: how long silence lasts, in seconds; L{None} for no silence.
-    @ivar addresses: the server's that connections can be made to, once they have
-        been tried.
-    @ivar reached: whether a connection could ever be made.
-    @ivar reachedAddress: where the last one led to.
-    @ivar faults: the codes of those that were found.
-    @ivar broken: why the steps that are left cannot be made, or nothing.
-    @ivar tls: what the server has shown.
+    @ivar addresses: the addresses of the server; after the step connect, only those
+        that accept a connection.
+    @ivar reachedAddress: the address of the last connection; empty before the first.
+    @ivar faults: the codes of the faults that were found.
+    @ivar broken: why no more steps are possible, or empty.
+    @ivar tls: what the server showed in the TLS handshake.
     """
 
     def __init__(
         self, connector: Connector, reactor: Any, slow: float, idle: float | None
     ) -> None:
         """
-        @param connector: what makes connections.
-        @param reactor: what tells the time.
+        @param connector: makes connections.
+        @param reactor: tells the time.
         @param slow: how long answers wait unread, in seconds.
         @param idle: how long silence lasts, in seconds.
         """
@@ -75,7 +77,6 @@ class Path:
         self.slow = slow
         self.idle = idle
         self.addresses: Sequence[Address] = ()
-        self.reached = False
         self.reachedAddress = ""
         self.faults: set[str] = set()
         self.broken = ""
@@ -86,17 +87,17 @@ class Path:
     @property
     def timeout(self) -> float:
         """
-        How long each wait for the network may take, in seconds, also where no
-        limit was set: a step has its end.
+        How long each wait for the network may take, in seconds. Without a limit of the
+        user, it is a minute: each step ends.
         """
         return self.connector.timeout or 60.0
 
     async def open(self, **how: Any) -> Probe:
         """
-        Make a connection, which ends with the step.
+        Make a connection. It ends with the step.
 
-        @param how: for L{Probe.open}.
-        @raise Fault: where that fails.
+        @param how: the arguments of L{Probe.open}.
+        @raise Fault: if that fails.
         """
         probe = Probe(self.connector, self.reactor)
         self._probes.append(probe)
@@ -104,23 +105,22 @@ class Path:
         try:
             opened = await probe.open(**how)
         except Fault as fault:
-            if fault.code == "refused" and self.reached:
+            if fault.code == "refused" and self.reachedAddress:
                 raise Fault("gone", str(fault)) from fault
             raise
-        self.reached = True
         self.reachedAddress = opened.address
         self.tls = opened.tls or self.tls
         return probe
 
     async def look(self, fault: Fault) -> Fault:
         """
-        Look whether the server is still there, after a connection was lost.
+        Check whether the server is still there after a lost connection.
 
-        @return: the fault, or that it has gone.
+        @param fault: the fault that was found.
+        @return: the same fault, or that the server has gone.
         """
         if fault.code in ("cut", "closed"):
             self.endStep()
-            # One that ends needs a moment.
             await self.wait(_MOMENT)
             try:
                 await self.open(plain=True)
@@ -139,7 +139,7 @@ class Path:
 
     def text(self, size: int = LINE) -> str:
         """
-        Make a text that has not been asked before.
+        Make a text that has not been sent before.
         """
         self._asked += 1
         return unlike(self._asked, size)
@@ -154,11 +154,12 @@ class Path:
         self, probe: Probe, asked: Sequence[tuple[str, Deferred[str]]]
     ) -> int:
         """
-        Wait for the answers to lines that were sent ahead.
+        Wait for the answers to many lines.
 
+        @param probe: the connection of the requests.
         @param asked: the texts and their requests.
-        @return: how many bytes they have.
-        @raise Fault: at the first that is not right; its message says which.
+        @return: how many bytes the answers have.
+        @raise Fault: at the first wrong answer; the message says which one it is.
         """
         size = 0
         for number, (_, answered) in enumerate(asked):
@@ -173,18 +174,15 @@ class Path:
 
     def _explain(self, fault: Fault, number: int, texts: list[str]) -> NoReturn:
         """
-        Say which of many answers is not right.
+        Say which of many answers is wrong.
         """
-        said = str(fault)
         if fault.code == "foreign":
-            # It may be the answer to another one of them.
-            _, _, shown = said.partition("came: ")
-            beginning = shown.rstrip("…")[1:-1]
+            # It may be the answer to another one of these texts.
             for other, text in enumerate(texts):
-                if repr(text.upper())[1:-1].startswith(beginning):
+                if text.upper().startswith(fault.answer[:_SAME]):
                     raise Fault(
                         "order",
                         f"the answer to line {other + 1} came in place of the one to"
                         f" line {number + 1}",
                     ) from fault
-        raise Fault(fault.code, f"{number} of {len(texts)} answered, then: {said}")
+        raise Fault(fault.code, f"{number} of {len(texts)} answered, then: {fault}")

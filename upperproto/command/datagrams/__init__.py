@@ -1,3 +1,3 @@
 """
-upper-client ping and check over UDP.
+The commands upper-client ping and check over UDP.
 """

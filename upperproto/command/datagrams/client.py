@@ -1,5 +1,5 @@
 """
-A UDP client that asks texts, and sees what becomes of each.
+A UDP client that sends texts, and finds lost, doubled and wrong answers.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ from twisted.internet.protocol import DatagramProtocol
 from upperproto.command.findings.faults import Fault
 from upperproto.command.route.addresses import Address
 
-# ip(7) and ipv6(7), for which Python has no names: never fragment, and say when a
-# datagram is too long; and how long it may be, with its headers.
+# Options of sockets that Python has no names for: ip(7) and ipv6(7). With the first,
+# the system splits no datagram, so one that is too long is an error. The second is how
+# long a packet may be, with its headers.
 _DISCOVER: dict[int, tuple[int, int]] = {
     socket.AF_INET: (socket.IPPROTO_IP, 10),
     socket.AF_INET6: (socket.IPPROTO_IPV6, 23),
@@ -28,21 +29,20 @@ _MTU: dict[int, tuple[int, int]] = {
 }
 _DO = 2
 
-# For how many answers it is known whether they have come before.
+# How many answers are remembered, to find those that come twice.
 _REMEMBERED = 10000
 
-# Letters of two bytes, as is the upper case of each.
+# Letters of two bytes, whose upper case has two bytes, too.
 _LETTERS = "ßàáâãäåæçèéêëìíîïðñòóôõöøùúûüýþαβγδεζηθικλμνξοπρστυφχψωабвгдежзий"
 _TABLE = {byte: _LETTERS[byte % len(_LETTERS)] for byte in range(256)}
 
 
 def unlike(number: int, size: int) -> str:
     """
-    Make a text that has never been asked before, and that is answered: its upper case
-    is another one, and has as many bytes.
+    Make a text that is new, and whose upper case differs from it and has as many bytes.
 
-    @param number: of the text, with which it begins.
-    @param size: how many bytes it has, 16 at least.
+    @param number: of the text, which begins with it.
+    @param size: how many bytes it has, at least 16.
     """
     label = f"{number % 10000}:"
     pairs, odd = divmod(size - len(label), 2)
@@ -59,16 +59,16 @@ class _Asked(NamedTuple):
 
 class DatagramClient(DatagramProtocol):
     """
-    A socket that asks one server.
+    A UDP socket that sends texts to one server.
 
-    @ivar duplicates: how many answers have come once more.
-    @ivar reordered: how many have come after the answer to a later text.
+    @ivar duplicates: how many answers came twice.
+    @ivar reordered: how many answers came after the answer to a later text.
     """
 
     def __init__(self, reactor: Any, address: Address) -> None:
         """
-        @param reactor: what sends and tells the time.
-        @param address: whom to ask.
+        @param reactor: makes the socket and tells the time.
+        @param address: the address of the server.
         """
         self.duplicates = self.reordered = 0
         self._reactor = reactor
@@ -83,10 +83,10 @@ class DatagramClient(DatagramProtocol):
         """
         Ask for the upper case of a text.
 
-        @param number: of the text; those of later ones are higher.
-        @param text: it.
+        @param number: of the text. A later text has a higher number.
+        @param text: the text.
         @param seconds: how long to wait for the answer.
-        @return: fires with the seconds that it took; fails with L{Fault}.
+        @return: fires with how many seconds it took; fails with L{Fault}.
         """
         answered: Deferred[float] = Deferred()
         answer = text.upper().encode()
@@ -107,7 +107,7 @@ class DatagramClient(DatagramProtocol):
 
     def datagramReceived(self, data: bytes, addr: Any) -> None:
         """
-        Find out which text this answers.
+        Find the text that this datagram answers.
         """
         if data in self._asked:
             asked = self._settle(data, True)
@@ -115,7 +115,7 @@ class DatagramClient(DatagramProtocol):
             self._last = max(asked.number, self._last)
             asked.answered.callback(self._reactor.seconds() - asked.started)
         elif data in self._known:
-            # One that comes late has been given up, and is no duplicate.
+            # An answer that comes too late was given up. It is no duplicate.
             self.duplicates += self._known[data]
             self._known[data] = True
         else:
@@ -131,22 +131,22 @@ class DatagramClient(DatagramProtocol):
 
     def connectionRefused(self) -> None:
         """
-        The machine has said that nobody listens.
+        Fail all requests: the machine says that nothing listens on the port.
         """
         for answer in list(self._asked):
             self._fail(answer, Fault("refused", "Connection refused"))
 
     def stopProtocol(self) -> None:
         """
-        The socket has closed. Where it was not told to, that is how a reactor with
-        epoll(7) or poll(2) takes a refusal.
+        Fail all requests: the socket has closed. A reactor with epoll(7) or poll(2)
+        closes it when the port refuses.
         """
         self._port = None
         self.connectionRefused()
 
     def close(self) -> None:
         """
-        Wait for nothing more.
+        Close the socket, and wait for no more answers.
         """
         for asked in self._asked.values():
             asked.call.cancel()

@@ -1,5 +1,5 @@
 """
-C{upper-client ping} over UDP: what becomes of each datagram.
+C{upper-client ping} over UDP: send datagrams, and count their answers.
 """
 
 from __future__ import annotations
@@ -12,34 +12,35 @@ from twisted.python.failure import Failure
 
 from upperproto.command.datagrams.client import DatagramClient, unlike
 from upperproto.command.errors import NotConnected
-from upperproto.command.findings.faults import Fault, notConnected
+from upperproto.command.findings.faults import Fault
 from upperproto.command.findings.formatter import Formatter
-from upperproto.command.findings.records import Answered, Pings
+from upperproto.command.findings.records import Answered
+from upperproto.command.findings.statistics import Pings
 from upperproto.command.options import Options
 from upperproto.command.probe.ping import Pinger
 from upperproto.command.route.connection import Connector
 
-# What stands for no limit, in seconds: a datagram that is lost never comes.
+# The timeout, in seconds, if the user wants none: a lost datagram never comes.
 MOST_SECONDS = 600.0
 
 
 class DatagramPinger(Pinger):
     """
-    Send one datagram after the other, without waiting for the answers.
+    Send one datagram after the other, and do not wait for the answers between them.
     """
 
     def __init__(
         self, options: Options, formatter: Formatter, connector: Connector, reactor: Any
     ) -> None:
         """
-        @param options: those of ping.
-        @param formatter: what prints.
-        @param connector: what looks up names.
-        @param reactor: what sends and tells the time.
+        @param options: the options of ping.
+        @param formatter: prints the pings.
+        @param connector: looks up the name.
+        @param reactor: sends, and tells the time.
         """
         super().__init__(options, formatter, connector, reactor)
         self.pings = Pings(duplicates=0, reordered=0)
-        # How many are not settled, and what waits for them in the end.
+        # How many pings have no result yet, and what fires when all have one.
         self._open = 0
         self._settled: Deferred[None] | None = None
 
@@ -47,12 +48,12 @@ class DatagramPinger(Pinger):
         """
         Ping until the count is reached, or L{Pinger.stop} is called.
 
-        @return: the status of the process.
+        @return: the exit status.
         """
         try:
             [address, *_] = await self._connector.resolve()
         except NotConnected as error:
-            return self._formatter.failed(notConnected(error))
+            return self._formatter.failed(Fault(error.code, error.why))
         self._formatter.pingsBegin(self._size)
         self.pings.address = str(address)
         started = self._reactor.seconds()

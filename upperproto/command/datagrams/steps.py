@@ -1,5 +1,5 @@
 """
-C{upper-client check} over UDP: the steps that apply.
+C{upper-client check} over UDP: its steps.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from upperproto.command.findings.formatter import Formatter, milliseconds
 from upperproto.command.options import STEPS, Options
 from upperproto.command.route.connection import Connector
 
-# How many bytes a text has; how many texts are sent, and how many seconds are between
-# two; and how many sockets ask.
+# How many bytes a text has; how many texts the step order sends, and how many seconds
+# apart; how many sockets the step reconnect makes.
 SIZE, MANY, GAP, SOCKETS = 56, 100, 0.005, 20
 
-# What any path has to take whole (the least MTU of IPv6 without its headers), and what
-# most take (an Ethernet without those of IPv4; those of IPv6 are longer).
+# The length that every path must carry in one piece (the least MTU of IPv6, without
+# headers), and the length that most paths carry (Ethernet, without headers of IPv4).
 LEAST_WHOLE, USUAL_WHOLE = 1232, 1472
 
 
@@ -40,7 +40,7 @@ async def _client(path: Path) -> AsyncIterator[DatagramClient]:
 
 async def answer(path: Path) -> Finding:
     """
-    Ask one text.
+    Send one text.
     """
     async with _client(path) as client:
         path.broken = "no right answer"
@@ -51,7 +51,7 @@ async def answer(path: Path) -> Finding:
 
 async def order(path: Path) -> Finding:
     """
-    Ask many texts, and see what is lost, doubled or out of order.
+    Send many texts, and count lost, doubled and reordered answers.
     """
     answers: list[Deferred[bool]] = []
     async with _client(path) as client:
@@ -74,25 +74,22 @@ async def order(path: Path) -> Finding:
 
 async def longline(path: Path) -> Finding:
     """
-    Ask texts that just fit into a packet.
+    Send texts that fill a packet.
     """
     async with _client(path) as client:
         await client.ask(1, unlike(1, LEAST_WHOLE), path.timeout)
-        size = LEAST_WHOLE
         try:
             usual = min(path.timeout, 1.0)
             await client.ask(2, unlike(2, USUAL_WHOLE), usual)
-            size = USUAL_WHOLE
+            size, more = USUAL_WHOLE, ""
         except Fault as fault:
-            more = f"; of {USUAL_WHOLE} bytes: {fault}"
-        else:
-            more = ""
+            size, more = LEAST_WHOLE, f"; of {USUAL_WHOLE} bytes: {fault}"
     return Finding(f"datagrams of {size} bytes pass whole{more}", {"bytes": size})
 
 
 async def idle(path: Path) -> Finding:
     """
-    Ask again from the same port, after silence.
+    Send a text from the same port after silence.
     """
     seconds = path.idle or 0.0
     async with _client(path) as client:
@@ -107,7 +104,7 @@ async def idle(path: Path) -> Finding:
 
 async def reconnect(path: Path) -> Finding:
     """
-    Ask from many ports.
+    Send texts from many ports.
     """
     times = []
     for number in range(1, SOCKETS + 1):
@@ -144,10 +141,10 @@ async def check(
     """
     Examine a path over UDP.
 
-    @param options: those of check.
-    @param formatter: what prints.
-    @param connector: what looks up names.
-    @param reactor: what sends and tells the time.
-    @return: the status of the process.
+    @param options: the options of check.
+    @param formatter: prints the steps.
+    @param connector: looks up the name.
+    @param reactor: sends, and tells the time.
+    @return: the exit status.
     """
     return await examination.check(options, formatter, connector, reactor, MAKE)

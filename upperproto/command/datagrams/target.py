@@ -1,5 +1,5 @@
 """
-Which server C{upper-client} asks over UDP.
+The server that C{upper-client} talks to over UDP, from the command line.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from upperproto.command.route import target as route
 
 def target(options: Options, words: Sequence[str]) -> route.Target:
     """
-    Find out which server is meant.
+    Get the server from the command line.
 
-    @param options: those of the connection.
+    @param options: the options of the command line.
     @param words: C{HOST}, C{HOST:PORT}, C{HOST PORT} or C{[IPv6]:PORT}, perhaps with
         C{udp:} before it.
-    @raise WrongUsage: where that makes no sense.
+    @raise WrongUsage: if the words or options are wrong.
     """
     if options.command not in ("ping", "check"):
         raise WrongUsage(f"udp: goes with ping and check, not with {options.command}")

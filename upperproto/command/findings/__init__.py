@@ -1,3 +1,3 @@
 """
-What probes find: records and faults, and what a format has to print of them.
+What probes find: records, faults and statistics, and the base class of the formats.
 """

@@ -1,5 +1,5 @@
 """
-Faults of a path: what was seen, what it means, and what usually causes it.
+Faults of a path to a server: what was seen, what it means, and its usual causes.
 """
 
 from __future__ import annotations
@@ -8,22 +8,23 @@ import re
 from typing import Any
 
 from twisted.internet.error import ConnectionDone
+from twisted.internet.interfaces import ISSLTransport
 
 from upperproto.client import TooLong, UpperError, WrongAnswer
 from upperproto.command.errors import (
     ASK_WITH_TLS,
-    NotConnected,
+    TLS_ALERT,
     otherServer,
     whyLost,
 )
 
-# How the upper case of a text of ours begins.
+# The upper case of our texts begins with a number.
 _OURS = re.compile(r"\d{1,4}:.+\Z")
 
-# How many characters of an answer are no chance.
+# If so many characters of an answer are right, it is not by chance.
 _SURE = 8
 
-# For each fault what it means, and what usually causes it.
+# What each fault means, and its usual causes.
 _WORDS = {
     "no-host": (
         "The name leads to no address from here.",
@@ -46,27 +47,27 @@ _WORDS = {
     ),
     "some-addresses": (
         "Clients that try such an address first wait or fail.",
-        "The server listens on one address family only; a name with an address too"
-        " many. With -4 or -6, one family alone is examined.",
+        "The server listens on one address family only; the name has an address that is"
+        " no longer used. With -4 or -6, only one family is examined.",
     ),
     "gone": (
-        "A connection could be made before, and now nobody listens any more: the server"
+        "A connection could be made before, and now nothing listens there: the server"
         " takes one connection, and ends with it, or it has crashed.",
-        "A server as in a first tutorial, which calls accept() once; one that breaks on"
-        " what it was sent.",
+        "A server from a first tutorial, which calls accept() only once; a server that"
+        " crashes on what it was sent.",
     ),
     "tls": (
         "There is no TLS session, so nothing was sent.",
-        "What is said above: a server without TLS, or a certificate or a client"
-        " certificate that does not do.",
+        "See the message above: a server without TLS; a certificate or a client"
+        " certificate that is not accepted.",
     ),
     "untrusted": (
-        "Whoever answers cannot show that it is the server, so nothing was sent.",
-        "An authority of your own (--tls-ca FILE); a certificate that was not renewed,"
-        " or without its intermediate ones; somebody in between.",
+        "The other side cannot show that it is the server, so nothing was sent.",
+        "A CA of your own (--tls-ca FILE); a certificate that was not renewed, or comes"
+        " without its intermediate certificates; somebody between you and the server.",
     ),
     "wrong-name": (
-        "The certificate is to be trusted, but for another server.",
+        "The certificate is trusted, but it is for another server.",
         "A name or an address that is not in the certificate (--tls-name NAME); a proxy"
         " that chose another server.",
     ),
@@ -76,13 +77,13 @@ _WORDS = {
     ),
     "other-server": (
         "Something else listens on this port.",
-        "A wrong port; a proxy that was configured for another protocol.",
+        "A wrong port; a proxy that is configured for another protocol.",
     ),
     "silent": (
-        "The connection stands, and nothing came back.",
+        "The connection is open, and nothing came back.",
         "A server that hangs; one that waits for TLS"
         f" ({ASK_WITH_TLS}) or for a PROXY header (--proxy-header); a firewall that"
-        " lets connections in and their text not; a proxy whose server is away.",
+        " lets connections in, but not their text; a proxy whose server is down.",
     ),
     "unanswered": (
         "Nothing came back.",
@@ -91,17 +92,18 @@ _WORDS = {
     ),
     "unsteady-datagrams": (
         "Some datagrams do not arrive, arrive twice, or overtake others.",
-        "A path with too much to carry; radio; several paths that are used in turn.",
+        "A path with too much traffic; a radio link; several paths that are used in"
+        " turn.",
     ),
     "too-long": (
-        "The path does not take a packet of this length as a whole.",
+        "The path does not carry a packet of this length in one piece.",
         "A tunnel or a link with a smaller MTU; the headers take 28 bytes of a packet,"
         " 48 with IPv6.",
     ),
     "half": (
         "The rest of the answer does not come.",
-        "A server that hangs; a proxy that waits for more before it passes on; a path"
-        " that loses large packets.",
+        "A server that hangs; a proxy that waits for more before it passes text on; a"
+        " path that loses large packets.",
     ),
     "echo": (
         "The text came back as it was sent: no server has read it.",
@@ -118,8 +120,8 @@ _WORDS = {
         "A proxy that spreads the lines of one connection over several servers.",
     ),
     "torn": (
-        "An answer begins rightly and goes on with something else: bytes are missing"
-        " in between.",
+        "The beginning of an answer is right, and something else follows: bytes between"
+        " them are missing.",
         "A proxy or a server that drops what it has no room for.",
     ),
     "ascii": (
@@ -128,33 +130,33 @@ _WORDS = {
     ),
     "wrong": (
         "What came back is not the upper case of what was sent.",
-        "Another service on this port; something in between that changes the text, as"
-        " by another encoding.",
+        "Another service on this port; something on the path that changes the text, for"
+        " example its encoding.",
     ),
     "much": (
         "More came than was asked for.",
-        "A server that answers twice, or greets; something in between that adds to the"
-        " text.",
+        "A server that answers twice, or sends a greeting; something on the path that"
+        " adds to the text.",
     ),
     "error": (
         "The server itself says so.",
         "Its limits (--max-connections, --max-per-peer, --idle-timeout), or a text that"
-        " something in between has changed.",
+        " something on the path has changed.",
     ),
     "closed": (
-        "The other side ended the connection properly, without the answer.",
-        "A proxy whose server is away; a server that lets in only some addresses, wants"
+        "The other side ended the connection in order, without the answer.",
+        "A proxy whose server is down; a server that lets in only some addresses, wants"
         f" a PROXY header (--proxy-header) or speaks TLS ({ASK_WITH_TLS}); one that is"
         " shutting down.",
     ),
     "cut": (
-        "Somebody has reset it, and what was on its way is lost.",
+        "Something has reset it, and what was on its way is lost.",
         "A firewall or a balancer; a server that crashed, wants a PROXY header"
         f" (--proxy-header) or speaks TLS ({ASK_WITH_TLS}).",
     ),
     "slow": (
-        "The step did not come to its end in its time.",
-        "A slow path or a busy server; an answer that comes in drops.",
+        "The step did not end in time.",
+        "A slow path or a busy server; an answer that comes in small pieces.",
     ),
     "halfclose-cut": (
         "Somebody takes the end of our side for the end of everything, and throws away"
@@ -164,13 +166,14 @@ _WORDS = {
         " has not sent.",
     ),
     "halfclose-open": (
-        "All was answered, but the other side does not end when ours has ended.",
-        "A proxy that does not pass the end on; a server that does not look for it.",
+        "Everything was answered, but the other side does not end after ours.",
+        "A proxy that does not pass the end on; a server that does not notice it.",
     ),
     "slowreader-lost": (
         "Answers that had to wait for a slow reader were thrown away.",
-        "A proxy or a server that buffers without back-pressure and drops or closes"
-        " when its buffer is full, or that takes a slow reader for a dead one.",
+        "A proxy or a server without back-pressure, which drops answers or closes the"
+        " connection when its buffer is full; one that takes a slow reader for a dead"
+        " one.",
     ),
     "idle-cut": (
         "Silence ends the connection.",
@@ -178,69 +181,52 @@ _WORDS = {
         " proxy_timeout, HAProxy's timeout client and server), or of a firewall.",
     ),
     "idle-dead": (
-        "After the silence, nothing comes through, and nobody says so.",
+        "After the silence, nothing comes through, and no error is seen.",
         "A firewall or an address translation that has forgotten the connection.",
     ),
     "unsteady": (
         "Some connections work and others do not.",
-        "A pool with an instance that is broken; a limit of connections; a proxy that"
-        " has not noticed yet that a server is away.",
+        "A pool with a broken instance; a limit of connections; a proxy that has not"
+        " noticed yet that a server is down.",
     ),
 }
 
 
 class Fault(Exception):
     """
-    What is wrong. The message says what was seen.
+    A fault of a path. The message says what was seen.
 
-    @ivar code: a word for it, which stays the same.
-    @ivar meaning: what that means.
-    @ivar cause: what usually causes it.
+    @ivar code: its name, which never changes.
+    @ivar meaning: what it means.
+    @ivar cause: its usual causes.
+    @ivar answer: the answer that is wrong; empty where no whole answer came.
     """
 
-    def __init__(self, code: str, seen: str) -> None:
+    def __init__(self, code: str, seen: str, answer: str = "") -> None:
         """
         @param code: a key of the table.
         @param seen: what was seen, in one line.
+        @param answer: the answer that is wrong.
         """
         super().__init__(seen)
         self.code = code
         self.meaning, self.cause = _WORDS[code]
+        self.answer = answer
 
 
-def notConnected(error: NotConnected) -> Fault:
+def notAnswered(error: BaseException | None, client: Any) -> Fault:
     """
-    Say what it means that no connection could be made.
-    """
-    why = error.why
-    if error.stage == "resolve":
-        return Fault("no-host", why)
-    if error.stage == "tls":
-        code = "tls"
-        if "not trusted" in why:
-            code = "untrusted"
-        elif "for another name" in why:
-            code = "wrong-name"
-        return Fault(code, why)
-    codes = {"Connection refused": "refused", "no answer in time": "swallowed"}
-    return Fault(codes.get(why, "not-connected"), why)
+    Find the fault that made a request fail.
 
-
-def notAnswered(error: BaseException | None, client: Any, secure: bool) -> Fault:
+    @param error: the error of the request; L{None} if there was no answer in time.
+    @param client: the L{upperproto.command.probe.client.ProbeClient} of the request.
     """
-    Say what it means that a text was not answered rightly.
-
-    @param error: what its request has failed with; L{None} if there was no answer
-        in time.
-    @param client: the L{upperproto.command.probe.client.ProbeClient} that has asked.
-    @param secure: whether the connection has TLS.
-    """
-    other = otherServer(client.beginning)
-    if other:
-        if "TLS" not in other:
+    if not client.beginning.startswith(TLS_ALERT):
+        other = otherServer(client.beginning)
+        if other:
             return Fault("other-server", f"{_shown(client.beginning)} came: {other}")
-        if not secure:
-            return Fault("speaks-tls", "a TLS alert came in place of the answer")
+    elif not ISSLTransport.providedBy(client.transport):
+        return Fault("speaks-tls", "a TLS alert came in place of the answer")
     if error is None:
         waiting = len(client.clearLineBuffer())
         if waiting:
@@ -257,12 +243,12 @@ def notAnswered(error: BaseException | None, client: Any, secure: bool) -> Fault
     said = "an answer" if client.receivedBytes else "saying anything"
     if isinstance(error, ConnectionDone):
         return Fault("closed", f"the connection was closed without {said}")
-    return Fault("cut", whyLost(error, client.transport, False))
+    return Fault("cut", whyLost(error, client.transport).words)
 
 
 def _wrong(error: WrongAnswer) -> Fault:
     """
-    Say what kind of wrong answer it is.
+    Find the kind of a wrong answer.
     """
     answer, expected = error.answer, error.text.upper()
     if answer == error.text:
@@ -276,13 +262,14 @@ def _wrong(error: WrongAnswer) -> Fault:
     if error.index >= _SURE:
         return Fault("torn", f"after {error.index} right characters, {error}")
     if _OURS.match(answer) and answer == answer.upper():
-        return Fault("foreign", f"the answer to another text came: {_shown(answer)}")
+        seen = f"the answer to another text came: {_shown(answer)}"
+        return Fault("foreign", seen, answer)
     return Fault("wrong", f"{_shown(answer)} came")
 
 
 def _shown(what: str | bytes) -> str:
     """
-    Show the beginning of something, fit for a terminal.
+    Show the beginning of a text, safe for a terminal.
     """
     shown = repr(what[:40]).removeprefix("b")
     return shown + ("…" if len(what) > 40 else "")

@@ -1,5 +1,5 @@
 """
-What a format has to print, and the statuses of the process.
+The base class of all output formats, and the exit statuses of the probes.
 """
 
 from __future__ import annotations
@@ -7,18 +7,18 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from upperproto.command.findings.faults import Fault
-from upperproto.command.findings.records import Answered, Pings, Report, Step
+from upperproto.command.findings.records import Answered, Report, Step
+from upperproto.command.findings.statistics import Pings
 
-# Statuses of the process.
+# Exit statuses.
 GOOD, BAD, UNTRIED = 0, 1, 2
 
 
 class Formatter:
     """
-    Print records as they come. Each method that ends something gives the status of
-    the process.
+    Print records. The methods that print an outcome return the exit status.
 
-    @cvar atTheEnd: whether nothing is printed before the end.
+    @cvar atTheEnd: whether all is printed at the end, and nothing before.
     """
 
     atTheEnd = False
@@ -32,9 +32,9 @@ class Formatter:
     ) -> None:
         """
         @param command: ask, ping or check.
-        @param target: the server, in words.
+        @param target: the name of the server.
         @param write: writes a text to standard output.
-        @param complain: tells the person a line on standard error.
+        @param complain: writes a message to standard error.
         """
         self.command = command
         self.target = target
@@ -51,7 +51,7 @@ class Formatter:
         """
         Print what comes before all pings.
 
-        @param size: how many characters each has.
+        @param size: how many characters each ping has; over UDP, bytes.
         """
 
     def pinged(self, record: Answered) -> None:
@@ -80,14 +80,14 @@ class Formatter:
 
     def failed(self, fault: Fault) -> int:
         """
-        Print that nothing could be tried.
+        Print why nothing could be tried.
         """
         return UNTRIED
 
 
 def milliseconds(seconds: float | None) -> str:
     """
-    Write a time for people, with its unit.
+    Format a time in milliseconds, for people.
     """
     if seconds is None:
         return "?"

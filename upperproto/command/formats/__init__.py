@@ -1,3 +1,3 @@
 """
-The ways to print what ask, ping and check have found.
+The output formats of ask, ping and check: text, json, plugin, prometheus.
 """

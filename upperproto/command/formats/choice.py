@@ -1,5 +1,5 @@
 """
-A format by its name.
+The choice of an output format by its name.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ def formatter(name: str, *arguments: Any) -> Formatter:
     Make a formatter.
 
     @param name: of the format.
-    @param arguments: of L{Formatter}.
+    @param arguments: the arguments of L{Formatter}.
     """
-    # Each is imported where it is needed.
+    # Only the format that is needed is imported.
     if name == "json":
         from upperproto.command.formats.jsonlines import JSONFormatter
 

@@ -9,12 +9,13 @@ from typing import Any
 
 from upperproto.command.findings.faults import Fault
 from upperproto.command.findings.formatter import Formatter
-from upperproto.command.findings.records import Answered, Pings, Report, faultFields
+from upperproto.command.findings.records import Answered, Report, faultFields
+from upperproto.command.findings.statistics import Pings
 
 
 class JSONFormatter(Formatter):
     """
-    Print one object for ask and check, and for ping one a line.
+    Print one object for ask and for check, and one for each ping.
     """
 
     def asked(self, record: Answered) -> int:

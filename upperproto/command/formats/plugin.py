@@ -6,7 +6,8 @@ from __future__ import annotations
 
 from upperproto.command.findings.faults import Fault
 from upperproto.command.findings.formatter import Formatter, milliseconds
-from upperproto.command.findings.records import Answered, Pings, Report
+from upperproto.command.findings.records import Answered, Report
+from upperproto.command.findings.statistics import Pings
 
 _OK, _WARNING, _CRITICAL, UNKNOWN = range(4)
 _WORDS = ("OK", "WARNING", "CRITICAL", "UNKNOWN")
@@ -16,11 +17,11 @@ def line(status: int, said: str, performance: str = "") -> str:
     """
     Write the line of a plugin.
 
-    @param status: of the process.
-    @param said: what a person reads.
-    @param performance: what a program reads.
+    @param status: the exit status.
+    @param said: the text for people.
+    @param performance: the values for programs.
     """
-    # A bar begins what programs read.
+    # The values for programs begin after a bar.
     shown = " ".join(said.replace("|", "/").split())
     tail = f" | {performance}" if performance else ""
     return f"{_WORDS[status]} - {shown}{tail}\n"

@@ -1,6 +1,6 @@
 """
-The format C{prometheus}: metrics in its text format, named as those of
-blackbox_exporter where that has them.
+The format C{prometheus}: metrics in the text format of Prometheus, with the names of
+blackbox_exporter if it has them.
 """
 
 from __future__ import annotations
@@ -9,7 +9,8 @@ from typing import Any
 
 from upperproto.command.findings.faults import Fault
 from upperproto.command.findings.formatter import Formatter
-from upperproto.command.findings.records import PERCENTILES, Answered, Pings, Report
+from upperproto.command.findings.records import Answered, Report
+from upperproto.command.findings.statistics import PERCENTILES, Pings
 
 _HELP = {
     "probe_success": "Whether all was right.",
@@ -23,9 +24,9 @@ _HELP = {
     "upper_probe_phase_seconds": "How long each part took.",
     "upper_probe_fault_info": "The fault that was found.",
     "upper_ping_sent": "Pings that were sent.",
-    "upper_ping_answered": "Pings that were answered rightly.",
-    "upper_ping_wrong": "Pings that were answered otherwise.",
-    "upper_ping_lost": "Pings that were not answered.",
+    "upper_ping_answered": "Pings with the right answer.",
+    "upper_ping_wrong": "Pings with a wrong answer.",
+    "upper_ping_lost": "Pings without an answer.",
     "upper_ping_rtt_seconds": "Round trips.",
     "upper_ping_rtt_min_seconds": "The shortest round trip.",
     "upper_ping_rtt_max_seconds": "The longest round trip.",
@@ -99,14 +100,10 @@ class PrometheusFormatter(Formatter):
         metrics.connection(report.address, report.tls)
         for step in report.steps:
             if step.status != "skip":
-                ok = int(step.status == "ok")
+                ok, seconds = int(step.status == "ok"), step.elapsedSeconds
                 metrics.add("upper_check_step_success", ok, step=step.name)
-        for step in report.steps:
-            if step.status != "skip":
                 metrics.add(
-                    "upper_check_step_duration_seconds",
-                    step.elapsedSeconds,
-                    step=step.name,
+                    "upper_check_step_duration_seconds", seconds, step=step.name
                 )
         self.write(metrics.text())
         return status
@@ -132,14 +129,14 @@ class _Metrics:
 
     def probe(self, success: bool, seconds: float) -> None:
         """
-        Add what every probe has.
+        Add the metrics of every probe.
         """
         self.add("probe_success", int(success))
         self.add("probe_duration_seconds", seconds)
 
     def connection(self, address: str, tls: Any) -> None:
         """
-        Add what is known of a connection.
+        Add the metrics of a connection.
         """
         if address.startswith("["):
             self.add("probe_ip_protocol", 6)
@@ -153,7 +150,7 @@ class _Metrics:
 
     def fault(self, fault: Fault | None) -> None:
         """
-        Add which fault was found.
+        Add the fault that was found, if there is one.
         """
         if fault is not None:
             self.add("upper_probe_fault_info", 1, fault=fault.code)
@@ -178,6 +175,6 @@ class _Metrics:
 
     def text(self) -> str:
         """
-        Write all of them.
+        Write all metrics.
         """
         return "".join(f"{line}\n" for each in self._lines.values() for line in each)

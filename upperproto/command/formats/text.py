@@ -8,13 +8,8 @@ import textwrap
 
 from upperproto.command.findings.faults import Fault
 from upperproto.command.findings.formatter import Formatter, milliseconds
-from upperproto.command.findings.records import (
-    PERCENTILES,
-    Answered,
-    Pings,
-    Report,
-    Step,
-)
+from upperproto.command.findings.records import Answered, Report, Step
+from upperproto.command.findings.statistics import PERCENTILES, Pings
 
 _PARTS = {"resolve_seconds": "name", "connect_seconds": "connect", "tls_seconds": "tls"}
 _WIDTH = 80
@@ -22,7 +17,7 @@ _WIDTH = 80
 
 class TextFormatter(Formatter):
     """
-    Print lines that a person reads.
+    Print lines for people.
     """
 
     def asked(self, record: Answered) -> int:
@@ -38,7 +33,7 @@ class TextFormatter(Formatter):
 
     def pingsBegin(self, size: int) -> None:
         """
-        Say what is pinged.
+        Print which server is pinged.
         """
         unit = "bytes" if self.target.startswith("udp:") else "characters"
         self.write(f"PING {self.target}: {size} {unit} each\n")
@@ -119,7 +114,7 @@ class TextFormatter(Formatter):
 
     def failed(self, fault: Fault) -> int:
         """
-        Say why nothing could be tried.
+        Print why nothing could be tried.
         """
         self.complain(f"{self.target}: {fault}")
         return super().failed(fault)

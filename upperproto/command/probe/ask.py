@@ -1,5 +1,5 @@
 """
-C{upper-client ask}: one line, and its answer.
+C{upper-client ask}: send one line, and print its answer.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ async def ask(
     Ask for the upper case of a text, and print it.
 
     @param text: one line.
-    @param formatter: what prints.
-    @param connector: what makes connections.
-    @param reactor: what tells the time.
-    @return: the status of the process.
-    @raise WrongUsage: for what is no text, or more than a line.
+    @param formatter: prints the answer.
+    @param connector: makes the connection.
+    @param reactor: tells the time.
+    @return: the exit status.
+    @raise WrongUsage: if the text is not UTF-8, or more than one line.
     """
     try:
         text.encode()

@@ -1,5 +1,5 @@
 """
-C{upper-client ping}: round trips of known answers, in the manner of ping(8).
+C{upper-client ping}: measure round trips of known answers, as ping(8) does.
 """
 
 from __future__ import annotations
@@ -11,9 +11,10 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import deferLater
 
 from upperproto.command.errors import NotConnected
-from upperproto.command.findings.faults import Fault, notConnected
+from upperproto.command.findings.faults import Fault
 from upperproto.command.findings.formatter import Formatter
-from upperproto.command.findings.records import Answered, Pings
+from upperproto.command.findings.records import Answered
+from upperproto.command.findings.statistics import Pings
 from upperproto.command.interrupt import leaveAtOnce, onInterrupt
 from upperproto.command.options import Options
 from upperproto.command.probe.probe import Probe
@@ -23,25 +24,25 @@ from upperproto.command.route.connection import Connector
 # How many characters a ping has, and how many seconds are from one to the next.
 SIZE, INTERVAL = 56, 1.0
 
-# How many pings there are where the format prints nothing before the last one.
+# How many pings are sent if the format prints only at the end.
 SOME = 5
 
 
 class Pinger:
     """
-    Ask one text after the other.
+    Send one text after the other.
 
-    @ivar pings: what has become of them.
+    @ivar pings: their statistics.
     """
 
     def __init__(
         self, options: Options, formatter: Formatter, connector: Connector, reactor: Any
     ) -> None:
         """
-        @param options: those of ping.
-        @param formatter: what prints.
-        @param connector: what makes connections.
-        @param reactor: what tells the time.
+        @param options: the options of ping.
+        @param formatter: prints the pings.
+        @param connector: makes connections.
+        @param reactor: tells the time.
         """
         self.pings = Pings()
         self._count = options.get("count", SOME if formatter.atTheEnd else inf)
@@ -57,7 +58,7 @@ class Pinger:
 
     def stop(self) -> None:
         """
-        Send no more, and wait for nothing.
+        Send no more pings, and wait for no answer. The second call ends the process.
         """
         if self._stopped:
             leaveAtOnce()
@@ -69,7 +70,7 @@ class Pinger:
         """
         L{run}, and L{stop} at Ctrl-C.
 
-        @return: the status of the process.
+        @return: the exit status.
         """
         onInterrupt(lambda: self._reactor.callFromThread(self.stop))
         return await self.run()
@@ -78,14 +79,14 @@ class Pinger:
         """
         Ping until the count is reached, or L{stop} is called.
 
-        @return: the status of the process.
+        @return: the exit status.
         """
         now = self._connector.now
         started = now()
         try:
             await self._connector.resolve()
         except NotConnected as error:
-            return self._formatter.failed(notConnected(error))
+            return self._formatter.failed(Fault(error.code, error.why))
         self._formatter.pingsBegin(self._size)
         while not self._stopped:
             begun = now()
@@ -126,7 +127,7 @@ class Pinger:
                 return Answered(number, text, fault=fault)
         record = await probe.ask(text, number)
         if not made:
-            # The connection was made for an earlier one.
+            # The connection was made for an earlier ping.
             record.opened = record.resolveSeconds = None
         if record.fault is not None:
             probe.abort()

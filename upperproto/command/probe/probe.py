@@ -1,5 +1,5 @@
 """
-One connection that texts are asked on, and how long each answer takes.
+A connection on which texts are sent, and how long each answer takes.
 """
 
 from __future__ import annotations
@@ -13,23 +13,23 @@ from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 
 from upperproto.command.errors import NotConnected
-from upperproto.command.findings.faults import Fault, notAnswered, notConnected
+from upperproto.command.findings.faults import Fault, notAnswered
 from upperproto.command.findings.records import Answered
 from upperproto.command.probe.client import ProbeClient
 from upperproto.command.route.addresses import Address
 from upperproto.command.route.connection import Connector, Opened
 
-# How long, in seconds, the end of a connection may take that is not needed any more.
+# How long, in seconds, a connection may take to end.
 _FAREWELL = 1.0
 
 
 class Probe:
     """
-    A connection.
+    One connection to the server.
 
     @ivar client: its protocol.
-    @ivar opened: how it was made.
-    @ivar resolveSeconds: how long the name took.
+    @ivar opened: how it was made; L{None} before that.
+    @ivar resolveSeconds: how long the name took, if it was looked up.
     """
 
     def __init__(self, connector: Connector, reactor: Any) -> None:
@@ -47,9 +47,9 @@ class Probe:
         """
         Connect.
 
-        @param addresses: those to try; by default the name is looked up.
-        @param how: more for L{Connector.connect}.
-        @raise Fault: where that fails.
+        @param addresses: the addresses to try; by default the name is looked up.
+        @param how: more arguments of L{Connector.connect}.
+        @raise Fault: if that fails.
         """
         connector = self._connector
         try:
@@ -59,20 +59,19 @@ class Probe:
                 self.resolveSeconds = connector.now() - started
             self.opened = await connector.connect(self.client, addresses, **how)
         except NotConnected as error:
-            raise notConnected(error) from error
+            raise Fault(error.code, error.why) from error
         return self.opened
 
     async def ask(self, text: str, number: int = 0) -> Answered:
         """
         Ask for the upper case of a text.
 
-        @param text: it.
+        @param text: one line.
         @param number: of the record.
-        @return: the record, also where something is wrong.
+        @return: the record. A fault stands in it, too.
         """
         record = Answered(number, text, opened=self.opened)
         record.resolveSeconds = self.resolveSeconds
-        # What was made for this one was not made for the next.
         now = self._connector.now
         started = now()
         answered = self.client.upper(text)
@@ -86,7 +85,7 @@ class Probe:
         try:
             record.answer = await self.settle(answered)
             record.rttSeconds = ended[0] - started
-            # What comes in the same piece has been received now.
+            # After this, all of the same chunk has been received.
             await deferLater(self._reactor, 0, lambda: None)
             if self.client.unasked:
                 line = repr(self.client.unasked[0].decode("utf-8", "replace")[:40])
@@ -98,16 +97,15 @@ class Probe:
 
     async def settle(self, answered: Deferred[str]) -> str:
         """
-        Wait for an answer, as long as something comes in time.
+        Wait for an answer. The time starts again with each chunk that comes.
 
         @param answered: the request.
-        @return: the answer, which is right.
-        @raise Fault: where it is not, or does not come.
+        @return: the right answer.
+        @raise Fault: if the answer is wrong, or does not come.
         """
         client = self.client
-        secure = self.opened is not None and self.opened.tls is not None
-        # To await a request itself does not do: while its callbacks run, Twisted's
-        # Deferred cannot be awaited if it has failed (seen in 24.3 and 26.10).
+        # The request itself is not awaited: a failed Deferred of Twisted cannot be
+        # awaited while its callbacks run (seen in 24.3 and 26.10).
         outcome: list[str | Failure] = []
         waiting: list[Deferred[None]] = []
 
@@ -120,18 +118,18 @@ class Probe:
         received = -1
         while not outcome:
             if received == client.receivedBytes:
-                raise notAnswered(None, client, secure)
+                raise notAnswered(None, client)
             received = client.receivedBytes
             waiting.append(Deferred())
             await self._orTimeout(waiting)
         [result] = outcome
         if isinstance(result, Failure):
-            raise notAnswered(result.value, client, secure)
+            raise notAnswered(result.value, client)
         return result
 
     def close(self) -> None:
         """
-        End the connection in peace, and do not wait for it.
+        End the connection in order, and do not wait for the end.
         """
         if self.opened is not None and self.client.reason is None:
             self.client.transport.loseConnection()
@@ -148,10 +146,9 @@ class Probe:
 
     async def _orTimeout(self, waiting: list[Deferred[None]]) -> None:
         """
-        Wait until something fires, or as long as one wait may take.
+        Wait until a Deferred fires, or until the time for one wait is over.
 
-        @param waiting: what is waited for. It is not in it any more when it has
-            fired.
+        @param waiting: holds the Deferred until it fires.
         """
 
         def giveUp() -> None:

@@ -1,13 +1,13 @@
 """
-Texts whose upper case is a known answer: each is unlike any other.
+Random texts to send, each with a known upper case.
 """
 
 from __future__ import annotations
 
 import os
 
-# Letters of several scripts, among them many whose upper case is longer. All are in
-# Unicode 3.2, and so known to every server.
+# Letters of several scripts. The upper case of many of them is longer. All are in
+# Unicode 3.2, so every server knows them.
 _LONGER = "ßŉǰΐΰևẖẗẘẙẚﬀﬁﬂﬃﬄﬅﬓﬔﬕﬖﬗ"
 _LATIN = "abcdefghijklmnopqrstuvwxyzàáâãäåæçèéêëìíîïðñòóôõöøùúûüýþāăąćĉċčďđ"
 _GREEK = "αβγδεζηθικλμνξοπρςστυφχψωάέήίόύώϊϋ"
@@ -22,13 +22,13 @@ _TABLE = dict(enumerate(_ALPHABET))
 
 def unlike(number: int, size: int) -> str:
     """
-    Make a text that neither a loop nor a cache nor an echo can answer: it has never
-    been asked before, and each of its letters has another upper case.
+    Make a text that no echo and no cache can answer: it is new, and each letter has
+    an upper case that is another letter.
 
-    It begins with a number, so that an echo of it is no notice.
+    It begins with a number. So an echo of it is never taken for a notice.
 
     @param number: of the text, for people who look at the traffic.
-    @param size: how many characters it has, 16 at least.
+    @param size: how many characters it has, at least 16.
     """
     label = f"{number % 10000}:"
     chosen = os.urandom(len(_SCRIPTS))

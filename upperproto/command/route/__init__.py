@@ -1,3 +1,3 @@
 """
-How the server is reached: what was named becomes a connection.
+Connections to the server: its name, its addresses, TLS and the PROXY header.
 """

@@ -1,6 +1,5 @@
 """
-A connection to the server, from its name to where it can be spoken on, with the
-time that each part takes.
+A connection to the server: name, TCP and TLS, and the time that each of them takes.
 """
 
 from __future__ import annotations
@@ -13,7 +12,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import (
-    IAddress,
     IDelayedCall,
     IHandshakeListener,
     ISSLTransport,
@@ -25,25 +23,26 @@ from zope.interface import implementer
 
 from upperproto.command.errors import NotConnected, whyLost, whyNotConnected
 from upperproto.command.route.addresses import Address, Attempts, lookUp
+from upperproto.command.route.endpoint import hostAndPort
 from upperproto.command.route.proxyheader import HeaderFactory
-from upperproto.command.route.target import Target, secure
+from upperproto.command.route.target import Target
 
 if TYPE_CHECKING:
     from upperproto.tls.peer import TLSDetails
 
-# How long, in seconds, a connection and a handshake may take where an answer may
-# take for ever: as long as Twisted gives a connection.
+# How long, in seconds, a connection and a handshake may take if no timeout is set:
+# Twisted's own limit of a connection.
 CONNECT_TIMEOUT = 30.0
 
 
 class Opened(NamedTuple):
     """
-    A connection that can be spoken on.
+    An open connection, and how long it took.
 
-    @ivar address: whom it leads to.
+    @ivar address: the address of the server.
     @ivar connectSeconds: how long it took to connect.
     @ivar tlsSeconds: how long the TLS handshake took; L{None} without TLS.
-    @ivar tls: what the server has shown then.
+    @ivar tls: what the server showed in the handshake.
     """
 
     address: str
@@ -55,8 +54,8 @@ class Opened(NamedTuple):
 @implementer(IHandshakeListener)
 class _Opening(Protocol):
     """
-    Wait until a connection can be spoken on: the server is there and, over TLS, is
-    who it should be. Then be as good as the protocol inside.
+    Wait until a connection is open: with TLS, until the certificate is verified. After
+    that, pass everything on to the protocol inside.
     """
 
     # What the endpoints give us; TLS wraps it and forwards the rest.
@@ -84,8 +83,8 @@ class _Opening(Protocol):
             self._begin()
 
     def handshakeCompleted(self) -> None:
-        # Twisted 24.3 tells so even where the name was found to be wrong; then
-        # it has already given the connection up.
+        # Twisted 24.3 calls this even if the certificate has a wrong name. Then it
+        # has already started to close the connection.
         if not self.transport.disconnecting and not self._open:
             from upperproto.tls.peer import describe
 
@@ -106,21 +105,21 @@ class _Opening(Protocol):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self._cancelTimer()
         if self._isTruncated and reason.check(ConnectionDone):
-            # Somebody else may have ended it.
+            # It may have been cut by somebody between us and the server.
             reason = Failure(ConnectionLost())
         if self._open:
             self._inner.connectionLost(reason)
         elif not self.opened.called:
             credentials = self._connector.target.credentials
             name = "" if credentials is None else credentials.name
-            why = whyLost(reason.value, self.transport, True, name)
-            # What the server has shown of itself, although it is not trusted.
+            code, why = whyLost(reason.value, self.transport, True, name)
+            # Keep what the server showed, although it is not trusted.
             with suppress(Exception):
                 from upperproto.tls.peer import describe
 
                 tls: Any = self.transport
                 self.details = describe(tls.getHandle())
-            self.opened.errback(NotConnected("tls", why))
+            self.opened.errback(NotConnected(code, why))
 
     def _begin(self) -> None:
         self._cancelTimer()
@@ -145,24 +144,14 @@ class _Opening(Protocol):
             self._handshake = None
 
 
-class _OpeningFactory(ClientFactory):
-    noisy = False
-
-    def __init__(self, opening: _Opening) -> None:
-        self._opening = opening
-
-    def buildProtocol(self, addr: IAddress | None) -> Any:
-        return self._opening
-
-
 class Connector:
     """
     Make connections to a server.
 
     @ivar target: the server.
-    @ivar timeout: how long each wait for the network may take, in seconds;
-        L{None} for ever.
-    @ivar now: tells the time, in seconds since whenever.
+    @ivar timeout: how long each wait for the network may take, in seconds; L{None} for
+        no limit.
+    @ivar now: tells the time, in seconds since any moment.
     """
 
     def __init__(
@@ -179,8 +168,8 @@ class Connector:
         @param timeout: how long each wait for the network may take, in seconds.
         @param now: tells the time.
         @param lookUp: finds addresses.
-        @raise WrongUsage: if the target's endpoint is none.
-        @raise NoDestination: where TLS cannot be had like this.
+        @raise WrongUsage: if the target's endpoint is not valid.
+        @raise NoDestination: if the files for TLS are not usable.
         """
         self.target = target
         self.timeout = timeout
@@ -192,7 +181,7 @@ class Connector:
 
     def callLater(self, call: Callable[[], None]) -> IDelayedCall | None:
         """
-        Call something when the time for one wait is up, if there is a limit.
+        Call a function when the time for one wait is over, if there is a limit.
         """
         if self.timeout is None:
             return None
@@ -203,8 +192,8 @@ class Connector:
         """
         Find the server's addresses.
 
-        @return: them; none for an endpoint, which finds its own.
-        @raise NotConnected: where there are none.
+        @return: the addresses; none for an endpoint, which finds its own.
+        @raise NotConnected: if there are none.
         """
         target = self.target
         if target.host is None:
@@ -213,7 +202,7 @@ class Connector:
         try:
             return list(dict.fromkeys(await self._inTime(found)))
         except Exception as error:
-            raise self._failed("resolve", error) from error
+            raise self._failed("no-host", whyNotConnected(error).words) from error
 
     async def connect(
         self,
@@ -223,21 +212,25 @@ class Connector:
         plain: bool = False,
     ) -> Opened:
         """
-        Connect to the server, and wait until the connection can be spoken on.
+        Connect to the server, with TLS if the target has it.
 
-        @param protocol: is connected then.
-        @param addresses: those to try; by default all of the server's.
-        @param creator: what makes its TLS, in place of the target's.
-        @param plain: whether to do without TLS, although the target has it.
-        @raise NotConnected: where that fails.
+        @param protocol: gets the connection when it is open.
+        @param addresses: the addresses to try; by default all of the server.
+        @param creator: makes the TLS side, in place of the target's.
+        @param plain: whether to use no TLS, even if the target has it.
+        @raise NotConnected: if that fails.
         """
         if not addresses:
             addresses = await self.resolve()
         opening = _Opening(protocol, self)
-        factory: Any = _OpeningFactory(opening)
+        factory: Any = ClientFactory.forProtocol(lambda: opening)
         creator = creator or self._creator
         if creator is not None and not plain:
-            factory = secure(creator, factory, self._reactor, opening.truncated)
+            from upperproto.tls.factory import TLSFactory
+
+            factory = TLSFactory(
+                creator, True, factory, self._reactor, opening.truncated
+            )
         if self.target.source is not None:
             factory = HeaderFactory(self.target.source, factory)
         started = self.now()
@@ -248,7 +241,7 @@ class Connector:
                 reached = Attempts(self._reactor, addresses, factory).connected
             await self._inTime(reached)
         except Exception as error:
-            raise self._failed("connect", error) from error
+            raise self._failed(*whyNotConnected(error)) from error
         try:
             await opening.opened
         except NotConnected as error:
@@ -268,17 +261,15 @@ class Connector:
             waiting.addTimeout(self.timeout, self._reactor)
         return await waiting
 
-    def _failed(self, stage: str, error: Exception) -> NotConnected:
-        stage = error.stage if isinstance(error, NotConnected) else stage
-        why = whyNotConnected(error)
-        return NotConnected(stage, why, f"cannot connect to {self.target.name}: {why}")
+    def _failed(self, code: str, why: str) -> NotConnected:
+        return NotConnected(code, why, f"cannot connect to {self.target.name}: {why}")
 
 
 def _peerName(peer: Any, name: str) -> str:
     """
-    Name whom a connection leads to.
+    Get the address of the other side, or the target's name if it has none.
     """
     host, port = getattr(peer, "host", None), getattr(peer, "port", None)
     if host is None or port is None:
         return name
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    return hostAndPort(host, port)

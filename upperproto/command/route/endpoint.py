@@ -1,5 +1,5 @@
 """
-The endpoints of Twisted that C{upper-client} is given.
+Endpoint descriptions and ports on the command line of C{upper-client}.
 """
 
 from __future__ import annotations
@@ -9,14 +9,14 @@ from typing import Any
 
 from upperproto.command.errors import WrongUsage
 
-# What stands for what in an endpoint tls:, and the option of the same meaning.
+# The words of an endpoint tls:, and the option that means the same.
 _WORDS_OF_TLS = {
     "trustRoots": "tls-ca",
     "certificate": "tls-cert",
     "privateKey": "tls-key",
 }
 
-# What Python says of a call with other arguments, and what that means here.
+# What Python says if the arguments of a call are wrong, and what we say.
 _TYPE_ERRORS = [
     (r"missing \d+ required .*arguments?: (.*)", "it lacks"),
     (r"got an unexpected keyword argument (.*)", "it takes no"),
@@ -26,17 +26,17 @@ _TYPE_ERRORS = [
 
 def parse(reactor: Any, endpoint: str) -> Any:
     """
-    Make an endpoint.
+    Make an endpoint of Twisted.
 
     @param reactor: what it connects with.
     @param endpoint: its description.
-    @raise WrongUsage: if it is none.
+    @raise WrongUsage: if the description is not valid.
     """
     from twisted.internet.endpoints import clientFromString
 
     try:
         return clientFromString(reactor, endpoint)
-    # Parsers of endpoints fail as they like, and some without a word of their own.
+    # Each parser of endpoints raises its own errors, some without a message.
     except Exception as error:
         why = str(error) or str(error.__context__ or "") or type(error).__name__
         for pattern, words in _TYPE_ERRORS:
@@ -53,20 +53,29 @@ def portNumber(word: str) -> int:
     """
     Read a TCP port.
 
-    @raise WrongUsage: if it is none.
+    @raise WrongUsage: if it is not a port.
     """
     if word.isascii() and word.isdigit() and 0 < int(word) < 65536:
         return int(word)
     raise WrongUsage(f"a port is a whole number, 1 to 65535, not {word!r}")
 
 
+def hostAndPort(host: str, port: int) -> str:
+    """
+    Write a host and a port, as C{HOST:PORT} or C{[IPv6]:PORT}.
+    """
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
 def takeApart(endpoint: str, tls: dict[str, Any]) -> bool:
     """
-    Take an endpoint C{tcp:} or C{tls:} apart, so that names, addresses and TLS are
-    looked at one by one, as of any host. All others are Twisted's.
+    Split an endpoint C{tcp:} or C{tls:} into host, port and the options of TLS. We then
+    resolve, connect and verify as without an endpoint. All other endpoints are left to
+    Twisted.
 
-    @param tls: gets host and port, or another endpoint, and what is said of TLS.
-    @return: whether it is C{tls:}.
+    @param endpoint: its description.
+    @param tls: gets the host and the port, or another endpoint, and the options of TLS.
+    @return: whether the endpoint is C{tls:}.
     """
     words = [
         re.sub(r"\\(.)", r"\1", word)
@@ -100,7 +109,7 @@ def takeApart(endpoint: str, tls: dict[str, Any]) -> bool:
             tls["tls-name"] = tls["tls-name"] or host
             tls["host"] = tls["port"] = None
     if named:
-        # A timeout, or an address to come from: Twisted knows.
+        # A timeout or a source address: Twisted knows these words.
         rest = [f"{name}={value}".replace(":", r"\:") for name, value in named.items()]
         escaped = host.replace(":", r"\:")
         tls["tls-name"] = tls["tls-name"] or (host if kind == "tls" else None)

@@ -1,5 +1,5 @@
 """
-A PROXY header, as a balancer sends it, before all else (PROXY protocol, version 2).
+The PROXY header that a load balancer sends first (PROXY protocol, version 2).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _STREAM = {socket.AF_INET: 0x11, socket.AF_INET6: 0x21}
 
 class Source(NamedTuple):
     """
-    The client that a balancer would speak for.
+    The address of a client, as a load balancer passes it on.
     """
 
     family: socket.AddressFamily
@@ -34,7 +34,7 @@ def source(word: str) -> Source:
     Read the value of C{--proxy-header}.
 
     @param word: C{ADDRESS:PORT} or C{[IPv6]:PORT}.
-    @raise ValueError: if it is neither.
+    @raise ValueError: if it is neither. The message says what is right.
     """
     host, colon, port = word.rpartition(":")
     if colon and port.isascii() and port.isdigit() and int(port) < 65536:
@@ -54,11 +54,11 @@ def source(word: str) -> Source:
 
 def header(source: Source, destination: Any) -> bytes:
     """
-    Make a header.
+    Make a PROXY header.
 
-    @param source: the client's address.
-    @param destination: the server's, as a transport gives it. One of another
-        family has no place in the header: it becomes the unspecified address.
+    @param source: the address of the client.
+    @param destination: the address of the server, as a transport gives it. If its
+        family is not that of the client, the unspecified address takes its place.
     """
     unspecified = "::" if source.family == socket.AF_INET6 else "0.0.0.0"
     host, port = getattr(destination, "host", ""), getattr(destination, "port", 0)
@@ -78,7 +78,7 @@ def header(source: Source, destination: Any) -> bytes:
 @implementer(IHalfCloseableProtocol)
 class _HeaderFirst(Protocol):
     """
-    Send a header, and then be as good as the protocol inside.
+    Send the header, and then pass everything on to the protocol inside.
     """
 
     transport: Any
@@ -117,7 +117,7 @@ class HeaderFactory(ClientFactory):
 
     def __init__(self, source: Source, inner: Any) -> None:
         """
-        @param source: the client's address.
+        @param source: the address of the client.
         @param inner: the factory of the protocols inside.
         """
         self._source = source
@@ -125,6 +125,6 @@ class HeaderFactory(ClientFactory):
 
     def buildProtocol(self, addr: IAddress | None) -> Any:
         """
-        Build a protocol and what sends the header for it.
+        Build a protocol, inside one that sends the header.
         """
         return _HeaderFirst(self._source, self._inner.buildProtocol(addr))

@@ -1,34 +1,33 @@
 """
-Which server C{upper-client} connects to, and how: words and options become a
-L{Target}. Here alone a connection gets its TLS.
+The server that C{upper-client} connects to, from the command line.
 """
 
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from importlib.util import find_spec
 from typing import Any, NamedTuple
 
 from upperproto.command.errors import NoDestination, WrongUsage
 from upperproto.command.options import Options
-from upperproto.command.route.endpoint import parse, portNumber, takeApart
+from upperproto.command.route.endpoint import hostAndPort, parse, portNumber, takeApart
 from upperproto.command.route.proxyheader import Source, source
 
 _TLS = ("tls-ca", "tls-cert", "tls-key", "tls-name")
 
-# The address families by the options that choose them.
+# The options that choose an address family.
 _FAMILIES = {"ipv4": socket.AF_INET, "ipv6": socket.AF_INET6}
 
 
 class Credentials(NamedTuple):
     """
-    What is needed for TLS.
+    The names and files for TLS.
 
     @ivar name: the name that the server's certificate must have.
-    @ivar ca: a PEM file, or a folder of them, of the certificates to trust.
-    @ivar certificate: a PEM file of a certificate to show.
-    @ivar key: a PEM file of its key.
+    @ivar ca: a PEM file, or a folder of PEM files, of the certificates to trust.
+    @ivar certificate: a PEM file of the client certificate.
+    @ivar key: a PEM file of its private key.
     """
 
     name: str
@@ -39,15 +38,15 @@ class Credentials(NamedTuple):
 
 class Target(NamedTuple):
     """
-    A server.
+    The server to connect to, and how.
 
-    @ivar name: it, in messages.
+    @ivar name: what messages call it.
     @ivar host: its name or address; L{None} if an endpoint is used.
     @ivar port: its TCP port.
     @ivar endpoint: an endpoint of Twisted, if there is no host.
     @ivar family: the only address family to use, or C{AF_UNSPEC}.
-    @ivar credentials: for TLS; L{None} without it.
-    @ivar source: whom a PROXY header speaks for; L{None} without it.
+    @ivar credentials: for TLS; L{None} without TLS.
+    @ivar source: the client in the PROXY header; L{None} without the header.
     """
 
     name: str
@@ -70,7 +69,7 @@ class Target(NamedTuple):
         Prepare TLS.
 
         @return: what makes the TLS side of a connection; L{None} without TLS.
-        @raise NoDestination: where it cannot be had like this.
+        @raise NoDestination: if the files are not usable.
         """
         if self.credentials is None:
             return None
@@ -86,38 +85,21 @@ class Target(NamedTuple):
         Make the endpoint.
 
         @return: an endpoint of Twisted; L{None} if there is a host.
-        @raise WrongUsage: if it is none.
+        @raise WrongUsage: if its description is not valid.
         """
         if self.endpoint is None:
             return None
         return parse(reactor, self.endpoint)
 
 
-def secure(
-    creator: Any, factory: Any, reactor: Any, truncated: Callable[[Any], None]
-) -> Any:
-    """
-    Put TLS under the protocols of a factory.
-
-    @param creator: what L{Target.tls} gave.
-    @param factory: the factory.
-    @param reactor: what tells the time.
-    @param truncated: is called when the server's stream ends without a close_notify.
-    @return: a factory for a transport without TLS.
-    """
-    from upperproto.tls.factory import TLSFactory
-
-    return TLSFactory(creator, True, factory, reactor, truncated)
-
-
 def target(options: Options, words: Sequence[str]) -> Target:
     """
-    Find out which server is meant.
+    Get the server from the command line.
 
-    @param options: those of the connection.
+    @param options: the options of the command line.
     @param words: C{HOST}, C{HOST:PORT}, C{HOST PORT}, C{[IPv6]:PORT} or an endpoint.
-    @raise WrongUsage: where that makes no sense.
-    @raise NoDestination: where TLS is not installed.
+    @raise WrongUsage: if the words or options are wrong.
+    @raise NoDestination: if the packages for TLS are not installed.
     """
     endpoint = options.get("connect")
     host, port, itsOwn = _named(words)
@@ -161,7 +143,7 @@ def target(options: Options, words: Sequence[str]) -> Target:
     if endpoint is not None and families:
         raise WrongUsage("-4 and -6 go with a host, not with an endpoint")
     return Target(
-        endpoint or _pair(str(host), port or 0),
+        endpoint or hostAndPort(str(host), port or 0),
         None if endpoint else host,
         port or 0,
         endpoint,
@@ -169,10 +151,6 @@ def target(options: Options, words: Sequence[str]) -> Target:
         credentials,
         _source(options.get("proxy-header")),
     )
-
-
-def _pair(host: str, port: int) -> str:
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _source(word: str | None) -> Source | None:
@@ -184,9 +162,9 @@ def _source(word: str | None) -> Source | None:
 
 def _named(words: Sequence[str]) -> tuple[str | None, int | None, str | None]:
     """
-    Take the words of a target apart.
+    Split the words of a target.
 
-    @return: a host, a port and an endpoint, each L{None} if it is not named.
+    @return: the host, the port and the endpoint, each L{None} if it is not named.
     """
     if len(words) > 2:
         raise WrongUsage(f"not an option: {words[2]}")
@@ -227,7 +205,7 @@ def _isIPv6(word: str) -> bool:
 
 def _requireTLS() -> None:
     """
-    See that what TLS needs is installed.
+    Check that the packages for TLS are installed.
     """
     if find_spec("OpenSSL") is None:
         raise NoDestination("TLS needs more packages: pip install 'upperproto[tls]'")

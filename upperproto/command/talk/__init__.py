@@ -1,3 +1,3 @@
 """
-upper-client talk: a conversation on a terminal, or a filter.
+The command upper-client talk: send text from a terminal, or from standard input.
 """

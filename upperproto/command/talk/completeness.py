@@ -1,9 +1,8 @@
 """
-Whether everything that was asked has been answered.
+Check that all text was answered.
 
-A server that ends its side has not necessarily answered everything: a proxy
-that does not know half-closed connections cuts the answers off, and the end
-looks as clean as any. So the client counts.
+The end of a connection does not show that all answers came: a proxy without half-close
+cuts them off, and the end looks the same. So the client counts.
 """
 
 from __future__ import annotations
@@ -13,24 +12,23 @@ from upperproto.expected import AnswerScanner
 
 class AnswerTracker:
     """
-    What has been asked and answered on one connection.
+    Count the text that was sent, and the answers, on one connection.
 
-    ASCII text is answered byte for byte, so as long as there is no other, bytes
-    are counted, which costs next to nothing. From the first line that has other
-    characters on, lines are: that takes a third of a second for each gigabyte,
-    where the service itself takes ten. A line that was sent with its end is
-    answered by a line with its end.
+    The answer to ASCII has as many bytes as the text. So bytes are counted first, which
+    costs almost nothing. From the first line with other characters on, lines are
+    counted. That takes a third of a second for each gigabyte; the service takes ten.
+    The answer to a line with a line end has a line end, too.
 
-    @ivar scanner: what takes the notices out of the answers.
+    @ivar scanner: takes the notices out of the answers.
     """
 
-    # Bytes at the beginning of each side, while they are ASCII; and how many of
-    # those asked are in whole lines.
+    # The bytes of ASCII at the beginning of each side, and how many of those that were
+    # sent are in whole lines.
     _asciiAsked = 0
     _asciiAnswered = 0
     _asciiLines = 0
     _ascii = True
-    # Line ends in what follows, and how it ends.
+    # The line ends in all that follows, and the last byte of each side.
     _linesAsked = 0
     _linesAnswered = 0
     _lastAsked = b"\n"
@@ -38,15 +36,15 @@ class AnswerTracker:
 
     def __init__(self) -> None:
         """
-        Begin with nothing asked.
+        Begin with nothing sent.
         """
         self.scanner = AnswerScanner()
 
     def ask(self, text: bytes) -> None:
         """
-        Note what is sent, before it is.
+        Count a chunk of text before it is sent.
 
-        @param text: a chunk, cut anywhere.
+        @param text: the chunk, cut anywhere.
         """
         if self._ascii and text.isascii():
             end = text.rfind(b"\n") + 1
@@ -55,8 +53,8 @@ class AnswerTracker:
             self._asciiAsked += len(text)
             return
         if self._ascii:
-            # Where a line turns out not to be UTF-8, an error may be all of its
-            # answer: its ASCII beginning is not counted in bytes.
+            # If this line is not UTF-8, an error may be its whole answer. So the ASCII
+            # at its beginning is not counted in bytes.
             self._ascii = False
             self._asciiAsked = self._asciiLines
             self._asciiAnswered = min(self._asciiAnswered, self._asciiAsked)
@@ -65,16 +63,16 @@ class AnswerTracker:
 
     def answer(self, data: bytes) -> bytes:
         """
-        Note what has come.
+        Count a chunk that came.
 
-        @param data: a chunk, cut anywhere.
-        @return: what of it is answers and errors.
+        @param data: the chunk, cut anywhere.
+        @return: its answers and errors, without the notices.
         """
         return self._note(self.scanner.feed(data))
 
     def end(self) -> bytes:
         """
-        Note that nothing more comes.
+        Count what was kept back: the stream has ended.
 
         @return: the rest of the answers.
         """
@@ -82,7 +80,7 @@ class AnswerTracker:
 
     def waits(self) -> bool:
         """
-        Tell whether something that was asked has not been answered yet.
+        Tell whether some text has no answer yet.
         """
         return (
             self._asciiAnswered < self._asciiAsked
@@ -91,15 +89,15 @@ class AnswerTracker:
 
     def problem(self) -> str:
         """
-        Say what is wrong with the answers, now that they are at their end.
+        Say what is wrong with the answers after their end.
 
-        @return: a clause, or nothing.
+        @return: a clause; empty if all is right.
         """
         if not self.scanner.isUpper:
             return "the answers are not in upper case: this is no upper-case service"
         if not self._settled():
             return "the server closed the connection before its last answer"
-        # An error can end a line, and what follows it then begins another one.
+        # An error can end a line early. What follows it then begins another line.
         most = self._linesAsked + 2 * self.scanner.errors
         tail = self._lastAnswered != b"\n" and self._lastAsked == b"\n"
         if self._linesAnswered > most or tail:
@@ -116,18 +114,18 @@ class AnswerTracker:
 
     def _settled(self) -> bool:
         """
-        Tell whether everything asked has been answered.
+        Tell whether all text has its answer.
         """
         if self._asciiAnswered < self._asciiAsked:
             return False
         if self._ascii:
-            # An error is no answer to it.
+            # An error is no answer to ASCII.
             return not self.scanner.errors
         if self._linesAnswered < self._linesAsked:
             return False
         if self._lastAsked == b"\n":
             return True
-        # The last line is unfinished. If it is broken, its answer ends all the same.
+        # The last line has no end. If it is not UTF-8, its answer has an end.
         return self._lastAnswered != b"\n" or (
             self._linesAnswered > self._linesAsked and self.scanner.errors > 0
         )

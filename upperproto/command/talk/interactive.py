@@ -1,5 +1,5 @@
 """
-C{upper-client} on a terminal: a conversation with a person.
+C{upper-client} on a terminal: send the lines that a person types, show the answers.
 """
 
 from __future__ import annotations
@@ -20,22 +20,23 @@ ANSWER = "Received from server: "
 NOTE = "Notice from server: "
 LEAVE = b"q"
 
-# How long, in seconds, the farewell may take: a TLS server may owe us its own.
+# How long, in seconds, we wait for the end of the connection after q: a TLS server may
+# have to send its close_notify.
 FAREWELL = 1
 
-# How long, in seconds, nothing at all has come when TLS is thought of.
+# After how many seconds without a byte the hint about TLS is shown.
 SILENCE = 5
 
-# How long, in seconds, the prompt stays away after the server has said something
-# unasked: it may be its last word; and how long the beginning of a line is kept that
-# may become a notice.
+# After how many seconds the prompt is shown again after a line that nobody asked for
+# (the server may close the connection after it), and after how many seconds the
+# beginning of a line is shown that may become a notice.
 _PAUSE = 0.1
 
 
 class Terminal(Session):
     """
-    Send one message a line, and the next when it has been answered, because a
-    server that knows no lines takes two messages for one if they come together.
+    Send one message for each line, and wait for its answer before the next one. A
+    server that knows no lines could take two messages for one.
     """
 
     _prompt: IDelayedCall | None = None
@@ -44,21 +45,21 @@ class Terminal(Session):
 
     def __init__(self, reactor: Any, keyboard: Keyboard, **more: Any) -> None:
         """
-        @param reactor: what tells the time.
-        @param keyboard: what takes lines from the person.
-        @param more: for L{Session}.
+        @param reactor: tells the time.
+        @param keyboard: reads the lines.
+        @param more: more arguments of L{Session}.
         """
         super().__init__(reactor, **more)
         self._keyboard = keyboard
         self._decoder = getincrementaldecoder("utf-8")("surrogateescape")
-        # The last message, and whether it still has no whole answer.
+        # The last message, and whether it still waits for its answer.
         self._message = b""
         self._asking = False
         self._leaving = False
-        # Where the cursor is, if not at the beginning of a line.
+        # Where the cursor is: behind the prompt, or within a line of the server.
         self._atPrompt = False
         self._inLine = False
-        # Whether that line is a notice; and its beginning, while that is open.
+        # Whether that line is a notice; and its beginning, while that is not known.
         self._isNotice = False
         self._kept = b""
 
@@ -71,9 +72,9 @@ class Terminal(Session):
 
     def lineReceived(self, line: bytes) -> None:
         """
-        Send a message.
+        Send a message, or leave.
 
-        @param line: what was typed.
+        @param line: the line that was typed.
         """
         self._atPrompt = False
         if line == LEAVE:
@@ -89,7 +90,7 @@ class Terminal(Session):
         """
         Leave, on a new line.
 
-        @param problem: why there is no more input, if not because of its end.
+        @param problem: why the input cannot be read; empty at its end.
         """
         if self._atPrompt:
             self._newLine()
@@ -116,7 +117,7 @@ class Terminal(Session):
 
     def end(self, problem: str = "") -> None:
         """
-        Leave the terminal as it was.
+        End the session, and restore the terminal.
         """
         _cancel(self._prompt)
         _cancel(self._silence)
@@ -128,7 +129,7 @@ class Terminal(Session):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """
-        Say at once that the server has gone, unless we have.
+        End the session: well, if the person has left, else with an error.
         """
         self._showKept()
         if self._leaving:
@@ -147,7 +148,7 @@ class Terminal(Session):
         Show an answer or a part of one.
         """
         if not self._inLine:
-            # A server may have something to say that nobody asked for.
+            # A line that nobody asked for may come while the prompt is shown.
             self._newLine()
             self._isNotice = self._beginsNotice(answer)
             self.write((NOTE if self._isNotice else ANSWER).encode())
@@ -167,7 +168,7 @@ class Terminal(Session):
 
     def _showKept(self) -> None:
         """
-        Show what has not become a notice.
+        Show the beginning of a line that did not become a notice in time.
         """
         kept, self._kept = self._kept, b""
         if kept:
@@ -175,14 +176,14 @@ class Terminal(Session):
 
     def _beginsNotice(self, line: bytes) -> bool:
         """
-        Whether a line is no answer, and no error, and no echo either.
+        Tell whether a line is a notice: no answer, no error and no echo.
         """
         found = NOTICE.match(line)
         return found is not None and found[1] != b"error" and line != self._message
 
     def _showPromptAgain(self) -> None:
         """
-        Show the line again that the person is typing, unless more comes.
+        Show the prompt and the typed text again, unless more comes soon.
         """
         _cancel(self._prompt)
         self._prompt = self._reactor.callLater(_PAUSE, self._promptIsDue)
@@ -194,7 +195,7 @@ class Terminal(Session):
 
     def _tellOfTLS(self) -> None:
         """
-        Nothing has come: the server may wait for something else.
+        Show the hint that the server may speak TLS: nothing has come.
         """
         hint = self.hint("no answer yet")
         if hint != "no answer yet":
@@ -202,7 +203,7 @@ class Terminal(Session):
 
     def _newLine(self) -> None:
         """
-        Leave a line that has been begun.
+        Go to a new line, if the cursor is not at the beginning of one.
         """
         if self._atPrompt or self._inLine:
             self.write(b"\n")
@@ -210,7 +211,7 @@ class Terminal(Session):
 
     def _leave(self) -> None:
         """
-        Take our leave.
+        Close the connection, as the person wants.
         """
         if not self._leaving:
             self._leaving = True

@@ -1,9 +1,8 @@
 """
-Lines that a person types, with the line editing and the history of Python's own
-C{input}.
+Read the lines that a person types, with the line editing and history of C{input}.
 
 C{input} blocks, so a thread of its own calls it. While it waits, the terminal is in
-another mode; whoever leaves then puts it back.
+another mode. Whoever ends the process then must restore the terminal.
 """
 
 from __future__ import annotations
@@ -22,50 +21,50 @@ from upperproto.command import standardio as stdio
 
 PROMPT = " -> "
 
-# For how many seconds a prompt is waited for: a terminal may have been stopped.
+# How many seconds to wait for the prompt: the terminal may be stopped (Ctrl-S).
 _SHOWN_WITHIN = 0.5
 
-# What ends a process that does not say otherwise, and can be put off.
+# Signals that end the process by default, and that can be caught.
 _ENDS = (signal.SIGTERM, signal.SIGHUP)
 
 
 class Keyboard:
     """
-    Ask a person for lines.
+    Show a prompt, and read a line.
     """
 
     def __init__(self, reactor: Any) -> None:
         """
-        @param reactor: in whose thread lines are received.
+        @param reactor: gets the lines in its thread.
         """
         self._reactor = reactor
         self._asked: SimpleQueue[None] = SimpleQueue()
         self._settings: Any = None
         self._readline: Any = None
-        # Set while the prompt is shown, where that can be known.
+        # Is set when the prompt is shown; None if that cannot be known.
         self._shown: Event | None = None
 
     def start(
         self, received: Callable[[bytes], None], ended: Callable[[str], None]
     ) -> None:
         """
-        Be ready.
+        Set the terminal up, and start the thread.
 
         @param received: is called with each line, without its end.
-        @param ended: is called at the end of input, with what has gone wrong or
-            nothing.
+        @param ended: is called at the end of input, with an error message or with an
+            empty one.
         """
         self._settings = termios.tcgetattr(stdio.STDIN)
         for number in _ENDS:
             if signal.getsignal(number) is signal.SIG_DFL:
                 signal.signal(number, self._endBySignal)
-        # Bytes that are no text in the terminal's encoding are sent as they are.
+        # Bytes that are not valid in the terminal's encoding are sent unchanged.
         sys.stdin.reconfigure(errors="surrogateescape")  # type: ignore[union-attr]
-        # Where Python has no readline, the terminal's driver edits the line.
+        # Without readline, the terminal itself edits the line.
         with suppress(ImportError):
             import readline
 
-            # A tab is a text like any other, and so is each line that is pasted.
+            # A tab is plain text. Each pasted line is a line.
             readline.parse_and_bind("tab: self-insert")
             readline.parse_and_bind("set enable-bracketed-paste off")
             self._readline = readline
@@ -76,10 +75,10 @@ class Keyboard:
 
     def ask(self) -> None:
         """
-        Show the prompt, and take a line.
+        Show the prompt, and read a line.
 
-        What is written after this stands behind the prompt: the other thread has shown
-        it by then.
+        It returns when the other thread has shown the prompt. So all that is written
+        later stands behind the prompt.
         """
         if self._shown is not None:
             self._shown.clear()
@@ -89,7 +88,7 @@ class Keyboard:
 
     def showAgain(self) -> None:
         """
-        Show the prompt, and what has been typed after it, on a new line.
+        Show the prompt and the typed text again, on a new line.
         """
         typed = "" if self._readline is None else self._readline.get_line_buffer()
         with suppress(OSError):
@@ -97,7 +96,7 @@ class Keyboard:
 
     def stop(self) -> None:
         """
-        Leave the terminal as it was.
+        Restore the terminal.
         """
         if self._settings is not None:
             with suppress(termios.error):
@@ -106,7 +105,7 @@ class Keyboard:
     def _read(
         self, received: Callable[[bytes], None], ended: Callable[[str], None]
     ) -> None:
-        # The handlers are the main thread's, which has to wake up for them.
+        # Signals must go to the main thread: it has the handlers, and must wake up.
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, *_ENDS})
         encoding = sys.stdin.encoding
         call = self._reactor.callFromThread

@@ -1,6 +1,6 @@
 """
-C{upper-client} as a filter: standard input goes to the server as it is, and its
-answers to standard output as they come.
+C{upper-client} as a filter: send standard input to the server, and write its answers
+to standard output.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from upperproto.command.talk.completeness import AnswerTracker
 from upperproto.command.talk.progress import Progress
 from upperproto.command.talk.session import Session
 
-# As much as Twisted sends in one call, where a file has it. A pipe gives at most
-# the 64 KiB that it holds, a terminal one line.
+# How many bytes to read in one call: as many as Twisted sends in one. A pipe gives at
+# most the 64 KiB that it holds, a terminal one line.
 CHUNK = FileDescriptor.SEND_LIMIT
 
 
 class StandardInput(FileDescriptor):
     """
-    Read standard input, whatever it is, as a producer for a transport.
+    Read standard input, of any kind, as a producer for a transport.
 
-    Twisted polls what epoll(7) refuses, such as a file, by itself.
+    epoll(7) refuses a file. Twisted then reads it without waiting.
     """
 
     def __init__(
@@ -39,9 +39,9 @@ class StandardInput(FileDescriptor):
     ) -> None:
         """
         @param received: is called with each chunk.
-        @param ended: is called once at the end of input, with C{ConnectionDone},
-            or with the L{OSError} of a read that failed.
-        @param reactor: what waits for input.
+        @param ended: is called once, with C{ConnectionDone} at the end of input, or
+            with the L{OSError} of a read that failed.
+        @param reactor: waits for input.
         """
         super().__init__(reactor)
         self.connected = 1
@@ -50,20 +50,20 @@ class StandardInput(FileDescriptor):
 
     def fileno(self) -> int:
         """
-        The descriptor to wait for.
+        Get the descriptor to wait for.
         """
         return stdio.STDIN
 
     def doRead(self) -> Exception | None:
         """
-        Read what is there.
+        Read a chunk.
 
-        @return: what ends the input, if it has ended.
+        @return: L{None}, or why the input has ended.
         """
         try:
             data = os.read(stdio.STDIN, CHUNK)
         except BlockingIOError:
-            # Somebody else had set O_NONBLOCK, and somebody took the input.
+            # Another process has set O_NONBLOCK, and one has read the input first.
             return None
         except OSError as error:
             return error
@@ -81,14 +81,14 @@ class StandardInput(FileDescriptor):
 
     def stopProducing(self) -> None:
         """
-        Read no more: nobody wants the input any longer.
+        Read no more: the connection has ended.
         """
         self.stopReading()
 
 
 class Filter(Session):
     """
-    A session without a person.
+    A session that reads standard input and writes standard output.
     """
 
     _inputHasEnded = False
@@ -97,9 +97,9 @@ class Filter(Session):
         self, reactor: Any, progress: Progress | None = None, **more: Any
     ) -> None:
         """
-        @param reactor: what waits for input and tells the time.
-        @param progress: shows how far it is.
-        @param more: for L{Session}.
+        @param reactor: waits for input and tells the time.
+        @param progress: shows the progress, if the user wants that.
+        @param more: more arguments of L{Session}.
         """
         super().__init__(reactor, **more)
         self._tracker = AnswerTracker()
@@ -115,9 +115,9 @@ class Filter(Session):
 
     def inputReceived(self, data: bytes) -> None:
         """
-        Send a chunk.
+        Send a chunk of standard input.
 
-        @param data: one byte at least.
+        @param data: at least one byte.
         """
         self._tracker.ask(data)
         self.send(data)
@@ -128,7 +128,7 @@ class Filter(Session):
 
     def inputEnded(self, reason: Failure) -> None:
         """
-        Send what is left, and end our side: now the server answers the rest.
+        End our side of the connection. The server still answers the rest.
 
         @param reason: L{twisted.internet.error.ConnectionDone} at the end of input, or
             the L{OSError} that ended it.
@@ -139,13 +139,13 @@ class Filter(Session):
         if self._verifier is not None:
             self._verifier.ask(b"", final=True)
         self.transport.unregisterProducer()
-        # Now the end is waited for, if nothing else is.
+        # Wait at least for the end of the connection.
         self.expect(True)
         self.transport.loseWriteConnection()
 
     def received(self, data: bytes) -> None:
         """
-        Write answers. Until they are out, nothing more is received.
+        Write answers to standard output. Nothing is received until they are written.
         """
         answers = self._tracker.answer(data)
         self._pass(answers)
@@ -160,10 +160,12 @@ class Filter(Session):
 
     def verify(self, answers: bytes) -> None:
         """
-        An error is no answer, either, although it comes among them.
+        Check answers. An error line among them ends the session, too.
         """
-        problem = "" if self._verifier is None else self._verifier.answer(answers)
-        if problem and self._verifier is not None and self._tracker.scanner.errors:
+        if self._verifier is None:
+            return
+        problem = self._verifier.answer(answers)
+        if problem and self._tracker.scanner.errors:
             error = self._tracker.scanner.error.decode("utf-8", "backslashreplace")
             problem = f"an error line at byte {self._verifier.offset + 1}: {error}"
         if problem:
@@ -171,21 +173,21 @@ class Filter(Session):
 
     def end(self, problem: str = "") -> None:
         """
-        Read no more input.
+        End the session, and read no more input.
         """
         self._input.stopReading()
         super().end(problem)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """
-        Write what may still have been a notice.
+        Write what was kept back because it could become a notice.
         """
         self._pass(self._tracker.end())
         super().connectionLost(reason)
 
     def closed(self) -> None:
         """
-        End: well, if everything has been answered.
+        End the session: well, if all text was answered, else with an error.
         """
         if not self._inputHasEnded:
             gone = "the server closed the connection before the end of input"

@@ -1,5 +1,5 @@
 """
-How far a filter is, on standard error while it runs.
+Progress of a filter, shown on standard error.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 from upperproto.command import standardio as stdio
 from upperproto.command.errors import NoDestination
 
-# How often, in seconds, it is shown that time passes where nothing else happens.
+# How often, in seconds, the progress is shown if nothing is sent.
 _REFRESH = 0.5
 
 
@@ -23,8 +23,8 @@ class Progress:
 
     def __init__(self, reactor: Any) -> None:
         """
-        @param reactor: what tells the time.
-        @raise NoDestination: where what draws it is not installed.
+        @param reactor: tells the time.
+        @raise NoDestination: if tqdm is not installed.
         """
         try:
             from tqdm import tqdm
@@ -33,7 +33,7 @@ class Progress:
                 "--progress needs one more package: pip install 'upperproto[progress]'"
             ) from error
 
-        # No thread that watches the bar: it is refreshed here.
+        # Without the thread of tqdm: we refresh the bar.
         tqdm.monitor_interval = 0
         self._bar = tqdm(
             total=_size(),
@@ -49,19 +49,19 @@ class Progress:
 
     def sent(self, size: int) -> None:
         """
-        Count what was sent.
+        Count bytes that were sent.
         """
         self._bar.update(size)
 
     def received(self, size: int) -> None:
         """
-        Count what was answered.
+        Count bytes of answers.
         """
         self._answered += size
 
     def close(self) -> None:
         """
-        Show it for the last time.
+        Show the progress for the last time.
         """
         if self._timer.active():
             self._timer.cancel()
@@ -81,7 +81,7 @@ class Progress:
 
 def _size() -> int | None:
     """
-    How many bytes standard input has, if that is a file.
+    Get how many bytes standard input has, if it is a file.
     """
     status = os.fstat(stdio.STDIN)
     if not stat.S_ISREG(status.st_mode):

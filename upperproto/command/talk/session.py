@@ -1,6 +1,5 @@
 """
-What the two ways to talk have in common: one connection, from when it can be
-spoken on until it has ended.
+The base class of the two protocols of talk: one connection, until it has ended.
 """
 
 from __future__ import annotations
@@ -18,22 +17,22 @@ from twisted.python.failure import Failure
 from upperproto.command import standardio as stdio
 from upperproto.command.errors import (
     ASK_WITH_TLS,
+    TLS_ALERT,
     SessionError,
     otherServer,
     whyLost,
 )
 from upperproto.command.talk.verification import Verifier
 
-# The first bytes of an answer tell what kind of server it is.
+# How many first bytes of the answers are kept, to recognise other kinds of server.
 _BEGINNING = 16
 
 
 class Session(Protocol):
     """
-    Take what somebody says to a server.
+    Send text to a server, and receive its answers.
 
-    @ivar done: fires when the session has ended as it should; fails with
-        L{SessionError} when it has not.
+    @ivar done: fires when the session has ended well; else fails with L{SessionError}.
     """
 
     # What the endpoints give us; TLS wraps it and forwards the rest.
@@ -49,8 +48,8 @@ class Session(Protocol):
         timeout: float | None = None,
     ) -> None:
         """
-        @param reactor: what tells the time.
-        @param output: what writes to standard output.
+        @param reactor: tells the time.
+        @param output: writes to standard output.
         @param verify: whether to check each byte of the answers.
         @param timeout: how long an answer may take, in seconds.
         """
@@ -64,7 +63,7 @@ class Session(Protocol):
 
     def send(self, data: bytes) -> None:
         """
-        Send something.
+        Send text.
         """
         self._asked = True
         if self._verifier is not None:
@@ -73,25 +72,25 @@ class Session(Protocol):
 
     def dataReceived(self, data: bytes) -> None:
         """
-        Recognise a server of another kind, and pass on what comes from all others.
+        Pass on what comes, unless it is an alert of TLS.
         """
         if len(self._beginning) < _BEGINNING:
             self._beginning += data[:_BEGINNING]
-            if "TLS" in otherServer(self._beginning) and not self._isSecure():
+            if self._beginning.startswith(TLS_ALERT) and not self._isSecure():
                 self.end(otherServer(self._beginning))
         if not self.done.called:
             self.received(data)
 
     def received(self, data: bytes) -> None:
         """
-        Receive a part of the answers. To be overridden.
+        Receive a part of the answers. Subclasses override it.
         """
 
     def verify(self, answers: bytes) -> None:
         """
-        Check answers, if that was asked for, and end at the first fault.
+        Check answers, if the user wants that, and end at the first wrong byte.
 
-        @param answers: a chunk of them, without notices.
+        @param answers: a chunk of the answers, without notices.
         """
         problem = "" if self._verifier is None else self._verifier.answer(answers)
         if problem:
@@ -101,14 +100,14 @@ class Session(Protocol):
         """
         Write to standard output, unless the session has ended.
 
-        @param output: what.
+        @param output: the bytes to write.
         """
         if self.done.called:
             return
         try:
             self._output(output)
         except BrokenPipeError:
-            # Whoever read it has had enough, as C{head} has.
+            # The reader wants no more, such as C{head}.
             self.end()
         except OSError as error:
             self.end(f"cannot write standard output: {error.strerror}")
@@ -117,7 +116,7 @@ class Session(Protocol):
         """
         End the session. Only the first end counts.
 
-        @param problem: what is wrong, if something is.
+        @param problem: what is wrong; empty if nothing is.
         """
         if self.done.called:
             return
@@ -129,9 +128,9 @@ class Session(Protocol):
 
     def expect(self, waiting: bool) -> None:
         """
-        Wait for an answer as long as one may take, from now on.
+        Start the time limit of an answer anew, or stop it.
 
-        @param waiting: whether one is waited for at all.
+        @param waiting: whether an answer must come.
         """
         if self._timer is not None and self._timer.active():
             self._timer.cancel()
@@ -141,14 +140,14 @@ class Session(Protocol):
 
     def closed(self) -> None:
         """
-        End with the connection, which the server has closed as it should. To be
-        overridden where that is no fault.
+        End with an error: the server has closed the connection in order. A subclass
+        overrides it if that can be right.
         """
         self.end(self.hint("the server closed the connection"))
 
     def hint(self, problem: str) -> str:
         """
-        Add what the beginning of the answers lets one guess of the server.
+        Add to a message what the first bytes show about the server.
         """
         if self._asked and not self._beginning and not self._isSecure():
             return (
@@ -159,12 +158,12 @@ class Session(Protocol):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """
-        End with the connection.
+        End the session with the connection.
         """
         if reason.check(ConnectionDone):
             self.closed()
         else:
-            self.end(self.hint(whyLost(reason.value, self.transport, False)))
+            self.end(self.hint(whyLost(reason.value, self.transport).words))
 
     def _isSecure(self) -> bool:
         return bool(ISSLTransport.providedBy(self.transport))

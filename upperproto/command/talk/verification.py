@@ -1,5 +1,5 @@
 """
-Whether each byte of the answers is the one that it should be.
+Check each byte of the answers.
 """
 
 from __future__ import annotations
@@ -9,15 +9,15 @@ from codecs import getincrementaldecoder
 from upperproto.expected import mayDiffer
 from upperproto.uppercase import splitComplete
 
-# The length of a character by the upper half of its first byte; what follows, and
-# what is not UTF-8, counts as one.
+# The length of a character by the upper half of its first byte. All other bytes count
+# as characters of one byte.
 _LENGTHS = {0xC: 2, 0xD: 2, 0xE: 3, 0xF: 4}
 
 
 class Verifier:
     """
-    Compare answers with the upper case of what was sent, as both come. It keeps
-    what has been sent and not been answered.
+    Compare the answers with the upper case of the text. It keeps the text that has no
+    answer yet.
 
     @ivar offset: how many bytes of the answers are right.
     """
@@ -30,14 +30,14 @@ class Verifier:
         self._decoder = getincrementaldecoder("utf-8")("surrogateescape")
         self._incomplete = False
         self._expected = bytearray()
-        # What has come and not been compared, because a character is incomplete.
+        # The last bytes that came, if they are an incomplete character.
         self._answered = b""
 
     def ask(self, text: bytes, final: bool = False) -> None:
         """
-        Note what is sent, before it is.
+        Keep the upper case of a chunk before it is sent.
 
-        @param text: a chunk, cut anywhere.
+        @param text: the chunk, cut anywhere.
         @param final: whether it is the last one.
         """
         if text.isascii() and not self._incomplete:
@@ -49,15 +49,15 @@ class Verifier:
 
     def answer(self, data: bytes) -> str:
         """
-        Compare what has come.
+        Compare a chunk of answers.
 
-        @param data: a chunk of answers, cut anywhere.
-        @return: what is wrong, or nothing.
+        @param data: the chunk, cut anywhere.
+        @return: what is wrong; empty if nothing is.
         """
         data, self._answered = splitComplete(self._answered + data)
         while data and not self._expected.startswith(data):
             same = self._common(data)
-            # Before that, both have the same characters.
+            # Go back to where the character begins.
             while same and data[same : same + 1] and data[same] & 0xC0 == 0x80:
                 same -= 1
             ours, theirs = _character(self._expected, same), _character(data, same)
@@ -72,9 +72,9 @@ class Verifier:
 
     def end(self) -> str:
         """
-        Compare the ends.
+        Compare what is left at the end.
 
-        @return: what is wrong, or nothing.
+        @return: what is wrong; empty if nothing is.
         """
         if not self._expected.startswith(self._answered):
             return self._wrong(self._answered)
@@ -85,7 +85,7 @@ class Verifier:
 
     def _common(self, data: bytes) -> int:
         """
-        How many bytes are the same.
+        Count the bytes at the beginning that are the same.
         """
         pairs = zip(data, self._expected, strict=False)
         different = (n for n, (a, b) in enumerate(pairs) if a != b)
@@ -106,7 +106,7 @@ class Verifier:
 
 def _character(data: bytes | bytearray, start: int) -> bytes:
     """
-    Get the character that begins somewhere; nothing, if it is not complete.
+    Get the character at an index; empty if it is not complete.
     """
     if start >= len(data):
         return b""
