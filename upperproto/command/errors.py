@@ -15,9 +15,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 if TYPE_CHECKING:
     from upperproto.tls.peer import TLSDetails
 
-# How to ask a server that speaks TLS.
-ASK_WITH_TLS = "ask with --tls, or with --tls-ca FILE for a CA of your own"
-
 # What an alert of TLS means, where OpenSSL's name for it does not say enough.
 _ALERTS = {
     "certificate required": "it wants a client certificate",
@@ -26,21 +23,6 @@ _ALERTS = {
     "unknown ca": "it does not know who signed the client certificate",
     "access denied": "it does not admit this client certificate",
 }
-
-# How an alert of TLS begins. It comes in plain bytes before there is a TLS session
-# (RFC 8446, section 6).
-TLS_ALERT = b"\x15\x03"
-
-# The first bytes that servers of other kinds send.
-_OTHER_SERVERS = [
-    (TLS_ALERT, f"the server seems to speak TLS: {ASK_WITH_TLS}"),
-    (b"HTTP/", "this is a web server"),
-    (b"<!DOCTYPE", "this is a web server"),
-    (b"<html", "this is a web server"),
-    (b"SSH-", "this is an SSH server"),
-    (b"220 ", "this is a mail or an FTP server"),
-    (b"* OK", "this is an IMAP server"),
-]
 
 
 class WrongUsage(Exception):
@@ -93,19 +75,6 @@ class Reason(NamedTuple):
 
     code: str
     words: str
-
-
-def otherServer(received: bytes) -> str:
-    """
-    Recognise a server of another kind.
-
-    @param received: the first bytes that it sent.
-    @return: what it seems to be; empty if it is no other kind.
-    """
-    for beginning, said in _OTHER_SERVERS:
-        if received.startswith(beginning):
-            return said
-    return ""
 
 
 def whyNotConnected(error: BaseException | None) -> Reason:

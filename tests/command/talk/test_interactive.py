@@ -12,7 +12,8 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.command.talk.keyboard import FakeKeyboard
-from upperproto.command.errors import ASK_WITH_TLS, SessionError
+from upperproto.command.errors import SessionError
+from upperproto.command.otherservers import ASK_WITH_TLS
 from upperproto.command.talk.interactive import FAREWELL, SILENCE, Terminal
 
 DONE = Failure(ConnectionDone())

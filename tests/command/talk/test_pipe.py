@@ -11,7 +11,8 @@ from twisted.internet.testing import MemoryReactorClock, StringTransport
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
-from upperproto.command.errors import ASK_WITH_TLS, SessionError
+from upperproto.command.errors import SessionError
+from upperproto.command.otherservers import ASK_WITH_TLS
 from upperproto.command.talk.pipe import Filter
 
 DONE, LOST = Failure(ConnectionDone()), Failure(ConnectionLost())

@@ -10,7 +10,14 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.internet.defer import TimeoutError as DeferredTimeout
 
-from upperproto.command.check import endings, exchange, network
+from upperproto.command.check import (
+    exchange,
+    halfclose,
+    idle,
+    network,
+    reconnect,
+    slowreader,
+)
 from upperproto.command.check.path import Finding, Path, Skip
 from upperproto.command.findings.faults import Fault
 from upperproto.command.findings.formatter import Formatter
@@ -34,11 +41,11 @@ _MAKE: Steps = {
     "order": exchange.order,
     "bulk": exchange.bulk,
     "longline": exchange.longline,
-    "halfclose": endings.halfclose,
-    "slowreader": endings.slowreader,
+    "halfclose": halfclose.halfclose,
+    "slowreader": slowreader.slowreader,
     "quiet": exchange.quiet,
-    "idle": endings.idle,
-    "reconnect": endings.reconnect,
+    "idle": idle.idle,
+    "reconnect": reconnect.reconnect,
 }
 
 

@@ -11,8 +11,8 @@ from zope.interface import implementer
 
 from upperproto.command.check.path import Finding, Path, Skip
 from upperproto.command.errors import NotConnected
+from upperproto.command.findings.durations import milliseconds
 from upperproto.command.findings.faults import Fault
-from upperproto.command.findings.formatter import milliseconds
 from upperproto.command.route.addresses import Address
 
 

@@ -13,8 +13,9 @@ from twisted.internet.defer import Deferred, gatherResults
 from upperproto.command.check import examination, network
 from upperproto.command.check.path import Finding, Path, Skip
 from upperproto.command.datagrams.client import DatagramClient, unlike
+from upperproto.command.findings.durations import milliseconds
 from upperproto.command.findings.faults import Fault
-from upperproto.command.findings.formatter import Formatter, milliseconds
+from upperproto.command.findings.formatter import Formatter
 from upperproto.command.options import STEPS, Options
 from upperproto.command.route.connection import Connector
 

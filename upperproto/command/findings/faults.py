@@ -11,12 +11,8 @@ from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import ISSLTransport
 
 from upperproto.client import TooLong, UpperError, WrongAnswer
-from upperproto.command.errors import (
-    ASK_WITH_TLS,
-    TLS_ALERT,
-    otherServer,
-    whyLost,
-)
+from upperproto.command.errors import whyLost
+from upperproto.command.otherservers import ASK_WITH_TLS, TLS_ALERT, otherServer
 
 # The upper case of our texts begins with a number.
 _OURS = re.compile(r"\d{1,4}:.+\Z")

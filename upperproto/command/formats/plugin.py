@@ -4,8 +4,9 @@ The format C{plugin}: one line and a status, by the convention of monitoring plu
 
 from __future__ import annotations
 
+from upperproto.command.findings.durations import milliseconds
 from upperproto.command.findings.faults import Fault
-from upperproto.command.findings.formatter import Formatter, milliseconds
+from upperproto.command.findings.formatter import Formatter
 from upperproto.command.findings.records import Answered, Report
 from upperproto.command.findings.statistics import Pings
 

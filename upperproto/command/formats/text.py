@@ -6,8 +6,9 @@ from __future__ import annotations
 
 import textwrap
 
+from upperproto.command.findings.durations import milliseconds
 from upperproto.command.findings.faults import Fault
-from upperproto.command.findings.formatter import Formatter, milliseconds
+from upperproto.command.findings.formatter import Formatter
 from upperproto.command.findings.records import Answered, Report, Step
 from upperproto.command.findings.statistics import PERCENTILES, Pings
 

@@ -15,13 +15,8 @@ from twisted.internet.tcp import Connection
 from twisted.python.failure import Failure
 
 from upperproto.command import standardio as stdio
-from upperproto.command.errors import (
-    ASK_WITH_TLS,
-    TLS_ALERT,
-    SessionError,
-    otherServer,
-    whyLost,
-)
+from upperproto.command.errors import SessionError, whyLost
+from upperproto.command.otherservers import ASK_WITH_TLS, TLS_ALERT, otherServer
 from upperproto.command.talk.verification import Verifier
 
 # How many first bytes of the answers are kept, to recognise other kinds of server.
