@@ -17,8 +17,8 @@ from twisted.internet.protocol import Factory
 from twisted.logger import Logger
 
 from upperproto.datagrams.listener import chooseAddress
-from upperproto.datagrams.port import bindDatagrams
-from upperproto.ways.endpoints import setConnectionOptions
+from upperproto.datagrams.port import bindDatagrams, datagramAddress
+from upperproto.ways.endpoints import addressName, setConnectionOptions
 
 
 class CannotShare(Exception):
@@ -130,7 +130,7 @@ class SharedSockets:
         number = first.getsockname()[1]
         while len(self.sockets[-1]) < self._workers:
             self.sockets[-1].append(bindDatagrams(host, number, shared=True))
-        return f"[{host}]:{number}" if ":" in host else f"{host}:{number}"
+        return addressName(datagramAddress(first))
 
     def __getattr__(self, name: str) -> NoReturn:
         """

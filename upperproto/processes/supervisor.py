@@ -127,7 +127,7 @@ class Supervisor(Service):
         if self._datagrams is not None:
             try:
                 address = self._shared.listenUDP(*self._datagrams)
-                self._addresses.append((f"{address} (UDP)", ""))
+                self._addresses.append((address, ""))
             except (CannotListenError, ValueError) as error:
                 self._cannotListen(str(error), error)
 

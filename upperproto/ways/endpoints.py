@@ -191,15 +191,15 @@ def setConnectionOptions(listening: socket.socket) -> None:
 
 def addressName(address: IAddress) -> str:
     """
-    Name an address that is listened on as people write it.
+    Write the address of a listener as people do.
 
-    @return: C{127.0.0.1:5000}, C{[::1]:5000}, a path, or the name of an abstract
-        UNIX socket after an at sign.
+    @return: C{127.0.0.1:5000}, C{[::1]:5000}, C{127.0.0.1:5000 (UDP)}, a path, or the
+        name of an abstract UNIX socket after an at sign.
     """
-    if isinstance(address, IPv4Address):
-        return f"{address.host}:{address.port}"
-    if isinstance(address, IPv6Address):
-        return f"[{address.host}]:{address.port}"
+    if isinstance(address, (IPv4Address, IPv6Address)):
+        host = f"[{address.host}]" if ":" in address.host else address.host
+        kind = " (UDP)" if address.type == "UDP" else ""
+        return f"{host}:{address.port}{kind}"
     if isinstance(address, UNIXAddress) and address.name is not None:
         name = address.name.decode("utf-8", "backslashreplace")
         return f"@{name[1:]}" if name.startswith("\0") else name
