@@ -105,7 +105,7 @@ class EndpointFromTests(SynchronousTestCase):
             self.assertIsNone(faultsFrom(none))
         for wrong, why in [
             ("fault:dealy=1:tcp:5000", "there is no fault dealy"),
-            ("fault:delay=1", "fault: stands before another endpoint"),
+            ("fault:delay=1", "fault: needs an endpoint after it"),
             ("fault:delay=x:tcp:5000", "delay takes seconds, not 'x'"),
             ("fault:delay=1:nonsense:1", "Unknown endpoint type: 'nonsense'"),
             ("FAULT:delay=1:tcp:65536", "not a port: 65536"),
