@@ -289,8 +289,8 @@ class Listener(Service):
 
     def close(self) -> None:
         """
-        Refuse new connections at once, and remove the path of a UNIX socket. It does not
-        wait: after a failed start, the reactor may not run.
+        Refuse new connections at once, and remove the path of a UNIX socket. This does
+        not wait: after a failed start, the reactor may not run.
         """
         port, self._port = self._port, None
         if isinstance(port, FileDescriptor):

@@ -141,7 +141,7 @@ class InheritedUNIXPort(unix.Port):
         """
         assert self.factory is not None
         self.factory.doStart()
-        # As tcp.Port does when it has its socket. It deletes both attributes at its end.
+        # As tcp.Port does when it has its socket. At its end, it deletes both of them.
         self.fileno = self.socket.fileno  # type: ignore[method-assign]
         self.connected = True
         self.numberAccepts = 100

@@ -156,8 +156,8 @@ def _parseProxied(header: bytes, kind: int) -> IAddress | None:
     source, _, *ports = addresses.unpack_from(header, start)
     _check(header, start + addresses.size)
     if family == _UNIX:
-        # Its path belongs to another machine. Twisted would look for it on this one each
-        # time when it compares two addresses.
+        # Its path belongs to another machine. Twisted would look for it on this one,
+        # each time when it compares two addresses.
         return UNIXAddress(None)
     transport = _TRANSPORTS[protocol]
     if family == _INET:

@@ -2,9 +2,9 @@
 The PROXY protocol: a proxy sends the address of the client before anything else.
 
 Twisted's C{haproxy:} endpoint has problems that this module does not have. It drops a
-header whose first piece is shorter than 16 bytes (8 in version 1). It waits for a header
-without a time limit. It accepts headers from everybody. C{connectionMade} does not know
-the client yet. And its wrapper has no half-close, so answers are lost.
+header whose first piece is shorter than 16 bytes (8 in version 1). It waits for a
+header without a time limit. It accepts headers from everybody. C{connectionMade} does
+not know the client yet. And its wrapper has no half-close, so answers are lost.
 """
 
 from __future__ import annotations
