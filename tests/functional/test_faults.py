@@ -120,7 +120,7 @@ class ListenTests(SynchronousTestCase):
                 ):
                     self.assertExact(asking)
                     log = server.log()
-                found = re.findall("connections of this listener are given.*", log)
+                found = re.findall("connections of this listener have.*", log)
                 said = f"connections of this listener have faults: {words}"
                 self.assertEqual(found, [said] if words else [])
 
