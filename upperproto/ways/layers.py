@@ -54,7 +54,7 @@ class Layers:
         self._getContext = getContext
         self._proxies = proxies
 
-    def wrapFactory(
+    def _wrapFactory(
         self, getContext: Callable[[], Context] | None = None
     ) -> Factory[Any]:
         """
@@ -87,7 +87,7 @@ class Layers:
         faults = faultsFrom(description)
 
         def wrap(getContext: Callable[[], Context] | None = None) -> Factory[Any]:
-            factory = self.wrapFactory(getContext)
+            factory = self._wrapFactory(getContext)
             if faults is not None:
                 # Few want it.
                 from upperproto.faults.endpoint import FaultFactory
