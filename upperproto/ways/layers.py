@@ -104,7 +104,10 @@ class Layers:
         endpoint: Any = endpointFrom(inheriting, description)
         factory = wrap()
         if kind == "tls":
-            # Take the TCP endpoint and the certificates, but not Twisted's TLS.
+            # Take the TCP endpoint and the certificates, but not Twisted's TLS. Both
+            # attributes are of the private class TLSServerEndpoint (Twisted 26.10): a
+            # tls: endpoint has no public ones. tests.ways.test_layers would notice
+            # their end.
             creator = endpoint.connectionCreator
             endpoint = endpoint.endpoint
             factory = wrap(lambda: creator.defaultContext)
