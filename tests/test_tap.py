@@ -7,7 +7,7 @@ from __future__ import annotations
 import os
 import sys
 from io import StringIO
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 
@@ -170,8 +170,8 @@ class OptionsTests(SynchronousTestCase):
             (["--tls-key", "k"], "--tls-key needs --tls-cert"),
             (["--tls-client-ca", "c"], "--tls-client-ca needs --tls-cert"),
             (["--proxy-from", "::1"], "--proxy-from needs --proxy-protocol"),
-            (["--tls-cert", "c", "--listen", "ssl:1"], "besides --tls-cert"),
-            (["--tls-cert", "c", "-l", "fault:delay=1:ssl:1"], "besides --tls-cert"),
+            (["--tls-cert", "c", "--listen", "ssl:1"], "remove --tls-cert"),
+            (["--tls-cert", "c", "-l", "fault:delay=1:ssl:1"], "remove --tls-cert"),
         ]:
             with self.assertRaises(usage.UsageError) as caught:
                 parse(*words)
@@ -331,10 +331,12 @@ class UnderTwistdTests(SynchronousTestCase):
         """
         Where no reactor is installed yet, ours is. One that is installed stays.
         """
-        self.parse()
+        installed = ModuleType("twisted.internet.reactor")
+        with patch.dict(sys.modules, {installed.__name__: installed}):
+            self.parse()
         self.assertEqual(self.installed, [])
         with patch.dict(sys.modules):
-            sys.modules.pop("twisted.internet.reactor", None)
+            sys.modules.pop(installed.__name__, None)
             self.parse()
         self.assertEqual(self.installed, ["upper"])
 

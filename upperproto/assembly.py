@@ -1,5 +1,5 @@
 """
-Assembly: a service out of its parts, as options describe it.
+Assembly: make the service and its parts from the options.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ def assemble(options: usage.Options, reactor: Any) -> IService:
     """
     Make the service that options describe, in one process or several, with its status.
 
-    @param options: those of L{upperproto.tap.Options}, parsed.
-    @param reactor: what listens and tells the time.
-    @return: a service that has not been started.
-    @raise CannotStart: for an endpoint that is not one.
+    @param options: parsed options, as in L{upperproto.tap.Options}.
+    @param reactor: listens and tells the time.
+    @return: a service that is not started yet.
+    @raise CannotStart: for an endpoint that is not valid.
     """
     make = makeSupervisor if options["workers"] > 1 else makeUpperService
     service: IService = make(options, reactor)
@@ -54,7 +54,7 @@ def makeSupervisor(options: usage.Options, reactor: Any) -> IService:
     from upperproto.processes.supervisor import Supervisor
 
     workers = options["workers"]
-    # See that the files are of use.
+    # This raises CannotStart if the workers could not use the files.
     _certificates(options)
     share = {**options, "workers": 1}
     for cap in ["max-connections", "max-per-peer"]:
@@ -76,9 +76,9 @@ def makeUpperService(options: usage.Options, reactor: Any) -> UpperService:
     Make the service in one process, without its status.
 
     @param options: parsed options.
-    @param reactor: what listens and tells the time.
-    @return: a service that has not been started. It counts, if there is to be a status.
-    @raise CannotStart: for an endpoint that is not one.
+    @param reactor: listens and tells the time.
+    @return: a service that is not started yet. It has counters if there is a status.
+    @raise CannotStart: for an endpoint that is not valid.
     """
     certificates = _certificates(options)
     waits = certificates is not None or options["proxy-protocol"]
@@ -118,27 +118,27 @@ def makeUpperService(options: usage.Options, reactor: Any) -> UpperService:
 
 def endpointsOf(options: usage.Options) -> list[str]:
     """
-    The descriptions of the endpoints to listen on.
+    Give the descriptions of the endpoints to listen on, each with its backlog.
     """
     backlog = f"backlog={options['backlog']}"
     if not options["listen"]:
         interface = quoteStringArgument(options["interface"])
         return [f"tcp:{options['port']}:interface={interface}:{backlog}"]
-    return [
-        f"tcp:{endpoint}:{backlog}"
-        if endpoint.isdecimal()
-        else f"{endpoint}:{backlog}"
-        if kindOf(endpoint) in ("tcp", "tcp6", "ssl", "tls", "unix")
-        and "backlog=" not in endpoint
-        else endpoint
-        for endpoint in options["listen"]
-    ]
+    endpoints = []
+    for endpoint in options["listen"]:
+        if endpoint.isdecimal():
+            endpoint = f"tcp:{endpoint}"
+        hasBacklog = kindOf(endpoint) in ("tcp", "tcp6", "ssl", "tls", "unix")
+        if hasBacklog and "backlog=" not in endpoint:
+            endpoint = f"{endpoint}:{backlog}"
+        endpoints.append(endpoint)
+    return endpoints
 
 
 def _datagramsOf(options: usage.Options) -> tuple[int | str, str] | None:
     """
-    Where datagrams are answered, if they are: a port and an interface, as
-    L{upperproto.datagrams.listener.chooseAddress} has them.
+    Give the port and the interface for datagrams, as in
+    L{upperproto.datagrams.listener.chooseAddress}; L{None} without datagrams.
     """
     if options["udp"] is None:
         return None
@@ -147,9 +147,9 @@ def _datagramsOf(options: usage.Options) -> tuple[int | str, str] | None:
 
 def _certificates(options: usage.Options) -> Certificates | None:
     """
-    Read the files of TLS, if it is wanted.
+    Read the files of TLS, if there are any.
 
-    @raise CannotStart: for files that are of no use.
+    @raise CannotStart: for files that cannot be used.
     """
     if options["tls-cert"] is None:
         return None
@@ -169,7 +169,7 @@ def _certificates(options: usage.Options) -> Certificates | None:
 
 def _counters(options: usage.Options) -> Counters | None:
     """
-    Make counters, if somebody can ask for them.
+    Make counters, if there is a status that shows them.
     """
     if options["status"] is None:
         return None
@@ -180,7 +180,7 @@ def _counters(options: usage.Options) -> Counters | None:
 
 def _accessLog(options: usage.Options, reactor: Any) -> IConnectionLog | None:
     """
-    Make the access log, if it is wanted.
+    Make the access log, if there is one.
     """
     target = options["access-log"]
     if target is None:

@@ -13,8 +13,8 @@ from twisted.internet.protocol import ServerFactory
 from twisted.logger import Logger
 from zope.interface import implementer
 
-# Lets plain transports of Twisted tell what they have not sent.
-import upperproto.reactor.sendqueue  # noqa: F401 # Its import registers an adapter.
+# With this adapter, Twisted's own transports tell how much they have not sent.
+import upperproto.reactor.sendqueue  # noqa: F401 # Its import registers the adapter.
 from upperproto.interfaces import (
     IConnectionLog,
     IServedConnection,
@@ -35,13 +35,13 @@ if TYPE_CHECKING:
 @implementer(IUpperService)
 class UpperFactory(ServerFactory):
     """
-    Build L{UpperProtocol}s, and know those that are connected.
+    Build an L{UpperProtocol} for each connection, and keep the open ones.
 
-    Without arguments: strictly line by line, without limit, log or timer.
+    Without arguments, it answers line by line, without limits, log or timers.
 
-    @ivar connections: the open connections, each with the time at which it opened,
-        in seconds of the clock.
-    @ivar counters: count what the connections do; L{None} where nothing is counted.
+    @ivar connections: the open connections, each with the time when it opened, in
+        seconds of the clock.
+    @ivar counters: count what the connections do; L{None} if nothing is counted.
     """
 
     _log = Logger()
@@ -65,30 +65,28 @@ class UpperFactory(ServerFactory):
         accessLog: IConnectionLog | None = None,
     ) -> None:
         """
-        @param errors: what becomes of invalid UTF-8: C{strict} answers its line
-            with an error; C{replace} and C{surrogateescape} are Python's codec
-            error handlers of these names.
-        @param flushAfter: answer an unfinished line when so many seconds have
-            brought nothing new; never by default.
-        @param idleTimeout: close a connection over which nothing has moved,
-            either way, for so many seconds; never by default.
+        @param errors: what to do with invalid UTF-8: C{strict} answers its line with an
+            error; C{replace} and C{surrogateescape} are Python's codec error handlers
+            of these names.
+        @param flushAfter: answer an unfinished line when nothing new has come for so
+            many seconds; never by default.
+        @param idleTimeout: close a connection on which nothing has moved, in either
+            direction, for so many seconds; never by default.
         @param maxConnections: how many clients are served at a time; any number
             by default.
         @param maxPerPeer: how many of these may come from one IPv4 address, or from
             one IPv6 network of 64 bits; any number by default.
-        @param maxRefused: how many clients beyond these limits are told so at a
-            time; more are only cut off, so that a flood of them cannot use up the
+        @param maxRefused: how many clients beyond these limits are told why, at the
+            same time. More are closed without a word, so that a flood cannot use all
             descriptors.
-        @param log: what is logged: C{none}; C{connections} as they open and
-            close; C{lines}, which adds what is said.
-        @param clock: what tells the time; the global reactor by default, where time
-            matters.
+        @param log: what is logged: C{none}; C{connections}, as they open and close;
+            C{lines}, which adds texts and answers.
+        @param clock: tells the time; by default the global reactor, if time is needed.
         @param counters: count what the connections do; nothing is counted by default.
-        @param name: what this instance is called: each client is told so first, and
-            what is seen of it. By default it is told nothing.
-        @raise ValueError: for a name that cannot be told.
-        @param accessLog: what is told of the connections in place of what C{log}
-            says.
+        @param name: the name of this instance. Each client gets a notice first, with
+            this name and its own address. By default it gets none.
+        @param accessLog: the log of the connections, in place of what C{log} says.
+        @raise ValueError: for a name that a notice cannot contain.
         """
         if name is not None:
             checkName(name)
@@ -114,7 +112,7 @@ class UpperFactory(ServerFactory):
 
     def getClock(self) -> IReactorTime:
         """
-        Get what tells the time: the reactor, if nothing else was handed in.
+        Get the clock: by default, the reactor.
         """
         if self.clock is not None:
             return self.clock
@@ -150,17 +148,17 @@ class UpperFactory(ServerFactory):
         elif self._idle is not None:
             self._idle.start()
         if self.name is not None:
-            # Who is refused wants to know by whom, too.
+            # Refused clients get the notice, too.
             connection.answer(b"", self._notice(self.name, connection))
         if refusal:
             connection.finish(refusal, error=refusal)
 
     def connectionClosed(self, connection: IServedConnection, reason: str) -> None:
         """
-        Take a connection's place back. Nothing else does.
+        Take back the place of a connection. Nothing else does this.
 
-        @param connection: the one that was lost.
-        @param reason: what ended it, for the log.
+        @param connection: the connection that was lost.
+        @param reason: why it has ended, for the log.
         """
         opened = self.connections.pop(connection)
         refused = connection in self._refused
@@ -190,9 +188,9 @@ class UpperFactory(ServerFactory):
         """
         Note that a connection was closed before it reached the protocol.
 
-        @param peer: where it came from.
+        @param peer: the address of the client.
         @param reason: what was missing, for the log.
-        @param transport: its transport; L{None} where it had none yet.
+        @param transport: its transport; L{None} if it had none yet.
         @param seconds: how long it has waited.
         """
         if self.counters is not None:
@@ -202,16 +200,14 @@ class UpperFactory(ServerFactory):
 
     def truncated(self, connection: IServedConnection) -> None:
         """
-        Note that a client has ended its TCP stream, but not its TLS one.
-
-        @param connection: the client's.
+        Note that a client has ended its TCP stream, but not its TLS stream.
         """
         if self.connectionLog is not None:
             self.connectionLog.truncated(connection)
 
     def drain(self, seconds: float) -> Deferred[None]:
         """
-        End all conversations, each as soon as its client is quiet (see L{Drain}).
+        End all connections, each as soon as its client is quiet (see L{Drain}).
 
         @param seconds: how long busy clients may go on.
         @return: fires when the last connection has closed.
@@ -225,9 +221,9 @@ class UpperFactory(ServerFactory):
 
     def abort(self, reason: str) -> None:
         """
-        End all connections at once; what was not delivered is lost.
+        Abort all connections. Bytes that were not delivered are lost.
 
-        @param reason: what ends them, for the log.
+        @param reason: why, for the log.
         """
         for connection in list(self.connections):
             try:
@@ -239,7 +235,7 @@ class UpperFactory(ServerFactory):
 
     def _notice(self, name: str, connection: IServedConnection) -> bytes:
         """
-        Say who serves, and what it sees of a client.
+        Make the notice for a client.
         """
         peer, where = connection.peer, ""
         if isinstance(peer, (IPv4Address, IPv6Address)):

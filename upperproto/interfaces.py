@@ -1,8 +1,7 @@
 """
-What the parts of the service know of each other.
+The interfaces between the parts of the service.
 
-A part that needs something of another one asks for one of these interfaces, and
-imports nothing of the part that provides it.
+A part that needs another one imports its interface from here, and not the other part.
 """
 
 from __future__ import annotations
@@ -15,23 +14,21 @@ from zope.interface import Attribute, Interface
 
 class IUpperService(Interface):
     """
-    What a connection needs of its service.
+    The service, for a connection.
     """
 
-    errors: str = Attribute("What becomes of invalid UTF-8.")
+    errors: str = Attribute("What to do with invalid UTF-8.")
     flushAfter: float | None = Attribute(
-        "How many seconds of quiet have an unfinished line answered; None for never."
+        "After how many quiet seconds an unfinished line is answered; None for never."
     )
-    clock: IReactorTime | None = Attribute(
-        "What tells the time; None where nothing has to be timed."
-    )
+    clock: IReactorTime | None = Attribute("The clock; None if no time is needed.")
     connectionLog: IConnectionLog | None = Attribute(
-        "What is told of the connections; None if nothing is."
+        "The log of the connections; None if nothing is logged."
     )
 
     def getClock() -> IReactorTime:
         """
-        Get what tells the time, whether or not there is a L{clock}.
+        Get the L{clock}; if there is none, the reactor.
         """
 
     def connectionOpened(connection: IServedConnection) -> None:
@@ -43,21 +40,21 @@ class IUpperService(Interface):
         """
         A connection was lost.
 
-        @param reason: what ended it, for the log.
+        @param reason: why it has ended, for the log.
         """
 
 
 class IObserved(Interface):
     """
-    A service of Twisted (C{IService}) that tells how it does.
+    A service of Twisted (C{IService}), for its status.
     """
 
     serving: int = Attribute("How many processes serve: 0 before they do.")
 
     def listeners() -> list[tuple[str, str]]:
         """
-        Give the addresses that are listened on, each with the faults that its
-        connections are given, or none.
+        Give the address of each listener, and the faults of its connections; the faults
+        are empty without any.
         """
 
     def workers() -> list[tuple[str, str]]:
@@ -67,30 +64,30 @@ class IObserved(Interface):
 
     def snapshot() -> dict[str, Any]:
         """
-        Give what has happened: C{connections}, how many are open; C{counts} and
-        C{incidents}, as L{upperproto.monitoring.counters.Counters} has them; and
-        C{notAfter}, when the certificate expires, in seconds since 1970, or L{None}.
+        Give all counts: C{connections}, how many are open; C{counts} and C{incidents},
+        as in L{upperproto.monitoring.counters.Counters}; and C{notAfter}, when the
+        certificate expires, in seconds since 1970, or L{None}.
         """
 
 
 class IConnectionLog(Interface):
     """
-    What is told of a service's connections, and writes it down.
+    The log of a service's connections.
     """
 
-    lines: bool = Attribute("Whether it wants to know what is said.")
-    lost: int = Attribute("How many lines could not be written, as far as it knows.")
+    lines: bool = Attribute("Whether it logs texts and answers.")
+    lost: int = Attribute("How many lines could not be written, as far as is known.")
 
     def start() -> None:
         """
-        The service starts.
+        Open the log: the service starts.
 
         @raise OSError: if nothing can be written.
         """
 
     def stop() -> None:
         """
-        The last connection has closed, or the service could not start.
+        Close the log: the last connection has closed, or the service could not start.
         """
 
     def opened(connection: IServedConnection) -> None:
@@ -105,71 +102,65 @@ class IConnectionLog(Interface):
         A connection has closed.
 
         @param seconds: how long it was open.
-        @param why: what ended it.
+        @param why: why it has ended.
         @param refused: whether there was no place for it.
         """
 
     def refused(peer: IAddress, why: str, transport: Any, seconds: float) -> None:
         """
-        A connection was closed before its conversation began.
+        A connection was closed before it reached the protocol.
 
-        @param peer: the client.
+        @param peer: the address of the client.
         @param why: what was missing.
-        @param transport: its transport; None where it had none yet.
+        @param transport: its transport; None if it had none yet.
         @param seconds: how long it was open.
         """
 
     def truncated(connection: IServedConnection) -> None:
         """
-        A client has ended its TCP stream, but not its TLS one.
+        A client has ended its TCP stream, but not its TLS stream.
         """
 
     def received(data: bytes, connection: IServedConnection | None = None) -> None:
         """
-        A client has said something.
+        A client has sent text.
 
         @param data: lines, or a part of one.
-        @param connection: where; none for a datagram.
+        @param connection: its connection; none for a datagram.
         """
 
     def answered(data: bytes, connection: IServedConnection | None = None) -> None:
         """
-        It was answered.
+        An answer was sent.
 
         @param data: lines, or a part of one.
-        @param connection: where; none for a datagram.
+        @param connection: its connection; none for a datagram.
         """
 
 
 class IServedConnection(Interface):
     """
-    A connection as those see it who limit how long it lasts.
+    A connection, for the limits and the logs.
     """
 
-    peer: IAddress = Attribute("Where the client is.")
+    peer: IAddress = Attribute("The address of the client.")
     ending: bool = Attribute("Whether our side has ended.")
     transport: Any = Attribute("Its transport.")
     identity: str = Attribute("What was verified of the client; empty by default.")
     tlsVersion: str = Attribute("The version of TLS, such as 1.3; empty without TLS.")
-    connectionID: str = Attribute(
-        "What the access log calls it, which sets this; empty without one."
-    )
-    mark: str = Attribute(
-        "What lines of the log begin with that are about it: its id, if it has one."
-    )
+    connectionID: str = Attribute("Its id, which the access log sets; empty without.")
+    mark: str = Attribute("The start of its lines in the log: its id, if it has one.")
     receivedBytes: int = Attribute("How many bytes the client has sent.")
-    answeredBytes: int = Attribute("How many bytes it has been answered.")
+    answeredBytes: int = Attribute("How many bytes of answers were written.")
     undeliveredBytes: int = Attribute(
         "How many of these could not be delivered; known when the connection is lost."
     )
     invalidLines: int = Attribute(
         "How many lines were answered with an error, because they are not UTF-8."
     )
-    toldError: str = Attribute(
-        "The error that the client was told at last; empty without one."
-    )
+    toldError: str = Attribute("The last error that the client was told, or empty.")
     lastActivity: float = Attribute(
-        "When something was last known to move, either way, in seconds of the clock."
+        "When something was last sent or received, in seconds of the clock."
     )
 
     def unsentBytes() -> int:
@@ -189,7 +180,7 @@ class IServedConnection(Interface):
 
     def finish(reason: str, error: str = "", discardPartial: bool = False) -> None:
         """
-        End the conversation in good order: see L{upperproto.UpperProtocol.finish}.
+        End the connection in good order: see L{upperproto.UpperProtocol.finish}.
         """
 
     def abort(reason: str) -> None:
@@ -200,10 +191,10 @@ class IServedConnection(Interface):
 
 class ISendQueue(Interface):
     """
-    A transport that knows how much of what it was given still waits.
+    A transport that knows how many bytes wait to be sent.
 
-    What counts are the bytes that a protocol has written. Over TLS these are bytes
-    of text: records and alerts that carry none do not count.
+    It counts the bytes that a protocol has written. Over TLS, these are bytes of text;
+    records and alerts without text do not count.
     """
 
     def unsentBytes() -> int:
@@ -213,16 +204,15 @@ class ISendQueue(Interface):
 
     def unacknowledgedBytes() -> int:
         """
-        How many bytes the peer's system has not acknowledged yet: those that are
-        unsent, and those that wait in the kernel (C{SIOCOUTQ} of tcp(7)), which
-        over TLS are bytes of records.
+        How many bytes the peer's system has not acknowledged yet: the unsent bytes, and
+        those in the kernel (C{SIOCOUTQ} of tcp(7)). Over TLS, the latter are bytes of
+        records.
         """
 
 
 class IPending(Interface):
     """
-    A connection that waits for what has to come before the protocol: a PROXY header,
-    a TLS handshake.
+    A connection that waits for a PROXY header or a TLS handshake.
     """
 
     def refuse(why: str) -> None:
@@ -235,50 +225,49 @@ class IPending(Interface):
 
 class IPendingConnections(Interface):
     """
-    The connections of a service that do not speak its protocol yet, bounded in
-    number.
+    The connections of a service that wait for a PROXY header or a TLS handshake. Their
+    number has a limit.
     """
 
-    clock: IReactorTime = Attribute("What tells the time.")
+    clock: IReactorTime = Attribute("The clock.")
 
     def add(pending: IPending) -> None:
         """
-        A connection begins to wait. If too many do, the one that has waited longest
-        is refused.
+        A connection begins to wait. If there are too many, the oldest is refused.
         """
 
     def remove(pending: IPending) -> None:
         """
-        A connection waits no more: it has come in, or gone.
+        A connection does not wait any more: it has reached the protocol, or is lost.
         """
 
     def refused(
         peer: IAddress, why: str, transport: Any = None, seconds: float = 0.0
     ) -> None:
         """
-        A connection was not let in.
+        A connection was refused.
 
-        @param peer: where it came from.
+        @param peer: the address of the client.
         @param why: what was missing, for the log.
-        @param transport: its transport; None where it had none yet.
+        @param transport: its transport; None if it had none yet.
         @param seconds: how long it has waited.
         """
 
 
 class IPeerAware(Interface):
     """
-    A protocol that can be told for whom its connection speaks: a PROXY header has
-    said so, and the transport names the proxy.
+    A protocol that can get the address of its client from a PROXY header.
+    C{transport.getPeer()} is the proxy then.
     """
 
     peer: IAddress | None = Attribute(
-        "The client. It is set before the connection is made; L{None}, as it is by"
-        " default: the client is who the transport says."
+        "The client. It is set before the connection is made. By default L{None}: the"
+        " client is the peer of the transport."
     )
 
 
 class IUNIXAdoption(Interface):
     """
-    A reactor whose C{adoptStreamPort} takes a UNIX socket as it is: it changes neither
-    its mode nor its backlog, and at the end it only closes its own copy.
+    A reactor whose C{adoptStreamPort} does not change the mode and the backlog of a
+    UNIX socket. At the end, it only closes its own copy.
     """

@@ -1,12 +1,11 @@
 """
-Whole lines out of chunks: a L{LineReceiver} that hands on all whole lines of a
-chunk in one call.
+L{BlockReceiver}: a L{LineReceiver} that gives all whole lines of a chunk in one call.
 
-L{LineReceiver} copies what is left of its buffer for each line, so that a chunk
-of short lines costs the square of its length (U{Twisted issue
-6357<https://github.com/twisted/twisted/issues/6357>}), and it searches an
-unfinished line again with each chunk. L{BlockReceiver} remembers where its
-search stopped, and splits nothing that nobody asked it to split.
+L{LineReceiver} copies the rest of its buffer for each line. So a chunk of short lines
+costs the square of its length (U{Twisted issue
+6357<https://github.com/twisted/twisted/issues/6357>}). And with each chunk, it searches
+an unfinished line again from its start. L{BlockReceiver} remembers where its search
+stopped, and does not split lines if nobody needs them one by one.
 """
 
 from __future__ import annotations
@@ -21,27 +20,26 @@ class BlockReceiver(LineReceiver):
     """
     A L{LineReceiver} that receives all whole lines of a chunk as one block.
 
-    Override L{blockReceived}. A subclass that overrides C{lineReceived} instead
-    is a L{LineReceiver} of linear cost, with all that L{LineReceiver} promises.
+    Override L{blockReceived}. A subclass may also override C{lineReceived}. Then it is
+    a L{LineReceiver} of linear cost, with everything that L{LineReceiver} promises.
 
-    @cvar MAX_LENGTH: how many bytes may wait for their line end; when there are
-        more, C{lineLengthExceeded} is called with them. It bounds each line for
-        C{lineReceived}, too, but not for L{blockReceived}: a line that has come
-        whole costs no more memory.
-    @ivar unfinished: what has come since the last whole line, and during a pause
-        all that has come; to be looked at only.
+    @cvar MAX_LENGTH: how many bytes may wait for their line end. If there are more,
+        C{lineLengthExceeded} is called with them. It is also the limit of a line for
+        C{lineReceived}, but not for L{blockReceived}: a line that has come whole needs
+        no more memory.
+    @ivar unfinished: the bytes since the last whole line; during a pause, all bytes
+        that have come. Only read it.
     """
 
-    # What has not been handed on. First come whole lines on their way to
-    # lineReceived: _block from _blockStart on. Then what is unfinished, in which
-    # no _soughtDelimiter begins before _searched.
+    # Two buffers. _block has whole lines for lineReceived; those before _blockStart are
+    # done. Then comes unfinished, where no _soughtDelimiter begins before _searched.
     _block = b""
     _blockStart = 0
     unfinished: bytes | bytearray = b""
     _searched = 0
     _soughtDelimiter = b""
 
-    # Something is being handed on.
+    # Whether a call of dataReceived is running.
     _receiving = False
 
     def makeConnection(self, transport: ITransport) -> None:
@@ -64,11 +62,11 @@ class BlockReceiver(LineReceiver):
 
     def dataReceived(self, data: bytes) -> Any:
         """
-        Hand on the lines that a chunk ends, and keep its rest.
+        Give the whole lines to L{blockReceived}, and keep the rest of the chunk.
 
         @param data: a chunk of any length, cut anywhere.
-        @return: what C{lineReceived}, C{rawDataReceived} or C{lineLengthExceeded}
-            returned, if that ended the loop.
+        @return: the result of C{lineReceived}, C{rawDataReceived} or
+            C{lineLengthExceeded}, if it ended the loop.
         """
         if self._receiving or self.paused:
             self._keep(data)
@@ -78,8 +76,8 @@ class BlockReceiver(LineReceiver):
             if self.unfinished or self._block or not self.line_mode:
                 self._keep(data)
             else:
-                # Nothing waits, as between any two chunks of whole lines: the
-                # block is the chunk, or is cut out of it.
+                # Nothing waits, which is the usual case. The block is the chunk, or a
+                # part of it, and is not copied twice.
                 if data and data[-1:] == self.delimiter:
                     self.blockReceived(data)
                 else:
@@ -97,9 +95,9 @@ class BlockReceiver(LineReceiver):
 
     def clearLineBuffer(self) -> bytes:
         """
-        Forget what has been received and not handed on.
+        Clear both buffers.
 
-        @return: what it was.
+        @return: their bytes.
         """
         waiting = self._block[self._blockStart :] + self.unfinished
         self._block = self.unfinished = b""
@@ -108,36 +106,36 @@ class BlockReceiver(LineReceiver):
 
     def keepUnfinished(self, data: bytes) -> None:
         """
-        Take back what was handed on, or cleared, and wait for what follows it.
+        Put bytes back, before all that wait.
 
-        Unlike C{setLineMode}, it hands nothing on: the next call of
-        L{dataReceived} does, or the loop of the one that has led to this.
+        Unlike C{setLineMode}, this does not call L{blockReceived}: a running call of
+        L{dataReceived} does this later, or the next one.
 
-        @param data: it comes before all that waits.
+        @param data: the bytes.
         """
         self._keep(data + self.clearLineBuffer())
 
     def _keep(self, data: bytes) -> None:
         """
-        Keep some bytes until they can be handed on.
+        Keep some bytes until they can be used.
         """
         if self.unfinished:
             self.unfinished += data
         else:
-            # Unlike bytes, it grows in linear time, a byte at a time as well.
+            # Unlike bytes, it grows in linear time, even by one byte at a time.
             self.unfinished = bytearray(data)
 
     def _linesEnd(self, data: bytes | bytearray, start: int) -> int:
         """
-        Where the last whole line ends in some bytes; 0 if none does.
+        Find where the last whole line ends in some bytes; 0 if there is none.
         """
         delimiter = self.delimiter
         size = len(delimiter)
         if size == 1 or (size and delimiter[0] not in delimiter[1:]):
             found = data.rfind(delimiter, start)
             return found + size if found >= 0 else 0
-        # Those that follow one another may overlap, as do b"\n\n" in three line
-        # ends: then the first ones count. An empty one ends nothing.
+        # Delimiters may overlap, such as b"\n\n" in three line ends: then the first one
+        # counts. An empty delimiter ends no line.
         end = 0
         while size and (found := data.find(delimiter, start)) >= 0:
             start = end = found + size
@@ -145,18 +143,17 @@ class BlockReceiver(LineReceiver):
 
     def _noteSearch(self) -> None:
         """
-        Note that all that is unfinished has been searched. The next search begins
-        where a delimiter may have begun at its end.
+        Note that all unfinished bytes were searched. The next search begins at their
+        end, where the first part of a delimiter may be.
         """
         self._soughtDelimiter = self.delimiter
         self._searched = max(0, len(self.unfinished) - len(self.delimiter) + 1)
 
     def _handOn(self) -> Any:
         """
-        Hand on what waits, until whoever receives it pauses, closes or returns
-        something.
+        Give on what waits, until the receiver pauses, closes or returns something.
 
-        @return: what that was.
+        @return: what it has returned.
         """
         while (self._block or self.unfinished) and not self.paused:
             if not self.line_mode:
@@ -167,7 +164,7 @@ class BlockReceiver(LineReceiver):
                 start, size = self._blockStart, len(self.delimiter)
                 end = self._block.find(self.delimiter, start) if size else -1
                 if end < 0:
-                    # The delimiter is another one than that of this block.
+                    # The delimiter has changed within this block.
                     self.keepUnfinished(b"")
                     continue
                 if end - start > self.MAX_LENGTH:

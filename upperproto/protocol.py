@@ -11,7 +11,7 @@ from upperproto.rules import State as Rule
 
 class UpperProtocol(ServedConnection):
     """
-    Answer each line with its upper case. Everything that has been read is answered.
+    Answer each line with its upper case. Everything that was read is answered.
 
     @ivar lastReceived: when the client last sent something, in seconds of the
         factory's clock; kept only if the factory has a clock.
@@ -24,7 +24,7 @@ class UpperProtocol(ServedConnection):
     @property
     def invalidLines(self) -> int:
         """
-        How many lines were not UTF-8, and were answered with an error.
+        How many lines were answered with an error, because they are not UTF-8.
         """
         return self._conversation.invalidLines
 
@@ -37,8 +37,8 @@ class UpperProtocol(ServedConnection):
 
     def dataReceived(self, data: bytes) -> None:
         """
-        Answer what a chunk completes; let the rest wait for its line end, for
-        L{MAX_LENGTH} or for the client to go quiet.
+        Answer the whole lines of a chunk. The rest waits for its line end, for
+        L{MAX_LENGTH}, or until the client is quiet.
         """
         self.receivedBytes += len(data)
         clock = self.factory.clock
@@ -75,27 +75,26 @@ class UpperProtocol(ServedConnection):
 
     def rawDataReceived(self, data: bytes) -> None:
         """
-        Throw away what nobody answers.
+        Throw away bytes that get no answer.
         """
         rest = self._conversation.discard(data)
         if rest is not None:
-            # As setLineMode would, if dataReceived did not count the bytes.
+            # Not setLineMode(rest): that would count the bytes a second time.
             self.setLineMode()
             self.keepUnfinished(rest)
 
     def lastAnswer(self, text: bytes, error: str, discardPartial: bool) -> bytes:
         """
-        Answer what is left of a line, and say what is wrong if something is.
+        Answer the rest of a line, and tell the client an error if there is one.
         """
         return self._conversation.end(text, error, discardPartial)
 
     @endingOnFault
     def _whenQuiet(self, allIsRead: bool = False) -> None:
         """
-        Answer what has waited long enough, as far as its characters are
-        complete.
+        Answer the complete characters of a line that has waited long enough.
 
-        @param allIsRead: what had come by then has been read.
+        @param allIsRead: everything that came in this time was read.
         """
         # One timer serves a whole stream: a new one for each chunk would cost
         # more than the answer.
@@ -106,10 +105,10 @@ class UpperProtocol(ServedConnection):
         if wait > 0:
             self._timer = clock.callLater(wait, self._whenQuiet)
         elif self.paused:
-            # It is not quiet, we do not listen. When we do again, it is timed anew.
+            # The client is not quiet: we do not read. The next chunk starts the timer.
             pass
         elif not allIsRead:
-            # The reactor makes its calls before it reads, and may have been busy.
+            # The reactor makes its timed calls before it reads.
             self._timer = clock.callLater(0, self._whenQuiet, True)
         else:
             text = self.clearLineBuffer()

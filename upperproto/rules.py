@@ -1,9 +1,10 @@
 """
-One conversation by the rules of C{docs/protocol.rst}, from the server's side: text
-in, answers out. Here is no transport, no clock and no Twisted.
+The rules of C{docs/protocol.rst} for one connection, on the server: text in, answers
+out. This module has no transport, no clock and no Twisted.
 
-Whoever uses a L{Conversation} finds the whole lines of a stream, keeps the text
-that has no line end yet, and says when a client is quiet and when it has ended.
+The caller of L{Conversation} has three tasks. It finds the whole lines of a stream. It
+keeps the text that has no line end yet. And it says when a client is quiet, and when it
+has ended its side.
 """
 
 from __future__ import annotations
@@ -13,21 +14,20 @@ from enum import Enum
 
 from upperproto.uppercase import splitComplete, upper
 
-# When more bytes than this wait for their line end, they are answered without it
-# (rule 3). It also decides what is the answer to a line that is not UTF-8 (rule 6).
+# If more bytes than this wait for their line end, they are answered without it
+# (rule 3). The answer to a line that is not UTF-8 depends on it, too (rule 6).
 PART_LENGTH = 16384
 
-# What an instance may be called: the name is a word of a notice, between the "=" of its
-# key and the next space.
+# The name of an instance. In a notice it stands between "=" and the next space.
 _NAME = re.compile(r"[!-<>-~]{1,255}")
 
 
 def checkName(name: str) -> None:
     """
-    Check what an instance of the service is called.
+    Check the name of an instance of the service.
 
-    @param name: it.
-    @raise ValueError: if a notice cannot have it; the message says what it can have.
+    @param name: the name.
+    @raise ValueError: if a notice cannot contain it; the message says what is allowed.
     """
     if not _NAME.fullmatch(name):
         raise ValueError("1 to 255 visible ASCII characters without '='")
@@ -35,11 +35,11 @@ def checkName(name: str) -> None:
 
 def serverNotice(name: str, peer: str = "", tls: str = "") -> bytes:
     """
-    Say who serves, and what it sees of whom it serves.
+    Write the notice for a client: the name of the server, and how it sees the client.
 
-    @param name: of the instance, as L{checkName} has it.
-    @param peer: where the client is, in one word; nothing if that is not known.
-    @param tls: the version of TLS; nothing without.
+    @param name: the name of the instance; see L{checkName}.
+    @param peer: the address of the client, in one word; empty if it is not known.
+    @param tls: the version of TLS; empty without TLS.
     @return: the notice, a whole line.
     """
     known = {"name": name, "peer": peer, "tls": tls}
@@ -49,29 +49,28 @@ def serverNotice(name: str, peer: str = "", tls: str = "") -> bytes:
 
 class State(Enum):
     """
-    What becomes of the text that comes next.
+    What happens to the text that comes next.
     """
 
     ANSWERING = "it is answered"
     DISCARDING = "it is the rest of a line that an error has answered"
-    ENDED = "the last word has been said"
+    ENDED = "the last answer has been given"
 
 
 class Conversation:
     """
     Answer one client.
 
-    @ivar state: what becomes of the text that comes next.
+    @ivar state: what happens to the text that comes next.
     @ivar invalidLines: how many lines were answered with an error.
     """
 
-    # Each connection has one: with a dictionary, it would take three times the memory.
+    # Each connection has one. With a dictionary, it would need three times the memory.
     __slots__ = ("_answered", "_errors", "_partLength", "invalidLines", "state")
 
     def __init__(self, errors: str = "strict", partLength: int = PART_LENGTH) -> None:
         """
-        @param errors: what becomes of invalid UTF-8: C{strict}, C{replace} or
-            C{surrogateescape}, as L{upper} has them.
+        @param errors: what to do with invalid UTF-8: see L{upper}.
         @param partLength: how many bytes of an unfinished line wait for more.
         """
         self.state = State.ANSWERING
@@ -85,7 +84,7 @@ class Conversation:
         """
         Answer whole lines.
 
-        @param block: one or more of them, each with its line end.
+        @param block: one or more lines, each with its line end.
         """
         try:
             answer = upper(block, self._errors)
@@ -99,13 +98,13 @@ class Conversation:
         """
         Answer the first part of a long line.
 
-        @param text: what has come of it and has not been answered.
+        @param text: the text of the line that was not answered yet.
         @return: the answer, and the text that has to wait for more.
         """
         part, incomplete = splitComplete(text)
-        # An error within the first 16 KiB is the only answer to its line. So the
-        # first part is answered only when all of these are known to be valid: the
-        # answer must not depend on how the line was cut into chunks.
+        # The answer must not depend on how the line was cut in chunks. If there is an
+        # error within the first 16 KiB, it is the only answer to its line. So the first
+        # part is answered only when more than 16 KiB are complete.
         if len(part) <= self._partLength:
             return b"", text
         answer, valid = self._part(part)
@@ -116,11 +115,11 @@ class Conversation:
 
     def discard(self, data: bytes) -> bytes | None:
         """
-        Throw away the rest of a line that an error has answered, and all that
-        follows the last word.
+        Throw away the rest of a line that was answered with an error, and everything
+        that comes after the last answer.
 
         @param data: a chunk.
-        @return: what follows the line's end; L{None} while it has not ended.
+        @return: the bytes after the end of the line; L{None} before its end.
         """
         if self.state is State.DISCARDING:
             _, end, rest = data.partition(b"\n")
@@ -131,10 +130,10 @@ class Conversation:
 
     def quiet(self, text: bytes) -> tuple[bytes, bytes]:
         """
-        Answer unfinished text because its client is quiet, as far as its characters
-        are complete. If an error has answered the line already, it ends here.
+        Answer the complete characters of an unfinished line, because its client is
+        quiet. A line that was answered with an error ends here.
 
-        @param text: what has come of the line and has not been answered.
+        @param text: the text of the line that was not answered yet.
         @return: the answer, and the text that has to wait for more.
         """
         self.state = State.ANSWERING
@@ -143,12 +142,12 @@ class Conversation:
 
     def end(self, text: bytes, error: str = "", discardPartial: bool = False) -> bytes:
         """
-        Say the last word.
+        Give the last answer.
 
-        @param text: what has come of an unfinished line and has not been answered.
-        @param error: what the client is told at last; nothing by default.
-        @param discardPartial: do not answer C{text}, because the client has not come
-            to an end and would take its answer for that of a whole line.
+        @param text: the text of an unfinished line that was not answered yet.
+        @param error: an error to tell the client at last; none by default.
+        @param discardPartial: do not answer C{text}. The client is still sending, and
+            would take the answer for that of a whole line.
         """
         midLine = self._answered > 0
         answer = b""
@@ -164,7 +163,7 @@ class Conversation:
 
     def _text(self, text: bytes) -> bytes:
         """
-        Answer a line, or what is left of it.
+        Answer a line, or the rest of one.
         """
         answer, _ = self._part(text)
         self._answered = 0
@@ -174,8 +173,8 @@ class Conversation:
         """
         Answer the next characters of a line.
 
-        @return: the answer, and whether they were valid. If not, nothing more
-            answers this line.
+        @return: the answer, and whether the characters were valid. If not, this line
+            gets no other answer.
         """
         try:
             answer = upper(text, self._errors)
@@ -186,10 +185,10 @@ class Conversation:
 
     def _explain(self, text: bytes, start: int) -> bytes:
         """
-        Answer a line that is not UTF-8 with an error: on a line of its own, if the
-        text before it has been answered, or is answered here.
+        Answer a line that is not UTF-8 with an error. If text before it has an answer,
+        the error begins on a new line.
 
-        @param start: where C{text} stops to be UTF-8.
+        @param start: the index of the first byte that is not valid.
         """
         before = b""
         if self._answered or start > self._partLength:

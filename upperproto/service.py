@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 @implementer(IObserved)
 class UpperService(MultiService):
     """
-    Serve on endpoints; at the end, let the conversations come to theirs.
+    Listen on endpoints and serve; at the end, drain the connections.
 
     @ivar serving: 1 while clients are served, 0 before and after.
     """
@@ -54,17 +54,17 @@ class UpperService(MultiService):
         proxies: Iterable[Network] | None = None,
     ) -> None:
         """
-        @param factory: what serves the connections.
+        @param factory: serves the connections.
         @param endpoints: server endpoint descriptions, as Twisted has them.
-        @param drain: how many seconds open conversations may go on after
-            L{stopService}.
-        @param reactor: what listens and tells the time.
-        @param maxPending: how many connections may wait for their PROXY header or
-            their TLS handshake at a time.
-        @param certificates: those of TLS on all TCP listeners; no TLS by default.
-        @param proxies: where every connection must come from, with a PROXY header; no
-            such header by default.
-        @raise CannotStart: for a description that is not one.
+        @param drain: how many seconds open connections may go on after L{stopService}.
+        @param reactor: listens and tells the time.
+        @param maxPending: how many connections may wait for their PROXY header or their
+            TLS handshake at the same time.
+        @param certificates: the certificates for TLS on all TCP listeners; no TLS by
+            default.
+        @param proxies: the proxies that all connections must come from, with a PROXY
+            header; no such header by default.
+        @raise CannotStart: for a description that is not valid.
         """
         super().__init__()
         self._factory = factory
@@ -90,8 +90,8 @@ class UpperService(MultiService):
         """
         Answer datagrams, too.
 
-        @param port: where, as L{chooseAddress} has it.
-        @param interface: likewise.
+        @param port: see L{chooseAddress}.
+        @param interface: see L{chooseAddress}.
         """
         counters = self._factory.counters
         outcomes = Counter[str]() if counters is None else counters.counts["datagrams"]
@@ -120,7 +120,7 @@ class UpperService(MultiService):
         """
         Listen, as C{twistd} asks while the process has its privileges.
 
-        @raise CannotStart: where the system refuses. Then nothing listens.
+        @raise CannotStart: if the system does not allow it. Then nothing listens.
         """
         with self._everywhereOrNowhere():
             self._startLog()
@@ -130,8 +130,8 @@ class UpperService(MultiService):
         """
         Serve.
 
-        @raise CannotStart: where the system refuses to listen, or where the user who
-            serves cannot read what is read again later. Then nothing listens.
+        @raise CannotStart: if the system does not allow to listen, or if the user of
+            the process cannot read the certificates. Then nothing listens.
         """
         with self._everywhereOrNowhere():
             self._startLog()
@@ -155,7 +155,7 @@ class UpperService(MultiService):
 
     def listeners(self) -> list[tuple[str, str]]:
         """
-        Give the addresses that are listened on: see L{IObserved}.
+        Give the addresses of the listeners: see L{IObserved}.
         """
         found = [(each.address, str(each.faults or "")) for each in self._listeners]
         if self._datagrams is not None:
@@ -164,13 +164,13 @@ class UpperService(MultiService):
 
     def workers(self) -> list[tuple[str, str]]:
         """
-        There is one process, and it is not told apart.
+        Give no workers: there is one process.
         """
         return []
 
     def snapshot(self) -> dict[str, Any]:
         """
-        Give what has happened: see L{IObserved}. The factory must have counters.
+        Give all counts: see L{IObserved}. The factory must have counters.
         """
         counters, connections = self._factory.counters, self._factory.connections
         assert counters is not None
@@ -207,7 +207,7 @@ class UpperService(MultiService):
     @contextmanager
     def _everywhereOrNowhere(self) -> Iterator[None]:
         """
-        Listen nowhere if the service cannot start.
+        Close all listeners if the service cannot start.
         """
         try:
             yield

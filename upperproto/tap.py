@@ -41,9 +41,9 @@ class Options(usage.Options):
     longdesc = (
         "Answer text in upper case, line by line, over TCP, UNIX sockets or any"
         " other endpoint. Unlike an echo, the answer proves that a server read"
-        " what was sent. Each option can come from the environment, too, by the name"
-        " in brackets; the command line goes before it. A flag is 1 or 0 there, and"
-        " several values have spaces between them."
+        " what was sent. Each option also has an environment variable, named in"
+        " brackets; the command line overrides it. The variable of a flag is 1 or 0,"
+        " and spaces separate several values."
     )
 
     optParameters: ClassVar = [
@@ -55,46 +55,45 @@ class Options(usage.Options):
          either(SAME, number("udp", 0, 65535))],
         ["backlog", None, 1024, "Connections that may wait to be accepted.",
          number("backlog", 1)],
-        ["errors", None, "strict", "What becomes of invalid UTF-8: strict, answer"
-         " its line with an error; replace, with U+FFFD in its place;"
-         " surrogateescape, leave it as it is.",
+        ["errors", None, "strict", "What to do with invalid UTF-8: strict, answer"
+         " its line with an error; replace, put U+FFFD in its place;"
+         " surrogateescape, do not change it.",
          oneOf("errors", "strict", "replace", "surrogateescape")],
-        ["flush-after", None, 0.05, "Answer an unfinished line when so many"
-         " seconds have brought nothing new; or 'never'.", seconds("flush-after")],
-        ["idle-timeout", None, 600, "Close a connection over which nothing has"
-         " moved, either way, for so many seconds; or 'never'.",
-         seconds("idle-timeout")],
-        ["max-connections", None, 10000, "Connections served at a time; one more"
-         " is told so and closed.", number("max-connections", 1)],
-        ["max-per-peer", None, None, "Connections served at a time from one IPv4"
+        ["flush-after", None, 0.05, "Answer an unfinished line when nothing new has"
+         " come for so many seconds; or 'never'.", seconds("flush-after")],
+        ["idle-timeout", None, 600, "Close a connection on which nothing was sent or"
+         " received for so many seconds; or 'never'.", seconds("idle-timeout")],
+        ["max-connections", None, 10000, "Connections served at the same time; others"
+         " get an error and are closed.", number("max-connections", 1)],
+        ["max-per-peer", None, None, "Connections served at the same time from one IPv4"
          " address, or one IPv6 network of 64 bits. [default: any number]",
          number("max-per-peer", 1)],
         ["workers", None, 1, "Processes that serve the same ports; each gets an"
          " equal share of --max-connections and --max-per-peer.",
          number("workers", 1)],
-        ["name", None, None, "Tell each client first who serves it: this name, or that"
-         " of the pod or the host.", instance("name", checkName)],
+        ["name", None, None, "Tell each client the name of the server first: this one,"
+         " or that of the pod or the host.", instance("name", checkName)],
         ["log", None, "connections", "What to log: none; connections, as they open"
-         " and close; lines, also what is said.",
+         " and close; lines, also texts and answers.",
          oneOf("log", "none", "connections", "lines")],
         ["access-log", None, None, "File for a line about each connection, when it"
          " closes, in place of those in the log; '-' is standard output."],
-        ["access-log-format", None, None, "What such a line is: text or json."
+        ["access-log-format", None, None, "Format of the access log: text or json."
          " [default: text]",
          oneOf("access-log-format", "text", "json")],
-        ["drain", None, 10, "Seconds that busy conversations may go on after"
+        ["drain", None, 10, "Seconds that busy connections may go on after"
          " SIGTERM or SIGINT.", seconds("drain", never=False)],
-        ["ready-delay", None, 0, "Seconds from SIGTERM or SIGINT, when --status says"
-         " that this service is not ready any more, to the end of its listening.",
+        ["ready-delay", None, 0, "Seconds to go on listening after SIGTERM or SIGINT,"
+         " while --status says that this service is not ready any more.",
          seconds("ready-delay", never=False)],
         ["status", None, None, "Server endpoint that answers HTTP: /livez, /readyz,"
          " /metrics, and a page for people; a number: a port of 127.0.0.1."],
-        ["tls-cert", None, None, "PEM file of the certificate, and of those that"
-         " lead to its root: speak TLS on all TCP listeners."],
+        ["tls-cert", None, None, "PEM file of the certificate and its chain: use TLS"
+         " on all TCP listeners."],
         ["tls-key", None, None, "PEM file of its private key, unencrypted."
          " [default: the file of --tls-cert]"],
-        ["tls-client-ca", None, None, "PEM file of those who issue the clients'"
-         " certificates: each client needs one. [default: none does]"],
+        ["tls-client-ca", None, None, "PEM file of the authorities that sign the"
+         " certificates of clients: each client needs one. [default: none does]"],
     ]  # fmt: skip
 
     optFlags: ClassVar = [
@@ -116,7 +115,7 @@ class Options(usage.Options):
 
     def __init__(self) -> None:
         """
-        Begin with no endpoint.
+        Begin with the defaults, and name the environment variables in the help.
         """
         super().__init__()
         self["listen"] = []
@@ -131,10 +130,10 @@ class Options(usage.Options):
         Parse the words of a command line, and the environment.
 
         @param options: the words; by default, those of this process.
-        @raise CannotStart: for bad ones, under C{twistd} or C{twist}. After a
-            usage error C{twistd} prints all of its own options before it says
-            what is wrong, and that of Twisted 24.3 ends with status 0.
-        @raise usage.UsageError: likewise, by themselves.
+        @raise CannotStart: for wrong words, if C{twistd} or C{twist} calls this. After
+            a L{usage.UsageError}, C{twistd} prints all its own options before the
+            message, and in Twisted 24.3 it ends with status 0.
+        @raise usage.UsageError: for wrong words, if another program calls this.
         """
         words = sys.argv[1:] if options is None else options
         line = [*words]
@@ -171,15 +170,15 @@ class Options(usage.Options):
 
     def parseArgs(self, *words: str) -> None:
         """
-        Take no words but options.
+        Refuse words that are not options.
         """
         if words:
             raise usage.UsageError(f"not an option: {words[0]}")
 
     def postOptions(self) -> None:
         """
-        Refuse options that do not go together. Then choose the reactor and the log,
-        where C{twistd} or C{twist} has been told nothing of them.
+        Refuse options that do not go together. Then choose the reactor and the log, if
+        the options of C{twistd} or C{twist} have not chosen them.
         """
         for option, value in self.items():
             if value == "" or (isinstance(value, list) and "" in value):
@@ -192,7 +191,8 @@ class Options(usage.Options):
         if self["proxy-from"] and not self["proxy-protocol"]:
             raise usage.UsageError("--proxy-from needs --proxy-protocol")
         for option in ("tls-cert", "tls-key", "tls-client-ca"):
-            # Files are read again when they change, perhaps in another folder.
+            # The files are read again when they change. The working directory may be
+            # another one then.
             if self[option] is not None:
                 self[option] = os.path.abspath(self[option])
         if self["access-log"] not in (None, "-"):
@@ -200,7 +200,7 @@ class Options(usage.Options):
         for endpoint in self["listen"]:
             if kindOf(endpoint) in ("ssl", "tls") and self["tls-cert"] is not None:
                 raise usage.UsageError(
-                    f"--listen {endpoint} has a certificate besides --tls-cert"
+                    f"--listen {endpoint} has its own certificate: remove --tls-cert"
                 )
         if self.parent is not None:
             if self["access-log"] == "-" and not self.parent.get("nodaemon", True):
@@ -212,11 +212,11 @@ class Options(usage.Options):
 def _chooseReactor() -> None:
     """
     Install the reactor of this package, if none is installed yet. C{--reactor} installs
-    the user's choice before the options of a plugin are parsed; without it, C{twistd}
-    and C{twist} install Twisted's default after that (seen in Twisted 24.3 and 26.10).
+    the choice of the user before the options of a plugin are parsed. Without it,
+    C{twistd} and C{twist} install Twisted's default after that (Twisted 24.3 to 26.10).
     """
     if "twisted.internet.reactor" not in sys.modules:
-        # Other systems than Linux have no epoll(7), and keep Twisted's default.
+        # Only Linux has epoll(7). Other systems keep Twisted's default.
         with suppress(ImportError):
             from upperproto.reactor import epoll
 
@@ -228,9 +228,9 @@ def makeService(options: Options, reactor: Any = None) -> IService:
     Make the service that the options describe.
 
     @param options: parsed options.
-    @param reactor: what listens and tells the time; by default, the global one.
-    @return: a service that has not been started.
-    @raise CannotStart: for an endpoint that is not one.
+    @param reactor: listens and tells the time; by default, the global reactor.
+    @return: a service that is not started yet.
+    @raise CannotStart: for an endpoint that is not valid.
     """
     if reactor is None:
         from twisted.internet import reactor

@@ -47,7 +47,7 @@ class ChooseAddressTests(SynchronousTestCase):
         """
         error = self.assertRaises(ValueError, chooseAddress, SAME, [UNIX], "::")
         self.assertEqual(
-            str(error), "--udp takes a port where nothing listens on a TCP port"
+            str(error), "--udp needs a port number, because there is no TCP listener"
         )
 
 

@@ -53,7 +53,7 @@ class FaultSettingsTests(TestCase):
             ("delay", "inf", "delay takes seconds, not 'inf'"),
             ("delay", "nan", "delay takes seconds, not 'nan'"),
             ("delay", "", "delay takes seconds, not ''"),
-            ("jitter", "0.1", "jitter takes no more seconds than delay does"),
+            ("jitter", "0.1", "jitter cannot be more than delay"),
             ("rate", "0", "rate takes a number of bytes, at least 1, not '0'"),
             ("slice", "x", "slice takes a number of bytes, at least 1, not 'x'"),
             ("reset", "1.5", "reset takes a share from 0 to 1, not '1.5'"),

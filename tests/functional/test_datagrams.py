@@ -173,4 +173,4 @@ class DatagramTests(SynchronousTestCase):
             said = failToStart("--port", "0", *shared, str(server.port))
             self.assertRegex(said, r"upper: Couldn't listen on UDP 127.0.0.1:\d+: ")
             said = failToStart("--listen", "unix:upper", *shared)
-            self.assertIn("upper: --udp takes a port where nothing listens", said)
+            self.assertIn("upper: --udp needs a port number", said)

@@ -120,8 +120,8 @@ class ListenTests(SynchronousTestCase):
                 ):
                     self.assertExact(asking)
                     log = server.log()
-                found = re.findall("connections of this listener are given.*", log)
-                said = f"connections of this listener are given faults: {words}"
+                found = re.findall("connections of this listener have.*", log)
+                said = f"connections of this listener have faults: {words}"
                 self.assertEqual(found, [said] if words else [])
 
     def test_delay(self) -> None:
@@ -170,7 +170,7 @@ class ListenTests(SynchronousTestCase):
         What cannot be listened on cannot with faults either.
         """
         for words, inner, why in [
-            ("delay=1", "stdio:", "is a single connection"),
+            ("delay=1", "stdio:", "is one connection"),
             ("", "haproxy:tcp:0", "would lose answers; use --proxy-protocol"),
             ("delay=x", "tcp:0", "delay takes seconds, not 'x'"),
             ("dealy=1", "tcp:0", "there is no fault dealy"),

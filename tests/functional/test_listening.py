@@ -139,7 +139,7 @@ class ListeningTests(SynchronousTestCase):
         with a port that is none end the start with a message.
         """
         for endpoint, why in [
-            ("stdio:", "stdio: is a single connection"),
+            ("stdio:", "stdio: is one connection"),
             (r"haprox\y:tcp:0", "would lose answers; use --proxy-protocol"),
             ("tcp:0:interface=", "interface is empty"),
             ("unix:", "a value is empty"),

@@ -459,7 +459,10 @@ class TLSTests(SynchronousTestCase):
             ((*pair, "--tls-client-ca", key), f"upper: no usable certificate in {key}"),
             (("--tls-key", key), "--tls-key needs --tls-cert"),
             (("--tls-client-ca", key), "--tls-client-ca needs --tls-cert"),
-            ((*pair, "--listen", "ssl:0"), "has a certificate besides --tls-cert"),
+            (
+                (*pair, "--listen", "ssl:0"),
+                "has its own certificate: remove --tls-cert",
+            ),
             (("--listen", "ssl:0:privateKey=/none"), "No such file or directory"),
         ]:
             for workers in ("1", "2"):

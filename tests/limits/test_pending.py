@@ -78,6 +78,18 @@ class PendingConnectionsTests(SynchronousTestCase):
         Pending(self.pending)
         self.assertEqual(third.reasons, ["too many others wait"])
 
+    def test_fault(self) -> None:
+        """
+        A fault of the oldest one keeps no other from waiting, and it is refused once.
+        """
+        faulty = Pending(self.pending, fault=True)
+        others = [Pending(self.pending) for _ in range(4)]
+        self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
+        refused = ["too many others wait"]
+        self.assertEqual([each.reasons for each in others], [refused, refused, [], []])
+        self.pending.remove(faulty)
+        self.assertEqual(len(self.pending), 2)
+
     def test_refuseAll(self) -> None:
         """
         All that wait are refused, and a fault of one keeps no other.

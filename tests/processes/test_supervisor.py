@@ -25,13 +25,13 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.processes.spawning import SpawningReactor
 from upperproto.processes import supervisor
 from upperproto.processes.supervisor import GRACE, Supervisor
-from upperproto.processes.workerprocess import (
+from upperproto.processes.watchdog import (
     HANGING_HEARTBEATS,
     HEARTBEAT,
-    LEAST_DELAY,
     SILENT_HEARTBEATS,
     START_HEARTBEATS,
 )
+from upperproto.processes.workerprocess import LEAST_DELAY
 from upperproto.tap import Options, makeService
 from upperproto.ways import systemd
 from upperproto.ways.endpoints import CannotStart

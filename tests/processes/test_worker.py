@@ -12,7 +12,7 @@ from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 
 from upperproto.processes import worker
-from upperproto.processes.worker import Heart, ParentWatch
+from upperproto.processes.worker import Heartbeat, ParentWatch
 from upperproto.processes.workerprocess import CONTROL
 
 
@@ -65,11 +65,11 @@ class WorkerTests(SynchronousTestCase):
                 return takes.pop(0)
 
         self.patch(worker, "os", System)
-        Heart(Service(), counts=False).beat()
-        heart = Heart(Service(), counts=True)
-        heart.beat()
-        heart.beat()
-        heart.beat()
-        heart.beat()
+        Heartbeat(Service(), counts=False).send()
+        heartbeat = Heartbeat(Service(), counts=True)
+        heartbeat.send()
+        heartbeat.send()
+        heartbeat.send()
+        heartbeat.send()
         lines = [b"\n", b'{"a": 1}\n', b'{"a": 1}\n', b'{"a": 1}\n', b"1}\n"]
         self.assertEqual(said, [(CONTROL, line) for line in lines])

@@ -16,15 +16,17 @@ from twisted.logger import LogEvent, capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.processes.spawning import FakeProcess
-from upperproto.processes.workerprocess import (
+from upperproto.processes.watchdog import (
     HEARTBEAT,
+    SILENT_HEARTBEATS,
+    START_HEARTBEATS,
+)
+from upperproto.processes.workerprocess import (
     LEAST_DELAY,
     MOST_DELAY,
     READ_INTERVAL,
     READ_SIZE,
     SHORT_LIFE,
-    SILENT_HEARTBEATS,
-    START_HEARTBEATS,
     Worker,
     workerCommand,
 )

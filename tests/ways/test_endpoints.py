@@ -105,7 +105,7 @@ class EndpointFromTests(SynchronousTestCase):
             self.assertIsNone(faultsFrom(none))
         for wrong, why in [
             ("fault:dealy=1:tcp:5000", "there is no fault dealy"),
-            ("fault:delay=1", "fault: stands before another endpoint"),
+            ("fault:delay=1", "fault: needs an endpoint after it"),
             ("fault:delay=x:tcp:5000", "delay takes seconds, not 'x'"),
             ("fault:delay=1:nonsense:1", "Unknown endpoint type: 'nonsense'"),
             ("FAULT:delay=1:tcp:65536", "not a port: 65536"),
@@ -191,8 +191,8 @@ class EndpointFromTests(SynchronousTestCase):
         for description in ["stdio:", "stdio", "STDIO:", r"std\io:"]:
             self.assertEqual(
                 self.refusal(description),
-                f"upper: {description} is a single connection, with whose end the"
-                " process would not end",
+                f"upper: {description} is one connection, and the process would not"
+                " end with it",
             )
         for description in ["haproxy:tcp:5000", "HAProxy:stdio:", r"\haproxy:tcp:0"]:
             self.assertIn(
@@ -286,7 +286,7 @@ class ListenerTests(SynchronousTestCase):
 
     def test_faults(self) -> None:
         """
-        The log says that connections are given faults.
+        The log says that connections have faults.
         """
         endpoint = serverFromString(MemoryReactorClock(), r"tcp:5000:interface=\:\:1")
         with capturedLogs() as events:
@@ -295,7 +295,7 @@ class ListenerTests(SynchronousTestCase):
             [formatEvent(each) for each in events],
             [
                 "Listening on [::1]:5000",
-                "fault: [::1]:5000: connections of this listener are given faults:"
+                "fault: [::1]:5000: connections of this listener have faults:"
                 " delay=0.2",
             ],
         )

@@ -164,7 +164,7 @@ class FindSocketTests(SynchronousTestCase):
         """
         for index, name in [(None, None), ("0", "a")]:
             self.assertEqual(
-                self.refusal(index, name), "it needs either an index or a name"
+                self.refusal(index, name), "it needs an index or a name, and not both"
             )
 
     def test_others(self) -> None:

@@ -1,3 +1,3 @@
 """
-UDP: each datagram is one text, and its answer another.
+The service over UDP: each datagram is one text, and its answer is one datagram.
 """

@@ -1,5 +1,5 @@
 """
-Listening for datagrams, for as long as the service runs.
+The UDP listener of the service, and the choice of its address.
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from upperproto.datagrams.port import DatagramPort
+from upperproto.ways.endpoints import addressName
 
-# In place of a port's number: the port of the first TCP listener.
+# The value of --udp that means the port of the first TCP listener.
 SAME = "same"
 
 
@@ -26,19 +27,19 @@ def chooseAddress(
     port: int | str, listeners: Iterable[IAddress | None], interface: str
 ) -> tuple[str, int]:
     """
-    Choose where datagrams are waited for: beside the first TCP listener.
+    Choose the address to listen on for datagrams: that of the first TCP listener.
 
-    @param port: which port, or L{SAME}.
-    @param listeners: where connections are waited for.
-    @param interface: the address, if there is no TCP listener.
+    @param port: the number of the port, or L{SAME}.
+    @param listeners: the addresses of the other listeners.
+    @param interface: the address to take if there is no TCP listener.
     @return: an address and a port.
-    @raise ValueError: if the port is that of a listener that there is not.
+    @raise ValueError: if the port is L{SAME} and there is no TCP listener.
     """
     for address in listeners:
         if isinstance(address, (IPv4Address, IPv6Address)):
             return address.host, address.port if port == SAME else int(port)
     if port == SAME:
-        raise ValueError("--udp takes a port where nothing listens on a TCP port")
+        raise ValueError("--udp needs a port number, because there is no TCP listener")
     return interface, int(port)
 
 
@@ -59,11 +60,11 @@ class DatagramListener(Service):
         connectionLog: Any = None,
     ) -> None:
         """
-        @param bind: gives the socket when the service starts. By then, the listeners
-            that were added before this one listen.
-        @param reactor: what waits for datagrams.
-        @param outcomes: counts them, as L{DatagramPort} does.
-        @param connectionLog: where what is said is logged; nowhere by default.
+        @param bind: makes the socket when the service starts. The TCP listeners have
+            their ports by then.
+        @param reactor: waits for datagrams.
+        @param outcomes: counts the datagrams, as L{DatagramPort} does.
+        @param connectionLog: logs texts and answers; nothing is logged by default.
         """
         self._bind = bind
         self._reactor = reactor
@@ -83,9 +84,7 @@ class DatagramListener(Service):
             self._bind(), self._reactor, self._outcomes, self._connectionLog
         )
         port.startReading()
-        host, number = port.getHost().host, port.getHost().port
-        name = f"[{host}]" if ":" in host else host
-        self.address = f"{name}:{number} (UDP)"
+        self.address = addressName(port.getHost())
         self._log.info("Listening on {address}", address=self.address)
 
     def startService(self) -> None:
@@ -100,7 +99,7 @@ class DatagramListener(Service):
 
     def stopService(self) -> None:
         """
-        Answer no more, and log what became of the datagrams.
+        Stop, and log how many datagrams were answered and how many were not.
         """
         super().stopService()
         self.close()
@@ -110,7 +109,7 @@ class DatagramListener(Service):
 
     def close(self) -> None:
         """
-        Answer no more. Where it never listened, there is nothing to do.
+        Close the port, if there is one.
         """
         port, self._port = self._port, None
         if port is not None:

@@ -1,5 +1,5 @@
 """
-A UDP port that answers datagrams where they were sent to.
+A UDP port that answers each datagram from the address that it was sent to.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from twisted.python.failure import Failure
 
 from upperproto.datagrams.rules import answerDatagram
 
-# How many datagrams, and how many bytes of them, are read before connections have
-# their turn again: together about as much work as the largest read of a connection.
+# How many datagrams, and how many bytes, are read in one iteration of the reactor. This
+# is about as much work as the largest read of a connection.
 BATCH = 64
 BATCH_BYTES = 1 << 16
 
-# No datagram is longer.
+# The length of the longest datagram, in bytes.
 MAX_DATAGRAM = 65535
 
-# in_pktinfo and in6_pktinfo of ip(7) and ipv6(7): interface, local address, address in
-# the header; address, interface. Python has no name for the first before 3.14.
+# in_pktinfo of ip(7): interface, local address, address in the header. in6_pktinfo of
+# ipv6(7): address, interface. Python has no name for the first option before 3.14.
 _IP_PKTINFO = 8
 _PKTINFO4 = struct.Struct("=I4s4s")
 _PKTINFO6 = struct.Struct("=16sI")
@@ -39,9 +39,9 @@ def bindDatagrams(host: str, port: int, shared: bool = False) -> socket.socket:
     Bind a UDP socket.
 
     @param host: an IPv4 or IPv6 address; C{0.0.0.0} or C{::} for all of this machine.
-    @param port: which port; 0 for one that the system chooses.
-    @param shared: let others bind the same port, too (C{SO_REUSEPORT}).
-    @return: the socket, which does not block.
+    @param port: the number of the port; 0: the system chooses.
+    @param shared: other sockets may be bound to the same port (C{SO_REUSEPORT}).
+    @return: a socket that does not block.
     @raise CannotListenError: where the system refuses.
     """
     try:
@@ -62,12 +62,22 @@ def bindDatagrams(host: str, port: int, shared: bool = False) -> socket.socket:
     return bound
 
 
+def datagramAddress(bound: socket.socket) -> IPv4Address | IPv6Address:
+    """
+    Give the address that a UDP socket is bound to.
+    """
+    host, port, *_ = bound.getsockname()
+    kind = IPv6Address if bound.family == socket.AF_INET6 else IPv4Address
+    return kind("UDP", host, port)
+
+
 class DatagramPort(FileDescriptor):
     """
     Answer the datagrams that come to a socket.
 
-    @ivar outcomes: how many datagrams were C{answered}, and how many were not, by why:
-        as L{answerDatagram} has it, or C{unsent}, because the system had no room.
+    @ivar outcomes: how many datagrams were C{answered}, and how many were not, for each
+        of the reasons of L{answerDatagram}, and for C{unsent}: the system could not
+        send the answer.
     """
 
     _log = Logger()
@@ -80,26 +90,24 @@ class DatagramPort(FileDescriptor):
         connectionLog: Any = None,
     ) -> None:
         """
-        @param bound: the socket, which is closed in the end.
-        @param reactor: what waits for datagrams.
-        @param outcomes: what counts them.
-        @param connectionLog: where what is said is logged; nowhere by default.
+        @param bound: the socket. This port closes it.
+        @param reactor: waits for datagrams.
+        @param outcomes: counts the datagrams.
+        @param connectionLog: logs texts and answers; nothing is logged by default.
         """
         super().__init__(reactor)
         self.outcomes = outcomes
         self._socket = bound
         self._connectionLog = connectionLog
-        address = bound.getsockname()[0]
         self._level, self._option = socket.IPPROTO_IP, _IP_PKTINFO
+        receive = _IP_PKTINFO
         if bound.family == socket.AF_INET6:
             self._level, self._option = socket.IPPROTO_IPV6, socket.IPV6_PKTINFO
-        # A machine has several addresses. The answer comes from the one that was
-        # asked, or whoever has asked does not take it.
-        self._many = address in ("0.0.0.0", "::")
+            receive = socket.IPV6_RECVPKTINFO
+        # A machine can have several addresses. A client takes an answer only from the
+        # address that it has asked.
+        self._many = self.getHost().host in ("0.0.0.0", "::")
         if self._many:
-            receive = self._option
-            if bound.family == socket.AF_INET6:
-                receive = socket.IPV6_RECVPKTINFO
             bound.setsockopt(self._level, receive, True)
 
     def fileno(self) -> int:
@@ -110,16 +118,13 @@ class DatagramPort(FileDescriptor):
 
     def getHost(self) -> IPv4Address | IPv6Address:
         """
-        Where it listens.
+        Give the address that it listens on.
         """
-        host, port, *_ = self._socket.getsockname()
-        if self._socket.family == socket.AF_INET6:
-            return IPv6Address("UDP", host, port)
-        return IPv4Address("UDP", host, port)
+        return datagramAddress(self._socket)
 
     def doRead(self) -> None:
         """
-        Answer what has come, as far as that keeps nobody waiting for long.
+        Answer the datagrams that have come, but not so many that connections wait long.
         """
         size = 0
         for _ in range(BATCH):
@@ -128,7 +133,7 @@ class DatagramPort(FileDescriptor):
                     MAX_DATAGRAM, _ANCILLARY_SIZE if self._many else 0
                 )
             except OSError as error:
-                # There is none left; or an earlier answer has found nobody.
+                # No datagram is left; or an earlier answer could not be delivered.
                 if error.errno in (errno.EAGAIN, errno.EWOULDBLOCK):
                     return
                 continue
@@ -159,7 +164,7 @@ class DatagramPort(FileDescriptor):
 
     def _from(self, ancillary: list[Any]) -> list[Any]:
         """
-        What makes an answer come from where its text was sent to.
+        Make the ancillary data that sends an answer from the address that was asked.
         """
         for level, kind, data in ancillary:
             if (level, kind) == (self._level, self._option):

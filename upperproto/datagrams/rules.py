@@ -9,12 +9,12 @@ from upperproto.uppercase import upper
 
 def answerDatagram(text: bytes) -> tuple[bytes, str]:
     """
-    Answer a datagram, by two rules that make that safe: only what upper case changes is
-    answered, so that two servers never keep each other busy; and never with more bytes
-    than came, so that nobody can use the service to multiply what he sends to others.
+    Answer a datagram by two rules. A text that is in upper case already gets no answer:
+    two servers could send it to each other without end. And an answer is never longer
+    than its text: with a false sender address, the service could flood somebody else.
 
-    @param text: what came.
-    @return: the answer, and C{answered}; or nothing, and why: C{invalid} (no UTF-8),
+    @param text: the text of the datagram.
+    @return: the answer, and C{answered}; or nothing, and why: C{invalid} (not UTF-8),
         C{unchanged} or C{longer}.
     """
     try:

@@ -1,5 +1,5 @@
 """
-A connection with faults, between a transport and a protocol.
+A connection with faults: it stands between a transport and a protocol.
 """
 
 from __future__ import annotations
@@ -20,27 +20,25 @@ from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import alsoProvides, implementer
 
+from upperproto.faults.garble import garble
 from upperproto.faults.pipe import Pipe
 from upperproto.faults.settings import ConnectionFaults
 from upperproto.interfaces import ISendQueue
 
-# What ignores a client's half-close loses only answers that take a moment, and a
-# server on the same machine answers before its end has been read. So what passes
-# takes at least so many seconds there.
+# With halfclose=off, bytes take at least so many seconds. Otherwise a server on the
+# same machine would answer before the client ends its side, and nothing would be lost.
 LEAST_DELAY = 0.02
 
 
 @implementer(ITCPTransport, IConsumer, IPushProducer, ISendQueue)
 class FaultyConnection(Protocol):
     """
-    To the transport, a protocol; to the protocol, its transport.
+    Add faults to a connection. The transport sees a protocol; the protocol sees a
+    transport.
 
-    What is not said here is the transport's own.
-
-    @ivar protocol: the protocol. As with any transport, it may be replaced by the next.
+    @ivar protocol: the protocol. As with any transport, another one may replace it.
     """
 
-    # What the endpoint hands us.
     transport: Any
 
     disconnecting = False
@@ -49,9 +47,9 @@ class FaultyConnection(Protocol):
         self, inner: IProtocol | None, faults: ConnectionFaults, clock: IReactorTime
     ) -> None:
         """
-        @param inner: the protocol; L{None} where nobody is to answer.
-        @param faults: those of this connection.
-        @param clock: what tells the time.
+        @param inner: the protocol; L{None} if nobody answers.
+        @param faults: the faults of this connection.
+        @param clock: tells the time.
         """
         self.protocol = inner
         self._faults = faults
@@ -65,7 +63,7 @@ class FaultyConnection(Protocol):
 
     def __getattr__(self, name: str) -> Any:
         """
-        Get what the transport has, such as C{getPeer}.
+        Get an attribute of the transport, such as C{getPeer}.
         """
         if name == "transport":
             raise AttributeError(name)
@@ -77,10 +75,10 @@ class FaultyConnection(Protocol):
         """
         Connect the protocol.
         """
-        # Transports of UNIX sockets say that they are those of TCP, too.
+        # Transports of UNIX sockets, too, say that they are ITCPTransport.
         isTCP = isinstance(self.transport.getPeer(), (IPv4Address, IPv6Address))
         if self._faults.settings.slice is not None and isTCP:
-            # A piece would wait for the next one.
+            # Otherwise the kernel would join pieces in one segment.
             self.transport.setTcpNoDelay(True)
         self.transport.registerProducer(self._outbound, True)
         self._inbound.setSender(self.transport)
@@ -89,7 +87,7 @@ class FaultyConnection(Protocol):
 
     def dataReceived(self, data: bytes) -> None:
         """
-        Pass on what the client sends.
+        Pass on bytes of the client.
         """
         if self.protocol is not None:
             self._inbound.send(data)
@@ -113,7 +111,7 @@ class FaultyConnection(Protocol):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """
-        Pass on that the connection was lost. What is under way is lost, too.
+        Pass on that the connection was lost. Bytes that still wait here are lost.
         """
         self._inbound.close()
         self._outbound.close()
@@ -128,11 +126,9 @@ class FaultyConnection(Protocol):
         """
         if self.disconnecting or not data:
             return
-        random, garble = self._faults.random, self._faults.settings.garble
-        if garble and random.random() < garble:
-            place = random.randrange(len(data))
-            changed = bytes([data[place] ^ random.randrange(1, 256)])
-            data = data[:place] + changed + data[place + 1 :]
+        random, share = self._faults.random, self._faults.settings.garble
+        if share and random.random() < share:
+            data = garble(data, random)
         self._outbound.send(data)
 
     def writeSequence(self, data: Iterable[bytes]) -> None:
@@ -166,7 +162,7 @@ class FaultyConnection(Protocol):
 
     def registerProducer(self, producer: Any, streaming: bool) -> None:
         """
-        Take note of who is to pause while too many answers are under way.
+        Note the producer, which is paused while too many bytes of answers wait here.
         """
         if not streaming:
             raise RuntimeError("a fault: endpoint takes push producers only")
@@ -180,13 +176,13 @@ class FaultyConnection(Protocol):
 
     def pauseProducing(self) -> None:
         """
-        Give the protocol nothing more for now.
+        Pause the bytes of the client.
         """
         self._inbound.pauseProducing()
 
     def resumeProducing(self) -> None:
         """
-        Give the protocol what comes again.
+        Resume the bytes of the client.
         """
         self._inbound.resumeProducing()
 
@@ -218,7 +214,8 @@ class FaultyConnection(Protocol):
     def _readEnded(self) -> None:
         protocol = IHalfCloseableProtocol(self.protocol, None)
         if protocol is None:
-            # It takes it for the end of all, but for what is on its way.
+            # A protocol without half-close: the connection closes after the answers
+            # that it has written.
             self.loseConnection()
         else:
             protocol.readConnectionLost()

@@ -1,5 +1,5 @@
 """
-Descriptions of endpoints, taken apart: the faults, and the endpoint that has them.
+Split the description of an endpoint: the faults, and the endpoint that has them.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ Fields = list[tuple[str | None, str]]
 
 def fields(description: str) -> Fields:
     """
-    Take a description apart, as Twisted does: fields between colons, each with its
-    name, if it has one, before an equals sign; a character after a backslash stands
-    for itself.
+    Split a description as Twisted does. Colons separate fields. A field may have a name
+    and an equals sign before its value. A character after a backslash has no special
+    meaning.
     """
     found: Fields = []
     name: str | None = None
@@ -39,20 +39,20 @@ def separateFaults(description: str) -> tuple[Fields, str]:
     Separate the faults that a description asks for from the endpoint that has them.
 
     @param description: a server endpoint, with or without C{fault:} before it.
-    @return: the fields of the faults, none without C{fault:}; and the description of
-        the endpoint, as it is without C{fault:}.
+    @return: the fields of C{fault:} and its faults, none without C{fault:}; and the
+        description of the endpoint, without them.
     """
     [first, *rest] = fields(description)
     if first[0] is not None or first[1].lower() != "fault":
         return [], description
-    # Twisted, too, takes them wherever they stand.
+    # Twisted, too, accepts named fields in any place.
     faults = [field for field in rest if field[0] in READERS]
     return [first, *faults], join([field for field in rest if field not in faults])
 
 
 def join(fields: Fields) -> str:
     """
-    Make a description of fields.
+    Join fields to a description.
     """
     return ":".join(
         quoteStringArgument(value)

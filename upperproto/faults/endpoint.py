@@ -30,15 +30,16 @@ def parse(
     reactor: Any, arguments: Sequence[str], keywords: Mapping[str, str]
 ) -> FaultEndpoint:
     """
-    Make the endpoint that a description names.
+    Make a C{fault:} endpoint from its description.
 
-    @param reactor: what listens and tells the time.
-    @param arguments: the parts of the endpoint in it, its kind first.
-    @param keywords: the faults, and what the endpoint in it has of that form.
-    @raise ValueError: for a fault or an endpoint that is none.
+    @param reactor: listens and tells the time.
+    @param arguments: the fields without a name, first the kind of the inner endpoint.
+    @param keywords: the fields with a name: the faults, and fields of the inner
+        endpoint.
+    @raise ValueError: for a fault or an endpoint that is not valid.
     """
     if not arguments:
-        raise ValueError("fault: stands before another endpoint, such as tcp:5001")
+        raise ValueError("fault: needs an endpoint after it, such as tcp:5001")
     faults = {name: word for name, word in keywords.items() if name in READERS}
     inner: Fields = [(None, each) for each in arguments]
     inner += [each for each in keywords.items() if each[0] not in READERS]
@@ -52,7 +53,7 @@ def parse(
 @implementer(IStreamServerEndpoint)
 class FaultEndpoint:
     """
-    Listen on another endpoint, with faults between its sockets and the protocols.
+    Listen on another endpoint, and add faults to its connections.
 
     @ivar settings: the faults.
     """
@@ -64,9 +65,9 @@ class FaultEndpoint:
         clock: IReactorTime,
     ) -> None:
         """
-        @param endpoint: the other one.
+        @param endpoint: the other endpoint.
         @param settings: the faults.
-        @param clock: what tells the time.
+        @param clock: tells the time.
         """
         self.settings = settings
         self._endpoint = endpoint
@@ -76,7 +77,7 @@ class FaultEndpoint:
         """
         Listen.
 
-        @param protocolFactory: what builds the protocols.
+        @param protocolFactory: builds the protocols.
         """
         factory = FaultFactory(protocolFactory, self.settings, self._clock)
         listening: Deferred[IListeningPort] = self._endpoint.listen(factory)
@@ -85,7 +86,7 @@ class FaultEndpoint:
 
 class FaultFactory(WrappingFactory):
     """
-    Put faults before the protocols that another factory builds.
+    Add faults to the connections of another factory.
     """
 
     noisy = False
@@ -94,9 +95,9 @@ class FaultFactory(WrappingFactory):
         self, factory: IProtocolFactory, settings: FaultSettings, clock: IReactorTime
     ) -> None:
         """
-        @param factory: the other one.
+        @param factory: the other factory.
         @param settings: the faults.
-        @param clock: what tells the time.
+        @param clock: tells the time.
         """
         super().__init__(factory)
         self._settings = settings
@@ -107,7 +108,7 @@ class FaultFactory(WrappingFactory):
         self, addr: IAddress | None
     ) -> IProtocol | None:
         """
-        Build a protocol; with nothing before it, if its connection has no fault.
+        Build a protocol, and add the faults of this connection, if it has any.
         """
         faults = self._settings.forConnection(next(self._numbers))
         if faults.silent:

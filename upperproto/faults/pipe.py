@@ -1,5 +1,6 @@
 """
-One direction of a connection, slower and in smaller pieces than it was.
+One direction of a connection with faults: it delays bytes, limits their rate, and cuts
+them in smaller pieces.
 """
 
 from __future__ import annotations
@@ -13,19 +14,19 @@ from zope.interface import implementer
 
 from upperproto.faults.settings import ConnectionFaults
 
-# How many bytes may be under way; whoever sends more is paused.
+# How many bytes may wait in a pipe. If there are more, their sender is paused.
 MAX_QUEUED = 1 << 20
 
-# At a limited rate, what passes in so many seconds passes at once.
+# With a limited rate, the bytes of so many seconds pass together.
 RATE_INTERVAL = 0.02
 
 
 @implementer(IPushProducer)
 class Pipe:
     """
-    Pass bytes and ends on in their order, each when its time has come.
+    Pass bytes and calls on in their order, each at its time.
 
-    @ivar size: how many bytes are under way.
+    @ivar size: how many bytes wait in the pipe.
     """
 
     def __init__(
@@ -36,9 +37,9 @@ class Pipe:
         leastDelay: float = 0.0,
     ) -> None:
         """
-        @param faults: those of the connection.
-        @param clock: what tells the time.
-        @param deliver: is given the bytes at the other end.
+        @param faults: the faults of the connection.
+        @param clock: tells the time.
+        @param deliver: called with the bytes at the other end.
         @param leastDelay: how many seconds everything takes at least.
         """
         self.size = 0
@@ -47,14 +48,14 @@ class Pipe:
         self._deliver = deliver
         self._leastDelay = leastDelay
         settings = faults.settings
-        # How many bytes are delivered in one piece, and how many seconds one takes.
+        # How many bytes one piece has at most, and how many seconds each byte takes.
         self._most = MAX_QUEUED if settings.slice is None else settings.slice
         self._perByte = 0.0
         if settings.rate is not None:
             self._perByte = 1 / settings.rate
             self._most = min(self._most, max(1, int(settings.rate * RATE_INTERVAL)))
-        # Bytes or calls, with the time at which each begins to arrive; how many bytes
-        # of the first have arrived, and when the last of them has.
+        # Bytes or calls, each with the time when it begins to arrive. Then, how many
+        # bytes of the first item have arrived, and when the last of them did.
         self._queue: deque[tuple[float, Any]] = deque()
         self._offset = 0
         self._arrived = 0.0
@@ -65,9 +66,9 @@ class Pipe:
 
     def setSender(self, sender: Any) -> None:
         """
-        Say who is to pause while too much is under way.
+        Set the sender, which is paused while too many bytes wait.
 
-        @param sender: a push producer; L{None} for nobody.
+        @param sender: a push producer; L{None} for none.
         """
         self._sender = sender
         self._senderPaused = False
@@ -83,16 +84,16 @@ class Pipe:
 
     def end(self, call: Callable[[], object], seconds: float = 0.0) -> None:
         """
-        Do something after all that was sent has been delivered.
+        Call something after everything that was sent has been delivered.
 
-        @param call: what.
-        @param seconds: how much longer it takes.
+        @param call: what to call.
+        @param seconds: how many more seconds to wait.
         """
         self._put(call, seconds)
 
     def close(self) -> None:
         """
-        Forget what is under way.
+        Throw away everything that waits.
         """
         self._queue.clear()
         self.size = 0
@@ -116,7 +117,7 @@ class Pipe:
 
     def stopProducing(self) -> None:
         """
-        The other end has gone.
+        Throw away everything that waits: the other end has gone.
         """
         self.close()
 
@@ -126,14 +127,14 @@ class Pipe:
         delay = max(self._leastDelay, settings.delay + jitter) + seconds
         time = self._clock.seconds() + delay
         if self._queue:
-            # Nothing overtakes what was sent before it.
+            # Everything stays in its order.
             time = max(time, self._queue[-1][0])
         self._queue.append((time, item))
         self._schedule()
 
     def _nextTime(self) -> float:
         """
-        When the next piece will have arrived.
+        Compute when the next piece arrives.
         """
         time, item = self._queue[0]
         if callable(item):
@@ -148,8 +149,8 @@ class Pipe:
 
     def _arrive(self) -> None:
         """
-        Deliver what is there. Each piece of a sliced stream has an iteration of the
-        reactor of its own, so that it is sent in a segment of its own.
+        Deliver everything that has arrived. With C{slice}, deliver one piece in each
+        iteration of the reactor, so that each piece is sent in its own segment.
         """
         self._call = None
         now = self._clock.seconds()

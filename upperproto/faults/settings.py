@@ -1,5 +1,5 @@
 """
-Which faults a listener has: the words of a C{fault:} endpoint.
+The faults of a C{fault:} endpoint: their names, their values and their defaults.
 """
 
 from __future__ import annotations
@@ -44,21 +44,21 @@ def _offOrOn(word: str) -> bool:
 @dataclass(frozen=True)
 class FaultSettings:
     """
-    The faults of a listener. By default there are none. Where toxiproxy has a word for
-    one, it has the same here.
+    The faults of a listener; by default none. The names are those of toxiproxy, if it
+    has the same fault.
 
-    @ivar delay: how many seconds everything takes longer, each way.
-    @ivar jitter: by how many seconds that varies at most, up or down.
-    @ivar rate: how many bytes pass in a second at most, each way.
-    @ivar slice: how many bytes there are at most in one segment, each way.
+    @ivar delay: how many seconds everything is delayed, in each direction.
+    @ivar jitter: by how many seconds at most the delay varies, up or down.
+    @ivar rate: how many bytes pass in a second at most, in each direction.
+    @ivar slice: how many bytes a segment has at most, in each direction.
     @ivar limit: after how many bytes of answers the connection is closed.
-    @ivar reset: which share of connections is reset, after L{limit} bytes of answers
-        or, without it, after a random number of up to 64 KiB.
-    @ivar silent: which share of connections is accepted and never answered.
-    @ivar slowclose: how many seconds the server's end takes longer.
-    @ivar halfclose: whether a client that ends its side is still answered.
-    @ivar garble: which share of answers has one byte changed.
-    @ivar seed: the same seed brings the same faults; by default, no two starts do.
+    @ivar reset: the share of connections that are reset after L{limit} bytes of
+        answers; without a limit, after a random number of up to 64 KiB.
+    @ivar silent: the share of connections that are accepted and never answered.
+    @ivar slowclose: how many seconds the end of the server's side is delayed.
+    @ivar halfclose: whether a client that ends its side still gets answers.
+    @ivar garble: the share of answers in which one byte is changed.
+    @ivar seed: the same seed gives the same faults; by default they are random.
     """
 
     delay: float = 0.0
@@ -76,10 +76,10 @@ class FaultSettings:
     @classmethod
     def fromWords(cls, words: Mapping[str, str]) -> FaultSettings:
         """
-        Read settings.
+        Make settings from words.
 
-        @param words: their names and values.
-        @raise ValueError: for a value that is none, with a message that says why.
+        @param words: the names and values of faults.
+        @raise ValueError: for a value that is not valid; the message says why.
         """
         values: dict[str, Any] = {}
         for name, word in words.items():
@@ -89,12 +89,12 @@ class FaultSettings:
                 raise ValueError(f"{name} {error}") from None
         settings = cls(**values)
         if settings.jitter > settings.delay:
-            raise ValueError("jitter takes no more seconds than delay does")
+            raise ValueError("jitter cannot be more than delay")
         return settings
 
     def __str__(self) -> str:
         """
-        The faults that there are, as an endpoint has them.
+        Write the faults as in the description of an endpoint.
         """
         return ":".join(
             f"{each.name}={_word(getattr(self, each.name))}"
@@ -104,9 +104,9 @@ class FaultSettings:
 
     def forConnection(self, number: int) -> ConnectionFaults:
         """
-        Draw the faults of a connection.
+        Choose the faults of a connection.
 
-        @param number: how many came before it.
+        @param number: how many connections came before it.
         """
         random = Random(None if self.seed is None else f"{self.seed}/{number}")
         silent = random.random() < self.silent
@@ -122,12 +122,12 @@ class ConnectionFaults:
     """
     The faults of one connection.
 
-    @ivar settings: those of its listener.
-    @ivar random: what draws all that is drawn later.
+    @ivar settings: the faults of its listener.
+    @ivar random: makes the random choices for it.
     @ivar silent: whether it is never answered.
-    @ivar resets: whether it is reset, and not closed, at its L{limit}.
-    @ivar limit: how many bytes of answers there are before its end; L{None} if that is
-        no fault.
+    @ivar resets: whether it is reset at its L{limit}, and not closed.
+    @ivar limit: how many bytes of answers there are before its end; L{None} for any
+        number.
     """
 
     settings: FaultSettings
@@ -139,7 +139,7 @@ class ConnectionFaults:
     @property
     def any(self) -> bool:
         """
-        Whether there is one.
+        Whether this connection has a fault.
         """
         settings = self.settings
         return bool(

@@ -1,3 +1,3 @@
 """
-Limits: who may come, how long a silent connection may stay, and how all of them end.
+Limits: how many connections there may be, how long they may be idle, how they end.
 """

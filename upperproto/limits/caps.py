@@ -1,5 +1,5 @@
 """
-Caps: how many connections a service has places for, in all and for one peer.
+Caps: the maximum number of connections, in all and for one client.
 """
 
 from __future__ import annotations
@@ -13,25 +13,26 @@ from twisted.internet.interfaces import IAddress
 
 from upperproto.interfaces import IServedConnection
 
-# A client of IPv6 owns a network of this many bits, not an address (RFC 6177), and
-# chooses its addresses in it as it likes (RFC 8981).
+# An IPv6 client owns a whole network, with a prefix of this many bits (RFC 6177). It
+# can use any address in it (RFC 8981).
 IPV6_PREFIX = 64
 
 
 class Caps:
     """
-    Give places to connections, and take them back.
+    Count connections, and refuse those that are too many.
 
-    @ivar taken: how many places are taken.
+    @ivar taken: how many connections have a place now.
     """
 
     def __init__(
         self, maxConnections: int | None = None, maxPerPeer: int | None = None
     ) -> None:
         """
-        @param maxConnections: how many places there are; any number by default.
-        @param maxPerPeer: how many of these one IPv4 address, or one IPv6 network
-            of 64 bits, may have; any number by default.
+        @param maxConnections: how many connections may have a place; any number by
+            default.
+        @param maxPerPeer: how many of them may come from one IPv4 address, or from
+            one IPv6 network of 64 bits; any number by default.
         """
         self.taken = 0
         self._maxConnections = maxConnections
@@ -40,10 +41,9 @@ class Caps:
 
     def take(self, connection: IServedConnection) -> str:
         """
-        Take a place.
+        Take a place for a connection, if there is one.
 
-        @param connection: for whom.
-        @return: why there is none; empty if there is one, which is taken then.
+        @return: why there is none; empty if the connection has a place now.
         """
         if self._maxConnections is not None and self.taken >= self._maxConnections:
             return "too many connections"
@@ -57,9 +57,7 @@ class Caps:
 
     def release(self, connection: IServedConnection) -> None:
         """
-        Give a place back.
-
-        @param connection: whose it was.
+        Give back the place of a connection.
         """
         self.taken -= 1
         if self._maxPerPeer is not None:
@@ -71,8 +69,8 @@ class Caps:
 
 def _owner(peer: IAddress | None) -> str:
     """
-    Who has a place: an IPv4 address or an IPv6 network; empty for peers that have
-    neither.
+    Name what a connection is counted for: an IPv4 address or an IPv6 network; empty
+    for other kinds of peers.
     """
     if isinstance(peer, IPv4Address):
         return peer.host

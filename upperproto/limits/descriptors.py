@@ -1,6 +1,6 @@
 """
-How many descriptors the system lets a process have, and how much memory the
-process keeps.
+The limit of file descriptors of a process (C{RLIMIT_NOFILE}), and the memory that it
+keeps.
 """
 
 from __future__ import annotations
@@ -11,29 +11,29 @@ from twisted.logger import Logger
 
 _log = Logger()
 
-# Descriptors for all that is not a connection: listeners, logs, the reactor's.
+# Descriptors for everything that is not a connection: listeners, logs, the reactor.
 SPARE = 64
 
-# How many clients without a place can be told so at a time.
+# How many refused clients can be told why, at the same time.
 MAX_REFUSED = 1024
 
-# What a turn of the reactor needs, in bytes: some large reads, and their answers.
+# How many bytes one iteration of the reactor needs: some large reads and their answers.
 WORKING_MEMORY = 1 << 20
 
 
 def fitDescriptors(maxConnections: int, queues: int) -> tuple[int, int]:
     """
-    Let the process have as many file descriptors as its connections need.
+    Raise the limit of file descriptors to what the connections need.
 
-    Where the system does not allow so many, promise fewer, and warn: then
-    clients beyond that are told that there is no place, rather than left
-    waiting in front of a server that cannot accept them.
+    If the system does not allow so many, lower the number of connections, and log a
+    warning. Otherwise the server could not accept the last clients, and they would
+    wait. Now it accepts them and tells them that there is no place.
 
-    @param maxConnections: how many clients are to be served at a time.
-    @param queues: 2 if clients wait for a PROXY header or a TLS handshake before that;
-        else 1.
-    @return: how many can be served, and how many more can be told, at a time,
-        that they cannot. As many can wait in the other queue, if there is one.
+    @param maxConnections: how many clients should be served at the same time.
+    @param queues: 2 if clients wait for a PROXY header or a TLS handshake first; 1 if
+        not.
+    @return: how many clients can be served, and how many refused ones can be told why,
+        at the same time. As many can wait for a header or a handshake.
     """
     needed = maxConnections + queues * MAX_REFUSED + SPARE
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -60,12 +60,12 @@ def fitDescriptors(maxConnections: int, queues: int) -> tuple[int, int]:
 
 def keepMemory() -> None:
     """
-    Let the memory of one read serve the next.
+    Make the C library keep memory, so that each read can use it again.
 
-    The C library gives larger blocks back to the system as soon as they are free,
-    which then clears each page of the next one. Once it has seen such a block
-    freed, it keeps as much (see C{M_MMAP_THRESHOLD} in mallopt(3); other C
-    libraries do as they do). Two workers that streamed 80-byte lines met 380 page
-    faults for each MB, and with this none: 1.3 times as many lines.
+    The GNU C library gives large blocks back to the system when they are free. The
+    system then has to clear each page of the next block. After one such block was
+    freed, the library keeps blocks up to its size (C{M_MMAP_THRESHOLD} in mallopt(3)).
+    With two workers that streamed 80-byte lines, there were 380 page faults for each
+    MB before, and none after: 1.3 times as many lines.
     """
     bytes(WORKING_MEMORY)

@@ -1,5 +1,5 @@
 """
-The drain: how a service ends its conversations in good order, within a time.
+The drain: end all connections in good order before the service stops.
 """
 
 from __future__ import annotations
@@ -13,19 +13,20 @@ from twisted.logger import Logger
 
 from upperproto.interfaces import IServedConnection
 
-# For how many seconds a client must have been silent to count as quiet, and how long
-# the closing of the last ones may take.
+# A client is quiet when it has sent nothing for so many seconds. When the drain time is
+# over, the last connections have so many seconds to close.
 QUIET_TIME = 0.1
 CLOSING_TIME = 0.8
 
 
 class Drain:
     """
-    End all conversations of a service, each as soon as its client is quiet.
+    End all connections of a service, each as soon as its client is quiet.
 
-    A client is quiet when it has said nothing for L{QUIET_TIME} seconds and has been
-    sent all its answers. When the time is up, what has been read from busy ones is
-    answered; L{CLOSING_TIME} seconds later the rest is aborted.
+    A client is quiet when it has sent nothing for L{QUIET_TIME} seconds and all its
+    answers were sent. When the drain time is over, the clients that are still busy get
+    the answers to what was read. L{CLOSING_TIME} seconds later, the connections that
+    are still open are aborted.
 
     @ivar drained: fires when the last connection has closed.
     """
@@ -39,16 +40,16 @@ class Drain:
         clock: IReactorTime,
     ) -> None:
         """
-        @param connections: those that are open, now and later; at least one.
+        @param connections: the open connections, now and later; at least one.
         @param seconds: how long busy clients may go on.
-        @param clock: what tells the time.
+        @param clock: tells the time.
         """
         self.drained = Deferred[None]()
         self._connections = connections
         self._clock = clock
         self._deadline = clock.seconds() + seconds
-        # How much each client has said, and when that was first seen: after a
-        # check that comes late, because the service is busy, the next is near.
+        # How many bytes each client has sent, and when that number was first seen. To
+        # count the checks would be wrong: after a late one, the next one comes soon.
         self._heard: dict[IServedConnection, tuple[int, float]] = {}
         self._reports = LoopingCall(self._report)
         self._finishes = LoopingCall(self._finishQuietSoon)
@@ -56,14 +57,14 @@ class Drain:
 
     def start(self) -> None:
         """
-        End those that are quiet, now and from time to time.
+        End the connections of quiet clients, now and regularly.
         """
         self._reports.start(1)
         self._finishes.start(QUIET_TIME)
 
     def stop(self) -> None:
         """
-        The last connection has closed.
+        Stop the checks: the last connection has closed.
         """
         self._reports.stop()
         self._finishes.stop()
@@ -73,8 +74,8 @@ class Drain:
 
     def _finishQuietSoon(self) -> None:
         """
-        Look who is quiet when all has been read that has come: the reactor makes its
-        calls before it reads, and may have been busy.
+        Look for quiet clients after the next read. The reactor makes its timed calls
+        before it reads, so something that a client has sent may still be unread.
         """
         self._soon = self._clock.callLater(0, self._finishQuiet)
 

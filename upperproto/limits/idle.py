@@ -1,5 +1,5 @@
 """
-The idle timeout: connections over which nothing moves are closed.
+The idle timeout: close connections on which nothing is sent or received.
 """
 
 from __future__ import annotations
@@ -14,13 +14,12 @@ from upperproto.interfaces import IServedConnection
 
 class IdleTimeout:
     """
-    Close each connection over which nothing has moved, either way, for a time.
+    Close each connection on which nothing has moved, in either direction, for a time.
 
-    One call looks after all connections: a timer for each would cost half a KiB.
-    What moves towards a client is seen in samples of what it has not acknowledged,
-    so a connection may close up to a quarter of the time late. It never closes
-    early: who seems to be idle is looked at again when all has been read that had
-    come by then.
+    One timed call checks all connections, because a timer for each would need half a
+    KiB. Samples of what a client has not acknowledged show whether it takes answers.
+    So a connection may close late, by up to a quarter of the time. It never closes
+    early: before it closes, everything that has come is read.
     """
 
     _log = Logger()
@@ -32,27 +31,27 @@ class IdleTimeout:
         clock: IReactorTime,
     ) -> None:
         """
-        @param seconds: for how long nothing may move.
-        @param connections: those that are open, now and later.
-        @param clock: what tells the time.
+        @param seconds: how long a connection may be idle.
+        @param connections: the open connections, now and later.
+        @param clock: tells the time.
         """
         self._seconds = seconds
         self._connections = connections
         self._clock = clock
         self._call: IDelayedCall | None = None
-        # What each had not acknowledged in the last sample, if anything.
+        # How many bytes each client had not acknowledged in the last sample.
         self._unacknowledged: dict[IServedConnection, int] = {}
 
     def start(self) -> None:
         """
-        Look after the connections, unless this has begun.
+        Begin to check the connections, if this has not begun yet.
         """
         if self._call is None:
             self._call = self._clock.callLater(self._seconds / 4, self._sample)
 
     def stop(self) -> None:
         """
-        Look no more: there is no connection.
+        Stop the checks: there is no connection.
         """
         self._unacknowledged.clear()
         if self._call is not None:
@@ -61,8 +60,8 @@ class IdleTimeout:
 
     def _sample(self) -> None:
         """
-        See what has moved towards the clients. Then let the reactor read: it makes
-        its calls before it reads, and may have been busy.
+        Note which clients have taken answers. Then let the reactor read before anything
+        is closed: it makes its timed calls before it reads.
         """
         now = self._clock.seconds()
         before, self._unacknowledged = self._unacknowledged, {}
@@ -80,7 +79,7 @@ class IdleTimeout:
 
     def _close(self) -> None:
         """
-        Close what is idle.
+        Close the idle connections.
         """
         self._call = None
         now = self._clock.seconds()
@@ -99,13 +98,13 @@ class IdleTimeout:
             except Exception:
                 self._abort(connection)
         if self._connections:
-            # Deadlines that lie close together are met by one look.
+            # One check serves deadlines that are close together.
             wait = max(nextDeadline - now, self._seconds / 100)
             self._call = self._clock.callLater(wait, self._sample)
 
     def _abort(self, connection: IServedConnection) -> None:
         """
-        End a connection that meets a fault of ours, and no other.
+        Abort one connection because of an error in our code.
         """
         self._log.failure("{mark}A fault ends the connection", mark=connection.mark)
         try:

@@ -1,5 +1,5 @@
 """
-The signals that end a process: while it starts, and when it is ending already.
+Handlers of SIGINT and SIGTERM, for a process that starts, or that is ending already.
 """
 
 from __future__ import annotations
@@ -14,20 +14,21 @@ from typing import Any
 
 class SecondSignal:
     """
-    What SIGINT and SIGTERM mean to a process that is already ending: end at once.
+    Handle a second SIGINT or SIGTERM: a process that is ending already ends at once.
 
-    The reactor's own handlers would stop it a second time, and it logs a traceback of
-    C{ReactorNotRunning} then. Several services of one process may each watch: a
-    signal is passed on to all that do, and the last to leave puts the handlers back.
+    The reactor's own handlers would stop the reactor a second time, which logs a
+    traceback of C{ReactorNotRunning}. Several services of one process may each watch:
+    each handler passes the signal on to the one before it. The last service that stops
+    puts the first handlers back.
 
     @ivar isWatching: whether a signal makes the call.
-    @ivar before: the handlers that stood before this one's.
+    @ivar before: the handlers before this one.
     """
 
     def __init__(self, reactor: Any, call: Callable[[], None]) -> None:
         """
-        @param reactor: what calls.
-        @param call: what to call, from the reactor.
+        @param reactor: makes the call.
+        @param call: what to call at a second signal.
         """
         self.reactor = reactor
         self.call = call
@@ -37,7 +38,7 @@ class SecondSignal:
 
     def start(self) -> None:
         """
-        Watch as soon as the reactor begins to shut down.
+        Handle the signals from the time when the reactor begins to shut down.
         """
         self._trigger = self.reactor.addSystemEventTrigger(
             "before", "shutdown", self._watch
@@ -45,7 +46,7 @@ class SecondSignal:
 
     def stop(self) -> None:
         """
-        Watch no longer, and put the handlers back.
+        Stop handling the signals, and put the handlers back.
         """
         if self._trigger is not None:
             self.reactor.removeSystemEventTrigger(self._trigger)
@@ -58,8 +59,8 @@ class SecondSignal:
     def _watch(self) -> None:
         # A trigger that has been fired cannot be removed.
         self._trigger = None
-        # Python lets only the main thread set handlers. A reactor in another one has
-        # none, either.
+        # Python lets only the main thread set handlers. So a reactor in another thread
+        # has no handlers that could stop it twice.
         if threading.current_thread() is threading.main_thread():
             self.isWatching = True
             for number in (signal.SIGINT, signal.SIGTERM):
@@ -75,13 +76,13 @@ class SecondSignal:
             before = watcher.before[number]
             watcher = _owner(before)
         if not isWatched and callable(before):
-            # Whoever has put a handler of his own on top of ours has called it.
+            # Another handler was set after this one, and has called it.
             before(number, frame)
 
 
 def _owner(handler: object) -> SecondSignal | None:
     """
-    Whose handler this is, if it is one of ours.
+    Find the L{SecondSignal} that a handler belongs to, if it belongs to one.
     """
     owner = getattr(handler, "__self__", None)
     return owner if isinstance(owner, SecondSignal) else None
@@ -90,11 +91,11 @@ def _owner(handler: object) -> SecondSignal | None:
 @contextmanager
 def signalsBeforeRunning(reactor: Any, call: Callable[[str], None]) -> Iterator[None]:
     """
-    Take SIGINT and SIGTERM as the reactor does when it runs: without this, they end
-    a process that only starts, and leave its PID file and its UNIX sockets behind.
+    Handle SIGINT and SIGTERM before the reactor runs. Without this, they end a process
+    that starts, and its PID file and its UNIX sockets are not removed.
 
     @param reactor: a reactor that does not run yet.
-    @param call: what to call with the name of the signal, in an iteration.
+    @param call: called with the name of the signal, in an iteration of the reactor.
     """
 
     def handle(number: int, frame: FrameType | None) -> None:

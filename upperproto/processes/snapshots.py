@@ -1,5 +1,5 @@
 """
-What several processes have said of themselves, added up.
+The sum of the snapshots of several workers.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from upperproto.processes.workerprocess import Worker
 
 def addUpWorkers(workers: Sequence[Worker]) -> dict[str, Any]:
     """
-    Add up the snapshots of workers, and what those have counted that went before them.
+    Add up the last snapshots of the workers, and the counts of earlier processes.
 
     @return: a snapshot, as L{upperproto.interfaces.IObserved} has it.
     """

@@ -1,10 +1,10 @@
 """
 The listening sockets that several processes share.
 
-The parent binds every socket and accepts nothing. Each TCP port is bound once
-for each worker (C{SO_REUSEPORT}, socket(7)), so that the kernel shares the
-connections out; other sockets are bound once and accepted from by all. The
-sockets outlive the workers: while one is started again, its connections wait.
+The parent binds every socket and accepts nothing. It binds each TCP port once for each
+worker (C{SO_REUSEPORT}, socket(7)), and the kernel gives each worker its part of the
+connections. Other sockets are bound once, and all workers accept from them. The sockets
+stay when a worker ends: its connections wait until it is started again.
 """
 
 from __future__ import annotations
@@ -17,38 +17,37 @@ from twisted.internet.protocol import Factory
 from twisted.logger import Logger
 
 from upperproto.datagrams.listener import chooseAddress
-from upperproto.datagrams.port import bindDatagrams
-from upperproto.ways.endpoints import setConnectionOptions
+from upperproto.datagrams.port import bindDatagrams, datagramAddress
+from upperproto.ways.endpoints import addressName, setConnectionOptions
 
 
 class CannotShare(Exception):
     """
-    An endpoint wants more than sockets that listen.
+    An endpoint needs more than a listening socket, so workers cannot share it.
     """
 
 
 class Workers(Factory):
     """
-    Stands where a port of the parent has its factory: the workers serve. The log
-    names a port by it.
+    The factory of the parent's ports, which accept nothing. The log names ports by it.
     """
 
     noisy = False
 
     def buildProtocol(self, address: object) -> NoReturn:
         """
-        Refuse what would serve in the parent.
+        Refuse to serve a connection in the parent.
         """
         raise CannotShare
 
 
 class SharedSockets:
     """
-    Stands in for the reactor where endpoints listen: binds what they would, for
-    each worker.
+    Take the place of the reactor for endpoints that listen: bind a socket for each
+    worker.
 
-    Each socket is bound by the reactor first, so that whatever one process
-    refuses, several refuse with the same words.
+    The reactor binds the first socket. So an address that one process cannot listen on
+    gives the same error with several processes.
 
     @ivar sockets: for each endpoint, the socket of each worker.
     """
@@ -57,8 +56,8 @@ class SharedSockets:
 
     def __init__(self, workers: int, reactor: Any) -> None:
         """
-        @param workers: how many there are.
-        @param reactor: what binds the sockets.
+        @param workers: the number of workers.
+        @param reactor: binds the sockets.
         """
         self.sockets: list[list[socket.socket]] = []
         self._workers = workers
@@ -75,8 +74,8 @@ class SharedSockets:
             port, factory, backlog=backlog, interface=interface
         )
         shared = self._take(first)
-        # Only now: another service of the same user could have the port with
-        # SO_REUSEPORT, and the first of ours must not share it.
+        # Not before the first socket is bound: another service of the same user may
+        # have the port with SO_REUSEPORT, and must not share it with us.
         shared[0].setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, True)
         while len(shared) < self._workers:
             another = socket.socket(shared[0].family, socket.SOCK_STREAM)
@@ -93,7 +92,7 @@ class SharedSockets:
         self, port: int, factory: object, contextFactory: object, **options: Any
     ) -> Any:
         """
-        Bind a TCP port once for each worker; TLS is theirs.
+        Bind a TCP port once for each worker. The workers speak TLS.
         """
         return self.listenTCP(port, factory, **options)
 
@@ -107,7 +106,7 @@ class SharedSockets:
 
     def adoptStreamPort(self, *arguments: Any) -> Any:
         """
-        Take a socket that was inherited.
+        Share a socket that was inherited.
         """
         port = self._reactor.adoptStreamPort(*arguments)
         self._take(port, self._workers)
@@ -115,26 +114,26 @@ class SharedSockets:
 
     def listenUDP(self, udp: int | str, interface: str) -> str:
         """
-        Bind a UDP port once for each worker, after all else.
+        Bind a UDP port once for each worker, after all other sockets.
 
-        @param udp: which, as L{chooseAddress} has it.
-        @param interface: likewise.
+        @param udp: see C{port} of L{chooseAddress}.
+        @param interface: see L{chooseAddress}.
         @return: the address, as people write it.
         """
         hosts = [port.getHost() for port in self._ports]
         host, number = chooseAddress(udp, hosts, interface)
-        # Alone first: another service of the same user could share the port.
+        # At first without SO_REUSEPORT, as in listenTCP.
         first = bindDatagrams(host, number)
         self.sockets.append([first])
         first.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, True)
         number = first.getsockname()[1]
         while len(self.sockets[-1]) < self._workers:
             self.sockets[-1].append(bindDatagrams(host, number, shared=True))
-        return f"[{host}]:{number}" if ":" in host else f"{host}:{number}"
+        return addressName(datagramAddress(first))
 
     def __getattr__(self, name: str) -> NoReturn:
         """
-        All else cannot be shared.
+        Refuse everything else: it cannot be shared.
         """
         raise CannotShare
 
@@ -150,22 +149,22 @@ class SharedSockets:
 
     def close(self) -> Deferred[Any]:
         """
-        Close this process's copies, now.
+        Close the sockets of this process, now.
 
-        @return: fires when the ports of the reactor have stopped, too, and the UNIX
-            sockets that were bound are gone from the file system.
+        @return: fires when the reactor's ports have stopped, and the UNIX sockets are
+            removed from the file system.
         """
         stopping = [
             maybeDeferred(port.stopListening).addErrback(self._notStopped)
             for port in self._ports
         ]
-        # Before the ports do it, which would shut down (shutdown(2)) what is not
-        # theirs alone.
+        # Before the ports do it: they would shut down (shutdown(2)) the sockets, which
+        # the workers use, too.
         for each in {each for shared in self.sockets for each in shared}:
             each.close()
         self._ports, self.sockets = [], []
         return gatherResults(stopping)
 
     def _notStopped(self, failure: Any) -> None:
-        # Somebody has removed the UNIX socket, for example.
+        # For example, somebody has removed the UNIX socket.
         self._log.warn("A port has not stopped in order: {error}", error=failure.value)

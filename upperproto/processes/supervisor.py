@@ -1,6 +1,6 @@
 """
-The same service in several processes: the parent, which binds the sockets, starts
-the workers and keeps them running.
+The supervisor of several worker processes: it binds the sockets, starts the workers,
+and starts each one again when it has ended.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from upperproto.limits.signals import SecondSignal, signalsBeforeRunning
 from upperproto.monitoring.reopensignal import ReopenSignal
 from upperproto.processes.snapshots import addUpWorkers
 from upperproto.processes.sockets import CannotShare, SharedSockets, Workers
+from upperproto.processes.watchdog import HEARTBEAT
 from upperproto.processes.workerprocess import (
     CONTROL,
     FIRST_SOCKET,
-    HEARTBEAT,
     STDERR,
     STDOUT,
     Worker,
@@ -42,7 +42,7 @@ from upperproto.ways.endpoints import (
 )
 from upperproto.ways.inherited import Inheriting
 
-# How many seconds after its drain time a worker may take to end.
+# How many seconds a worker has to end after its drain time.
 GRACE = 2.0
 
 
@@ -64,15 +64,16 @@ class Supervisor(Service):
         datagrams: tuple[int | str, str] | None = None,
     ) -> None:
         """
-        @param number: how many.
-        @param options: those of each worker.
+        @param number: the number of workers.
+        @param options: the options of each worker.
         @param endpoints: server endpoint descriptions, as Twisted has them.
-        @param drain: how many seconds a worker's conversations may go on when
-            it is told to stop.
-        @param reactor: what binds the sockets and starts the processes.
-        @param datagrams: where they are answered, if they are: a port and an interface,
-            as L{upperproto.datagrams.listener.chooseAddress} has them.
-        @raise CannotStart: for an endpoint that is none.
+        @param drain: how many seconds the connections of a worker may go on when it has
+            to stop.
+        @param reactor: binds the sockets and starts the processes.
+        @param datagrams: a port and an interface, as in
+            L{upperproto.datagrams.listener.chooseAddress}; by default, no datagrams are
+            answered.
+        @raise CannotStart: for a description that is not valid.
         """
         self._reactor = reactor
         self._killAfter = drain + GRACE
@@ -101,7 +102,8 @@ class Supervisor(Service):
         if options.get("access-log") is not None:
             self._reopenSignal = ReopenSignal(reactor, self._reopenLogs)
             if options["access-log"] == "-":
-                # That of a worker is read by this process, which hands over its own.
+                # The parent reads the standard output of a worker, so it hands over its
+                # own.
                 self._logDescriptors = [STDOUT]
         self._told = False
         self._addresses: list[tuple[str, str]] = []
@@ -110,7 +112,7 @@ class Supervisor(Service):
         """
         Bind the sockets, as C{twistd} asks while the process has its privileges.
 
-        @raise CannotStart: where the system refuses.
+        @raise CannotStart: if the system does not allow it.
         """
         super().privilegedStartService()
         self._addresses = []
@@ -127,7 +129,7 @@ class Supervisor(Service):
         if self._datagrams is not None:
             try:
                 address = self._shared.listenUDP(*self._datagrams)
-                self._addresses.append((f"{address} (UDP)", ""))
+                self._addresses.append((address, ""))
             except (CannotListenError, ValueError) as error:
                 self._cannotListen(str(error), error)
 
@@ -138,9 +140,9 @@ class Supervisor(Service):
     def startService(self) -> None:
         """
         Start the workers. If the reactor does not run yet, wait until all of them
-        serve; otherwise go on, and start again whichever cannot.
+        serve. If it runs, do not wait; a worker that cannot serve is started again.
 
-        @raise CannotStart: where the system refuses to listen, or a worker ends
+        @raise CannotStart: if the system does not allow to listen, or a worker ends
             before it serves.
         """
         if not self._shared.sockets:
@@ -157,7 +159,7 @@ class Supervisor(Service):
 
     def stopService(self) -> Deferred[None]:
         """
-        Refuse new connections, and let each worker drain.
+        Refuse new connections, and drain each worker.
 
         @return: fires when the last worker has ended.
         """
@@ -182,7 +184,7 @@ class Supervisor(Service):
     @property
     def serving(self) -> int:
         """
-        How many processes serve: see L{IObserved}. None does until all have done so.
+        How many processes serve: see L{IObserved}. It is 0 until all of them serve.
         """
         if not self._told:
             return 0
@@ -190,7 +192,7 @@ class Supervisor(Service):
 
     def listeners(self) -> list[tuple[str, str]]:
         """
-        Give the addresses that are listened on: see L{IObserved}.
+        Give the addresses of the listeners: see L{IObserved}.
         """
         return self._addresses
 
@@ -202,15 +204,15 @@ class Supervisor(Service):
 
     def snapshot(self) -> dict[str, Any]:
         """
-        Give what all processes have said of themselves: see L{IObserved}. It is a
-        second old at most, while they live.
+        Add up the snapshots of all processes: see L{IObserved}. The snapshot of a
+        process that lives is a second old at most.
         """
         return addUpWorkers(self._workers)
 
     def _spawn(self, index: int, worker: Worker) -> None:
         sockets = [shared[index].fileno() for shared in self._shared.sockets]
         sockets += self._logDescriptors
-        # systemd hears of the service from its main process alone.
+        # Only the main process tells systemd about the service.
         environment = {**os.environb}
         environment.pop(b"NOTIFY_SOCKET", None)
         descriptors = {0: "w", STDOUT: "r", STDERR: "r", CONTROL: "r"}
@@ -229,13 +231,13 @@ class Supervisor(Service):
 
     def _tell(self) -> None:
         """
-        Tell systemd, and the log, that all serve.
+        Tell systemd and the log that all workers serve.
         """
         self._log.info("All workers serve")
         systemd.ready()
 
     def _watch(self) -> None:
-        # A reactor that is not in the main thread hears of no SIGCHLD.
+        # A reactor that is not in the main thread gets no SIGCHLD.
         reapAllProcesses()
         for worker in self._workers:
             worker.watch()
@@ -256,7 +258,7 @@ class Supervisor(Service):
         """
         Start the workers, and wait until all serve.
 
-        @raise CannotStart: if one of them has ended, or a signal says that all must.
+        @raise CannotStart: if one of them has ended, or a signal has come.
         """
         failures: list[str] = []
 
@@ -283,7 +285,7 @@ class Supervisor(Service):
 
     def _finish(self, result: Deferred[Any]) -> None:
         """
-        Wait for a result, if nobody else does because the reactor does not run yet.
+        Wait for a result if the reactor does not run yet.
         """
         if not self._reactor.running:
             self._iterateUntil(lambda: result.called)
@@ -291,5 +293,5 @@ class Supervisor(Service):
     def _iterateUntil(self, isOver: Callable[[], bool]) -> None:
         while not isOver():
             self._reactor.iterate(0.05)
-            # Nor does it hear of SIGCHLD.
+            # A reactor that does not run gets no SIGCHLD.
             reapAllProcesses()

@@ -1,6 +1,5 @@
 """
-The program of a worker: one of several processes that serve together, as
-L{upperproto.processes.supervisor} starts it. It is of no use to anybody else.
+The program of a worker process. Only L{upperproto.processes.supervisor} starts it.
 """
 
 from __future__ import annotations
@@ -20,14 +19,15 @@ from twisted.python.failure import Failure
 
 from upperproto.assembly import endpointsOf, makeUpperService
 from upperproto.monitoring.logobserver import LogObserver, formatMessage
-from upperproto.processes.workerprocess import CONTROL, FIRST_SOCKET, HEARTBEAT, STDOUT
+from upperproto.processes.watchdog import HEARTBEAT
+from upperproto.processes.workerprocess import CONTROL, FIRST_SOCKET, STDOUT
 from upperproto.tap import Options
 from upperproto.ways.inherited import Inheriting
 
 
 class ParentWatch(FileDescriptor):
     """
-    Stop when standard input ends, because the parent has ended.
+    Stop when standard input ends: then the parent has ended.
     """
 
     reactor: Any
@@ -40,39 +40,39 @@ class ParentWatch(FileDescriptor):
 
     def doRead(self) -> ConnectionDone | None:
         """
-        The parent writes nothing.
+        Read from the parent, which writes nothing, until the end.
         """
         return None if os.read(0, 1) else ConnectionDone()
 
     def connectionLost(self, reason: Failure) -> None:
         """
-        Drain, and end. A worker that ends comes here, too.
+        Drain, and end. This is also called when the worker ends by itself.
         """
         super().connectionLost(reason)
         with suppress(ReactorNotRunning):
             self.reactor.stop()
 
 
-class Heart:
+class Heartbeat:
     """
-    Tell the parent that this process serves, and lives; and if it counts, what.
+    Tell the parent regularly that this process serves, and what it has counted.
 
-    A parent that has ended, or does not read, need not know.
+    If the parent does not read, nobody waits for it.
     """
 
     def __init__(self, service: Any, counts: bool) -> None:
         """
-        @param service: what serves, an L{upperproto.interfaces.IObserved}.
-        @param counts: whether its counters are told.
+        @param service: the service, an L{upperproto.interfaces.IObserved}.
+        @param counts: whether to send a snapshot of its counters.
         """
         self._service = service
         self._counts = counts
         # The rest of a line that the pipe did not take.
         self._rest = b""
 
-    def beat(self) -> None:
+    def send(self) -> None:
         """
-        Say it once.
+        Send one heartbeat.
         """
         if not self._rest:
             said = json.dumps(self._service.snapshot()) if self._counts else ""
@@ -91,30 +91,30 @@ def run() -> None:
     from twisted.internet import reactor
 
     main: Any = reactor
-    # What the terminal sends to a group of processes is for the parent, which
-    # passes it on.
+    # The terminal sends SIGINT to a group of processes. The parent is to get it, and to
+    # tell the workers.
     os.setpgrp()
     os.set_blocking(CONTROL, False)
-    # The parent adds the time and this worker's name. When it does not read, this
-    # process goes on.
+    # The parent adds the time and the name of this worker. If it does not read, this
+    # process does not wait.
     observer = LogObserver(STDOUT, "utf-8", formatMessage)
     main.addSystemEventTrigger("after", "shutdown", observer.finish)
     globalLogBeginner.beginLoggingTo([observer], redirectStandardIO=False)
     options = Options()
     options.update(json.loads(words))
-    # That of datagrams is the last.
+    # The socket for datagrams is the last.
     number = len(endpointsOf(options)) + (options["udp"] is not None)
     sockets = range(FIRST_SOCKET, FIRST_SOCKET + number)
     if options["access-log"] == "-":
-        # The parent's, which it hands over.
+        # The standard output of the parent, which hands it over.
         options["access-log"] = FIRST_SOCKET + number
     service = makeUpperService(options, Inheriting(main, sockets))
-    heart = Heart(service, counts=options["status"] is not None)
+    heartbeat = Heartbeat(service, counts=options["status"] is not None)
     service.privilegedStartService()
     service.startService()
     main.addSystemEventTrigger("before", "shutdown", service.stopService)
     ParentWatch(main).startReading()
-    # SIGTERM has its handler then. It goes on while this process drains.
-    main.callWhenRunning(LoopingCall(heart.beat).start, HEARTBEAT)
-    main.addSystemEventTrigger("after", "shutdown", heart.beat)
+    # Not before the reactor has its handler of SIGTERM. Heartbeats go on in the drain.
+    main.callWhenRunning(LoopingCall(heartbeat.send).start, HEARTBEAT)
+    main.addSystemEventTrigger("after", "shutdown", heartbeat.send)
     main.run()

@@ -1,6 +1,6 @@
 """
-A worker as its parent sees it: a process that is started, watched, started again
-and stopped.
+A worker, in the parent process: start its process, read what it says, start it again
+when it has ended, and stop it.
 """
 
 from __future__ import annotations
@@ -21,41 +21,34 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from upperproto.monitoring.counters import Counts, addUp
+from upperproto.processes.watchdog import Watchdog
 
-# Where a worker says that it serves, once it does, and then that it lives: a line each
-# time, empty or a snapshot in JSON, as IObserved has it. And where it finds its
-# sockets.
+# The descriptors of a worker. It writes its heartbeats to CONTROL, the first one when
+# it begins to serve: a line each, empty or a snapshot in JSON, as IObserved has it. Its
+# listening sockets begin at FIRST_SOCKET.
 STDOUT, STDERR, CONTROL, FIRST_SOCKET = 1, 2, 3, 4
 
-# How often it says so, in seconds. One that does not for so many times hangs, and after
-# more it is killed; one that has not begun to serve may be as slow as a machine that
-# has much else to do.
-HEARTBEAT = 1.0
-HANGING_HEARTBEATS = 5
-SILENT_HEARTBEATS = 10
-START_HEARTBEATS = 30
-
-# A worker that dies within so many seconds of its start, or before it serves, is
-# started again after a time that doubles between these bounds; any other, at once.
+# A worker is started again at once when it ends. But one that ends before it serves, or
+# within so many seconds, is started after a delay, which doubles between these bounds.
 SHORT_LIFE = 1.0
 LEAST_DELAY = 0.1
 MOST_DELAY = 5.0
 
-# After what a worker has said, what it says in so many seconds is read together:
-# waking up for a line takes as long as a short connection does. Twisted reads so many
-# bytes of a process at a time; when there are as many, there is more.
+# After it has read from a worker, the parent waits so many seconds: to read each line
+# alone takes as long as a short connection. Twisted reads at most so many bytes of a
+# process at a time. If it has read so many, there may be more, and nobody waits.
 READ_INTERVAL = 0.01
 READ_SIZE = 8192
 
 
 def workerCommand(reactor: object, options: Mapping[str, Any]) -> list[bytes]:
     """
-    Put together the command that starts a worker. It runs the code that this process
-    runs, in the same order of places and with the same meaning of file names, and
-    takes nothing from the working directory or from the environment of Python.
+    Make the command that starts a worker. The worker has the same C{sys.path} and the
+    same encoding of file names as this process. It takes nothing from the working
+    directory or from the variables of Python.
 
-    @param reactor: the worker gets one of its kind.
-    @param options: those of the worker.
+    @param reactor: the worker gets a reactor of the same kind.
+    @param options: the options of the worker.
     """
     path = [os.path.abspath(each) for each in sys.path]
     program = (
@@ -75,12 +68,12 @@ def workerCommand(reactor: object, options: Mapping[str, Any]) -> list[bytes]:
 
 class Worker(ProcessProtocol):
     """
-    A process that serves, or the one that replaces it when it has ended.
+    Run a process that serves, and start another one when it has ended.
 
-    @ivar serving: whether it has said that it serves.
+    @ivar serving: whether the process serves.
     @ivar failure: why the process has ended before it served; empty if it has not.
-    @ivar snapshot: what it has said of itself at last; empty if it has said nothing.
-    @ivar past: the counts of the processes that have ended before it.
+    @ivar snapshot: the last snapshot that the process has sent; empty without one.
+    @ivar past: the counts of the earlier processes, added up.
     """
 
     _log = Logger()
@@ -95,8 +88,8 @@ class Worker(ProcessProtocol):
         """
         @param name: for the log.
         @param spawn: starts a process, with this protocol.
-        @param clock: what tells the time.
-        @param served: called whenever a process has said that it serves.
+        @param clock: tells the time.
+        @param served: called each time a process begins to serve.
         """
         self.name = name
         self.serving = False
@@ -107,6 +100,7 @@ class Worker(ProcessProtocol):
         self._clock = clock
         self._served = served
         self._process: Any = None
+        self._watchdog = Watchdog()
         self._delay = 0.0
         self._startCall: IDelayedCall | None = None
         self._killCall: IDelayedCall | None = None
@@ -114,13 +108,13 @@ class Worker(ProcessProtocol):
 
     def start(self) -> None:
         """
-        Start a process; and whenever it has ended, another one, until L{stop}.
+        Start a process. When it has ended, start another one, until L{stop}.
         """
         self._log.info("Starting {name}", name=self.name)
         self._startCall = None
         self.failure = ""
         self._started = self._clock.seconds()
-        self._silent = 0
+        self._watchdog = Watchdog()
         self._error = ""
         self._unfinished = {STDOUT: b"", STDERR: b"", CONTROL: b""}
         try:
@@ -133,9 +127,9 @@ class Worker(ProcessProtocol):
 
     def stop(self, seconds: float) -> Deferred[None]:
         """
-        End the process (SIGTERM), and start no more.
+        End the process (SIGTERM), and start no other one.
 
-        @param seconds: when to kill it, if it has not ended.
+        @param seconds: after how many seconds to kill it, if it has not ended.
         @return: fires when it has ended.
         """
         if self._startCall is not None:
@@ -160,15 +154,15 @@ class Worker(ProcessProtocol):
             return f"ended: {self.failure}" if self.failure else "ended"
         what = "serves" if self.serving else "starts"
         if self.serving and self.hangs:
-            what = f"hangs: silent for {self._silent * HEARTBEAT:g} s"
+            what = f"hangs: silent for {self._watchdog.silence:g} s"
         return f"{what}, process {self._process.pid}"
 
     @property
     def hangs(self) -> bool:
         """
-        Whether it has been silent for so long that it seems not to serve any more.
+        Whether a process that serves seems to hang.
         """
-        return self._silent >= HANGING_HEARTBEATS
+        return self._watchdog.hangs
 
     def terminate(self) -> None:
         """
@@ -178,30 +172,20 @@ class Worker(ProcessProtocol):
 
     def reopenLogs(self) -> None:
         """
-        Have the process open its logs anew (SIGUSR1). One that does not serve yet will
-        find them where they are.
+        Let the process open its log files again (SIGUSR1). One that does not serve yet
+        has no handler, and will open the new files in any case.
         """
         if self.serving:
             self._signal(signal.SIGUSR1)
 
     def watch(self) -> None:
         """
-        Kill the process if it has been silent for too long. To be called each
-        L{HEARTBEAT} seconds, by the reactor.
-
-        What counts are the calls between which nothing has come, not the time: if
-        this process was stopped, or had much to do, it has not read what has come.
+        Kill the process if the watchdog says so. To be called as often as
+        L{Watchdog.check}.
         """
-        if self._process is None:
-            return
-        self._silent += 1
-        if self.serving and self._silent == SILENT_HEARTBEATS:
-            self._kill(f"has been silent for {self._silent * HEARTBEAT:g} s")
-        elif not self.serving and self._silent == START_HEARTBEATS:
-            self._error = (
-                f"has not begun to serve within {self._silent * HEARTBEAT:g} s"
-            )
-            self._kill(self._error)
+        if self._process is not None and (why := self._watchdog.check(self.serving)):
+            self._error = why
+            self._kill(why)
 
     def connectionMade(self) -> None:
         """
@@ -211,12 +195,12 @@ class Worker(ProcessProtocol):
 
     def childDataReceived(self, childFD: int, data: bytes) -> None:
         """
-        Note that it lives, or log what it says, line by line.
+        Read heartbeats, or log what the process writes, line by line.
         """
         *lines, rest = (self._unfinished[childFD] + data).split(b"\n")
         self._unfinished[childFD] = rest
         if childFD == CONTROL:
-            self._silent = 0
+            self._watchdog.heard()
             if lines and lines[-1]:
                 self.snapshot = json.loads(lines[-1])
             if not self.serving:
@@ -231,8 +215,8 @@ class Worker(ProcessProtocol):
 
     def processEnded(self, reason: Failure) -> None:
         """
-        It has ended, and all that it has said was read. Log a line that it has died
-        within, and what has ended it if that was not in order.
+        Log the last, unfinished line of the process, and how the process has ended
+        if that was not in good order.
         """
         self._process = None
         for childFD in (STDOUT, STDERR):
@@ -266,7 +250,7 @@ class Worker(ProcessProtocol):
     def _logLine(self, childFD: int, line: bytes) -> None:
         text = line.decode("utf-8", "backslashreplace")
         if childFD == STDERR and text:
-            # The last one of a traceback tells most.
+            # The last line of a traceback says most.
             self._error = text.removeprefix("upper: ")
         self._log.info("[{tag}] {line}", tag=self.name, line=text)
 
@@ -286,6 +270,6 @@ def _describe(end: Any) -> str:
     """
     if end.signal is None:
         return f"ended with status {end.exitCode}"
-    # Of the real-time signals only two have a name.
+    # Most real-time signals have no name.
     names = {each.value: each.name for each in signal.Signals}
     return f"ended by {names.get(end.signal, f'signal {end.signal}')}"

@@ -1,5 +1,5 @@
 """
-The page for people: what a service does, at a glance. It needs no script.
+The HTML page of the status, for people. It needs no script.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from html import escape
 
 from upperproto.status.report import Report
 
-# How often the page asks again, and over how long a rate is taken at least, in seconds.
+# The page loads again every so many seconds. A rate is taken over so many, at least.
 REFRESH = 2
 LEAST_SPAN = 1.0
 
@@ -35,23 +35,23 @@ th, td { text-align: left; padding: .2rem .8rem .2rem 0; vertical-align: top;
 
 class Rates:
     """
-    How fast counts grow: since the page was last made, or a little longer.
+    How fast counts grow: since the page was made the last time, or a little longer.
     """
 
     def __init__(self) -> None:
         """
-        Know nothing.
+        Begin without counts.
         """
         self._before: tuple[float, dict[str, int]] | None = None
         self._last: tuple[float, dict[str, int]] | None = None
 
     def since(self, now: float, counts: dict[str, int]) -> dict[str, float]:
         """
-        Give the growth of each count, per second.
+        Compute the growth of each count, per second.
 
         @param now: the time, in seconds.
-        @param counts: as they are now.
-        @return: nothing, if they were not known before.
+        @param counts: the counts now.
+        @return: the growth; empty the first time.
         """
         if self._last is None or now - self._last[0] >= LEAST_SPAN:
             self._before, self._last = self._last, (now, counts)
@@ -65,8 +65,8 @@ def render(report: Report, rates: Rates) -> str:
     """
     Make the page.
 
-    @param report: what is known of the service.
-    @param rates: knows what was known before.
+    @param report: the status of the service.
+    @param rates: has the counts of the last page.
     """
     counts, sizes = report.counts, report.counts["bytes"]
     growing = {
@@ -120,7 +120,7 @@ def _number(name: str, number: str, rate: str) -> str:
 
 def _table(title: str, head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """
-    Make a table under its title; nothing, if it has no rows.
+    Make a table with a title; empty if it has no rows.
     """
     body = "".join(
         "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>\n"

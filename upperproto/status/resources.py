@@ -1,5 +1,5 @@
 """
-What is answered over HTTP: C{/livez}, C{/readyz}, C{/metrics}, and a page for people.
+The HTTP resources of the status: C{/livez}, C{/readyz}, C{/metrics}, and a page.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from upperproto.status.report import Observer
 
 _TEXT = b"text/plain; charset=utf-8"
 
-# The page has its style in it, and nothing else from anywhere.
+# The page contains its style, and loads nothing.
 _POLICY = b"default-src 'none'; style-src 'unsafe-inline'"
 
 
 class Answer(Resource):
     """
-    One place. What it answers is made for each request.
+    A resource whose answer is made for each request.
     """
 
     def __init__(self, answer: Callable[[Request], tuple[int, bytes, bytes]]) -> None:
@@ -48,15 +48,15 @@ class Answer(Resource):
 
 class StatusSite(Site):
     """
-    Answer for one service.
+    The HTTP site of the status of one service.
     """
 
     noisy = False
 
     def __init__(self, observer: Observer, clock: IReactorTime) -> None:
         """
-        @param observer: knows the service.
-        @param clock: what tells the time.
+        @param observer: asks the service.
+        @param clock: tells the time.
         """
         self._observer = observer
         self._rates = Rates()
@@ -69,7 +69,7 @@ class StatusSite(Site):
 
     def log(self, request: Request) -> None:
         """
-        Log nothing: probes come every few seconds.
+        Log nothing, because probes come every few seconds.
         """
 
     def _readyz(self, request: Request) -> tuple[int, bytes, bytes]:

@@ -1,3 +1,3 @@
 """
-The ways from a socket to the protocol: endpoints, PROXY headers, handshakes.
+From a socket to the protocol: endpoints, inherited sockets, PROXY headers, TLS.
 """

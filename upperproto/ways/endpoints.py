@@ -1,5 +1,5 @@
 """
-Listening: on an endpoint, or not at all.
+Endpoints: check their descriptions, and listen on them or end with one message.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ from upperproto.faults.description import fields, join, separateFaults
 from upperproto.faults.settings import FaultSettings
 from upperproto.ways.inherited import InheritedEndpoint
 
-# Kinds of endpoints that break a promise of the service.
+# Kinds of endpoints that cannot keep a promise of the service.
 _BREAKING = {
     "haproxy": "would lose answers; use --proxy-protocol",
-    "stdio": "is a single connection, with whose end the process would not end",
+    "stdio": "is one connection, and the process would not end with it",
 }
 
-# What values without a name are.
+# The names of values that are given without a name.
 _NAMES = {
     "ssl": ["port"],
     "tcp": ["port", "interface", "backlog"],
@@ -42,7 +42,7 @@ _NAMES = {
     "unix": ["address", "mode", "backlog"],
 }
 
-# Numbers that Twisted takes at their word, each with its base, least and most.
+# Numbers that Twisted does not check: their base, the least and the greatest value.
 _NUMBERS = {
     "port": (10, 0, 65535),
     "backlog": (10, 1, 2**31 - 1),
@@ -54,16 +54,16 @@ class CannotStart(SystemExit, Exception):
     """
     The service cannot start. The message is for the person who started it.
 
-    It ends the process with this message and status 1, because it is a L{SystemExit};
-    and C{twistd} removes its PID file and tells the parent of a daemon, because it is
-    an L{Exception}.
+    It is a L{SystemExit}, so it ends the process with this message and status 1. It is
+    also an L{Exception}, so C{twistd} removes its PID file and tells the parent of a
+    daemon.
     """
 
 
 def kindOf(description: str) -> str:
     """
-    What kind of endpoint a description has, such as C{tcp}, in lower case; of
-    C{fault:} endpoints, the one that has the faults.
+    Find the kind of an endpoint, such as C{tcp}, in lower case; for C{fault:}, the kind
+    of the inner endpoint.
 
     @param description: a server endpoint, as Twisted describes it.
     """
@@ -73,8 +73,8 @@ def kindOf(description: str) -> str:
 
 def forWorker(description: str) -> str:
     """
-    Describe what a worker makes of an endpoint, which inherits its socket: systemd's
-    variables are for the parent.
+    Change the description of an endpoint for a worker. The worker inherits the socket
+    from its parent, so the variables of systemd are not for it.
     """
     faults, inner = separateFaults(description)
     if kindOf(inner) != "systemd":
@@ -84,12 +84,11 @@ def forWorker(description: str) -> str:
 
 def endpointFrom(reactor: Any, description: str) -> IStreamServerEndpoint:
     """
-    Make an endpoint from its description, without the faults that its connections are
-    to have: L{faultsFrom}.
+    Make an endpoint from its description. It has no faults: see L{faultsFrom}.
 
-    @param reactor: what it will listen on.
+    @param reactor: listens.
     @param description: a server endpoint, as Twisted describes it.
-    @raise CannotStart: if it is not one, or breaks a promise of the service.
+    @raise CannotStart: if it is not valid, or cannot keep a promise of the service.
     """
     faultsFrom(description)
     kind = kindOf(description)
@@ -98,17 +97,17 @@ def endpointFrom(reactor: Any, description: str) -> IStreamServerEndpoint:
     try:
         return _makeEndpoint(reactor, kind, separateFaults(description)[1])
     except Exception as error:
-        # Those of functions of Twisted begin with the function's name.
+        # Some messages begin with the name of a function of Twisted.
         why = re.sub(r"^\S+\(\) ", "", str(error))
         raise CannotStart(f"upper: not an endpoint: {description}: {why}") from error
 
 
 def faultsFrom(description: str) -> FaultSettings | None:
     """
-    Read the faults that a description of an endpoint asks for.
+    Read the faults in the description of an endpoint.
 
     @return: L{None} if there are none.
-    @raise CannotStart: for one that is none.
+    @raise CannotStart: for a fault that is not valid.
     """
     faults, inner = separateFaults(description)
     words = {name: word for name, word in faults if name is not None}
@@ -117,7 +116,7 @@ def faultsFrom(description: str) -> FaultSettings | None:
         if faults and name is not None:
             raise ValueError(f"there is no fault {name}")
         if faults and not kind:
-            raise ValueError("fault: stands before another endpoint, such as tcp:5001")
+            raise ValueError("fault: needs an endpoint after it, such as tcp:5001")
         return FaultSettings.fromWords(words) if words else None
     except ValueError as error:
         raise CannotStart(f"upper: not an endpoint: {description}: {error}") from error
@@ -132,7 +131,7 @@ def _makeEndpoint(reactor: Any, kind: str, description: str) -> IStreamServerEnd
         raise ValueError("it has to begin with its kind, such as tcp:")
     for name, value in parts:
         if not value:
-            # An empty interface would be all of them: that has names of its own.
+            # An empty interface would mean all interfaces: 0.0.0.0 and :: say that.
             what = name or "a value"
             raise ValueError(rf"{what} is empty (a colon within a value: \:)")
     words = [value for name, value in parts if name is None]
@@ -147,24 +146,24 @@ def _makeEndpoint(reactor: Any, kind: str, description: str) -> IStreamServerEnd
 
 def _checkValues(values: dict[str, str]) -> None:
     """
-    @raise ValueError: for a value that Twisted would take, and that is of no use.
+    @raise ValueError: for a wrong value that Twisted would accept.
     """
     for name in values.keys() & _NUMBERS.keys():
         value, (base, least, most) = values[name], _NUMBERS[name]
         digits = value.isascii() and value.isdigit()
         if not (digits and least <= int(value, base) <= most):
             raise ValueError(f"not a {name}: {value}")
-    # Where Twisted finds no certificate, it refuses each client.
+    # If Twisted finds no certificate, it starts, and refuses each client.
     if "path" in values and not os.path.isdir(values["path"]):
         raise ValueError(f"not a folder: {values['path']}")
 
 
 def listen(endpoint: IStreamServerEndpoint, factory: IProtocolFactory) -> Any:
     """
-    Listen on an endpoint, now or not at all.
+    Listen on an endpoint, and do not wait.
 
-    @param endpoint: where. It must know at once whether it can.
-    @raise Exception: what keeps it from listening.
+    @param endpoint: the endpoint. It must know at once whether it can listen.
+    @raise Exception: why it cannot listen.
     """
     results: list[Any] = []
     maybeDeferred(endpoint.listen, factory).addBoth(results.append)
@@ -178,11 +177,11 @@ def listen(endpoint: IStreamServerEndpoint, factory: IProtocolFactory) -> Any:
 
 def setConnectionOptions(listening: socket.socket) -> None:
     """
-    Let the connections of a listening socket send small answers at once
-    (C{TCP_NODELAY}), and find out that a peer has died (C{SO_KEEPALIVE}). On Linux,
-    those that it accepts from now on inherit both, so that it costs them nothing.
+    Set C{TCP_NODELAY} on a listening socket, to send small answers at once, and
+    C{SO_KEEPALIVE}, to find out that a client has died. On Linux, the connections that
+    it accepts later inherit both options, so no call is needed for each of them.
 
-    @param listening: the socket. UNIX sockets have no use for either.
+    @param listening: the socket. UNIX sockets do not have these options.
     """
     if listening.family in (socket.AF_INET, socket.AF_INET6):
         listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, True)
@@ -191,15 +190,15 @@ def setConnectionOptions(listening: socket.socket) -> None:
 
 def addressName(address: IAddress) -> str:
     """
-    Name an address that is listened on as people write it.
+    Write the address of a listener as people do.
 
-    @return: C{127.0.0.1:5000}, C{[::1]:5000}, a path, or the name of an abstract
-        UNIX socket after an at sign.
+    @return: C{127.0.0.1:5000}, C{[::1]:5000}, C{127.0.0.1:5000 (UDP)}, a path, or the
+        name of an abstract UNIX socket after an at sign.
     """
-    if isinstance(address, IPv4Address):
-        return f"{address.host}:{address.port}"
-    if isinstance(address, IPv6Address):
-        return f"[{address.host}]:{address.port}"
+    if isinstance(address, (IPv4Address, IPv6Address)):
+        host = f"[{address.host}]" if ":" in address.host else address.host
+        kind = " (UDP)" if address.type == "UDP" else ""
+        return f"{host}:{address.port}{kind}"
     if isinstance(address, UNIXAddress) and address.name is not None:
         name = address.name.decode("utf-8", "backslashreplace")
         return f"@{name[1:]}" if name.startswith("\0") else name
@@ -210,12 +209,12 @@ class Listener(Service):
     """
     Listen on an endpoint for as long as the service runs.
 
-    Unlike Twisted's own service for endpoints, it ends a process that cannot
-    listen with a message instead of a traceback.
+    If it cannot listen, it ends the process with a message. Twisted's own service for
+    endpoints logs a traceback, and the process goes on.
 
     @cvar message: what the log says when it listens.
-    @ivar faults: those that connections are given; L{None} without any.
-    @ivar address: where it listens, as people write it; empty until it has.
+    @ivar faults: the faults of the connections; L{None} without any.
+    @ivar address: the address, as people write it; empty before it listens.
     """
 
     message = "Listening on {name}"
@@ -230,8 +229,8 @@ class Listener(Service):
     ) -> None:
         """
         @param endpoint: where to listen. It must know at once whether it can.
-        @param factory: what serves the connections.
-        @param faults: those that the factory gives them, to say so.
+        @param factory: serves the connections.
+        @param faults: the faults that the factory adds, for the log.
         """
         self.faults = faults
         self._endpoint = endpoint
@@ -243,7 +242,7 @@ class Listener(Service):
         """
         Listen, as C{twistd} asks while the process has its privileges.
 
-        @raise CannotStart: where the system refuses.
+        @raise CannotStart: if the system does not allow it.
         """
         super().privilegedStartService()
         try:
@@ -257,8 +256,7 @@ class Listener(Service):
         self._log.info(self.message, name=name)
         if self.faults is not None:
             self._log.warn(
-                "fault: {name}: connections of this listener are given faults:"
-                " {faults}",
+                "fault: {name}: connections of this listener have faults: {faults}",
                 name=name,
                 faults=self.faults,
             )
@@ -267,7 +265,7 @@ class Listener(Service):
         """
         Listen, if L{privilegedStartService} has not.
 
-        @raise CannotStart: where the system refuses.
+        @raise CannotStart: if the system does not allow it.
         """
         super().startService()
         if self._port is None:
@@ -275,9 +273,9 @@ class Listener(Service):
 
     def stopService(self) -> Deferred[None]:
         """
-        Refuse new connections. Where it never listened, there is nothing to do.
+        Refuse new connections, if it listens.
 
-        @return: fires when they are refused.
+        @return: fires when the port is closed.
         """
         super().stopService()
         port, self._port = self._port, None
@@ -285,14 +283,14 @@ class Listener(Service):
 
     def getHost(self) -> IAddress | None:
         """
-        Where it listens, if it does.
+        Give the address that it listens on, if it does.
         """
         return None if self._port is None else self._port.getHost()
 
     def close(self) -> None:
         """
-        Refuse new connections at once: after a start that has failed, there may be
-        no reactor to wait for. The path of a UNIX socket goes, too.
+        Refuse new connections at once, and remove the path of a UNIX socket. This does
+        not wait: after a failed start, the reactor may not run.
         """
         port, self._port = self._port, None
         if isinstance(port, FileDescriptor):

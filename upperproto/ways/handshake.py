@@ -1,6 +1,5 @@
 """
-Pending connections: what stands in a protocol's place while the client still owes
-something, such as a TLS handshake or a PROXY header.
+Wait for a TLS handshake or a PROXY header, with a timeout, before the protocol begins.
 """
 
 from __future__ import annotations
@@ -24,39 +23,39 @@ from zope.interface import implementer
 
 from upperproto.interfaces import IPending, IPendingConnections
 
-# How many seconds a client may take. A PROXY header comes with the connection, and a
-# TLS handshake takes two round trips.
+# How many seconds a client has. A PROXY header comes with the connection, and a TLS
+# handshake takes two round trips.
 HANDSHAKE_TIMEOUT = 10.0
 
 
 @implementer(IPending)
 class PendingProtocol(Protocol):
     """
-    Wait for what a client owes. A subclass hands the connection over to the protocol
-    then, which gets the transport itself, with its half-close, its back-pressure and
-    its speed: nothing remains in between.
+    Wait for something that a client must send first. Then a subclass gives the
+    transport itself to the protocol. So the protocol has its half-close, its
+    back-pressure and its speed.
 
-    @cvar awaited: what the client owes, for the log.
-    @ivar inner: the protocol that comes then.
+    @cvar awaited: what the client must send first, for the log.
+    @ivar inner: the protocol that gets the connection then.
     """
 
     awaited: ClassVar[str]
     logContext = False
 
-    # None while the client is not waited for, any more or yet.
+    # None before the wait and after it.
     _timer: IDelayedCall | None = None
 
     def __init__(self, pending: IPendingConnections, inner: IProtocol) -> None:
         """
         @param pending: the connections that wait.
-        @param inner: the protocol that comes then.
+        @param inner: the protocol that gets the connection then.
         """
         self.inner = inner
         self._pending = pending
 
     def connectionMade(self) -> None:
         """
-        Wait, but not for long.
+        Begin to wait.
         """
         clock = self._pending.clock
         self._deadline = clock.seconds() + HANDSHAKE_TIMEOUT
@@ -71,7 +70,7 @@ class PendingProtocol(Protocol):
         """
         if self.leave():
             transport: Any = self.transport
-            # Before the log is told: whatever becomes of that, this is done.
+            # Before the call for the log, which may fail.
             if ITCPTransport.providedBy(transport):
                 transport.abortConnection()
             else:
@@ -81,9 +80,9 @@ class PendingProtocol(Protocol):
 
     def leave(self) -> bool:
         """
-        Wait no more.
+        Stop the wait.
 
-        @return: whether the client was still waiting.
+        @return: whether the client has waited until now.
         """
         if self._timer is None:
             return False
@@ -95,14 +94,14 @@ class PendingProtocol(Protocol):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """
-        The client has gone before it came in.
+        Note that the client has closed too early.
         """
         if self.leave():
             self._tellRefused(self.explain(reason))
 
     def explain(self, reason: Failure) -> str:
         """
-        Say why a client did not come in.
+        Say why a client did not reach the protocol.
 
         @param reason: what ended the connection.
         """
@@ -115,17 +114,17 @@ class PendingProtocol(Protocol):
 
     def _whenLate(self, allIsRead: bool = False) -> None:
         """
-        Refuse the client, unless what it owes is there already.
+        Refuse the client if it is too late.
 
-        @param allIsRead: what had come by then has been read.
+        @param allIsRead: everything that came in time has been read.
         """
         clock = self._pending.clock
         wait = self._deadline - clock.seconds()
         if wait > 0:
-            # The call came early: not every timer follows the clock.
+            # The call came early: some timers do not follow the clock.
             self._timer = clock.callLater(wait, self._whenLate)
         elif not allIsRead:
-            # The reactor makes its calls before it reads, and may have been busy.
+            # The reactor makes its timed calls before it reads.
             self._timer = clock.callLater(0, self._whenLate, True)
         else:
             self.refuse(f"no {self.awaited} within {HANDSHAKE_TIMEOUT:g} s")
@@ -145,7 +144,7 @@ class PendingFactory(ServerFactory):
     def __init__(self, pending: IPendingConnections, inner: Factory[Any]) -> None:
         """
         @param pending: the connections that wait.
-        @param inner: what builds the protocols that come then.
+        @param inner: builds the protocols that get the connections then.
         """
         self.pending = pending
         self.inner = inner
@@ -166,7 +165,7 @@ class PendingFactory(ServerFactory):
 
     def buildProtocol(self, addr: IAddress | None) -> Protocol | None:
         """
-        Build what waits, with its protocol.
+        Build the protocol, and the L{PendingProtocol} before it.
         """
         inner = self.inner.buildProtocol(addr)
         return None if inner is None else self.protocol(self.pending, inner)

@@ -1,5 +1,5 @@
 """
-Sockets that were bound by whoever started this process, such as systemd.
+Inherited sockets: the process that started this one has bound them, such as systemd.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ FAMILIES = {
 
 def checkSocket(descriptor: int) -> socket.AddressFamily:
     """
-    Make sure that a descriptor is a socket that connections can be accepted from.
+    Check that a descriptor is a listening stream socket.
 
     @return: its family.
     @raise ValueError: if it is not.
@@ -35,7 +35,7 @@ def checkSocket(descriptor: int) -> socket.AddressFamily:
     try:
         inherited = socket.socket(fileno=descriptor)
     except OSError as error:
-        # Two endpoints may have been told to take the same one, for example.
+        # For example, two endpoints have the same index.
         raise ValueError(f"descriptor {descriptor} is no socket any more") from error
     try:
         if inherited.type != socket.SOCK_STREAM:
@@ -52,11 +52,10 @@ def checkSocket(descriptor: int) -> socket.AddressFamily:
 
 def release(descriptor: int) -> None:
     """
-    Close an inherited socket that has been adopted, which duplicates it.
+    Close an inherited socket. Its port has a copy.
 
-    Its number stays taken: others know of it, and would find another file there.
-
-    @param descriptor: the socket's.
+    The number of the descriptor stays in use. Otherwise the next file would get it, and
+    code that knows the number would take that file for the socket.
     """
     with open(os.devnull, "rb") as nothing:
         os.dup2(nothing.fileno(), descriptor, inheritable=False)
@@ -65,7 +64,7 @@ def release(descriptor: int) -> None:
 @implementer(IStreamServerEndpoint)
 class InheritedEndpoint:
     """
-    Listen on a socket that was handed over by systemd, which is checked at once.
+    Listen on a socket of systemd. The constructor checks it.
     """
 
     def __init__(
@@ -76,11 +75,11 @@ class InheritedEndpoint:
         name: str | None = None,
     ) -> None:
         """
-        @param reactor: what adopts the socket.
+        @param reactor: adopts the socket.
         @param domain: its family: C{INET}, C{INET6} or C{UNIX}.
-        @param index: its place among those that were handed over, from 0 on.
+        @param index: its place among the sockets of systemd, from 0 on.
         @param name: its name, in place of the index.
-        @raise ValueError: if there is no such socket, or it is of no use.
+        @raise ValueError: if there is no such socket, or it does not listen.
         """
         if domain not in FAMILIES:
             raise ValueError(f"the domain is one of {', '.join(FAMILIES)}")
@@ -107,22 +106,22 @@ class InheritedEndpoint:
 
 class _SharedSocket(socket.socket):
     """
-    A listening socket on which other processes may listen, too.
+    A listening socket that other processes may use, too.
     """
 
     def shutdown(self, how: int) -> None:
         """
-        Go on: it would be the end for all of them.
+        Do nothing: it would stop the other processes from accepting.
         """
 
 
 class InheritedUNIXPort(unix.Port):
     """
-    Accept from a UNIX socket that was inherited, on reactors that cannot.
+    Accept from an inherited UNIX socket, on reactors that are not L{IUNIXAdoption}.
 
-    Twisted's own port takes it for its own: it makes it open to everybody, with
-    a backlog of 50, and at the end it shuts it down and removes it, although
-    others may listen on it now and later.
+    Twisted's own port changes the socket: it gives everybody access, and sets a backlog
+    of 50. At the end it shuts the socket down and removes its path, although other
+    processes may listen on it now or later.
     """
 
     def __init__(
@@ -130,8 +129,8 @@ class InheritedUNIXPort(unix.Port):
     ) -> None:
         """
         @param descriptor: the listening socket.
-        @param factory: what serves the connections.
-        @param reactor: what accepts them.
+        @param factory: serves the connections.
+        @param reactor: accepts them.
         """
         self.socket = _SharedSocket(fileno=os.dup(descriptor))
         super().__init__(self.socket.getsockname(), factory, reactor=reactor)
@@ -142,8 +141,7 @@ class InheritedUNIXPort(unix.Port):
         """
         assert self.factory is not None
         self.factory.doStart()
-        # What a port of Twisted's does when it has its socket; it deletes both names
-        # at its end.
+        # As tcp.Port does when it has its socket. At its end, it deletes both of them.
         self.fileno = self.socket.fileno  # type: ignore[method-assign]
         self.connected = True
         self.numberAccepts = 100
@@ -159,24 +157,24 @@ class InheritedUNIXPort(unix.Port):
 @implementer(IUNIXAdoption)
 class Inheriting:
     """
-    Stands in for the reactor where endpoints listen: they take the sockets that
-    this process has inherited, if there are any for them.
+    Take the place of the reactor for endpoints that listen: use the inherited sockets,
+    if there are any.
     """
 
     def __init__(self, reactor: Any, descriptors: Iterable[int] = ()) -> None:
         """
-        @param reactor: what it stands in for.
-        @param descriptors: listening sockets, one for each endpoint; none if
-            the endpoints are to make their own.
+        @param reactor: the reactor.
+        @param descriptors: listening sockets, one for each endpoint; none if the
+            endpoints make their own.
         """
         self._reactor = reactor
         self._descriptors = iter(descriptors)
-        # It is asked for the time with each chunk.
+        # It is called for each chunk, and __getattr__ is slow.
         self.seconds = reactor.seconds
 
     def __getattr__(self, name: str) -> Any:
         """
-        All else is the reactor's own.
+        Get everything else from the reactor.
         """
         return getattr(self._reactor, name)
 
@@ -184,37 +182,41 @@ class Inheriting:
         """
         Take the next socket, or listen as the reactor does.
         """
-        for descriptor in self._descriptors:
-            return self._take(descriptor, factory)
+        inherited = next(self._descriptors, None)
+        if inherited is not None:
+            return self._take(inherited, factory)
         return self._reactor.listenTCP(port, factory, **options)
 
     def listenUNIX(self, path: Any, factory: IProtocolFactory, **options: Any) -> Any:
         """
         Take the next socket, or listen as the reactor does.
         """
-        for descriptor in self._descriptors:
-            return self._take(descriptor, factory)
+        inherited = next(self._descriptors, None)
+        if inherited is not None:
+            return self._take(inherited, factory)
         return self._reactor.listenUNIX(path, factory, **options)
 
     def adoptStreamPort(
         self, descriptor: int, family: int, factory: IProtocolFactory
     ) -> Any:
         """
-        Take the next socket, or the one that the endpoint knows of.
+        Take the next socket, or the one that the endpoint has.
         """
-        for each in self._descriptors:
-            return self._take(each, factory)
+        inherited = next(self._descriptors, None)
+        if inherited is not None:
+            return self._take(inherited, factory)
         return self._adopt(descriptor, factory)
 
     def inheritDatagrams(self) -> socket.socket | None:
         """
-        Take the next socket, if there is one: that of datagrams.
+        Take the socket for datagrams, which is the last, if there is one.
         """
-        for descriptor in self._descriptors:
-            inherited = socket.socket(fileno=os.dup(descriptor))
-            release(descriptor)
-            return inherited
-        return None
+        inherited = next(self._descriptors, None)
+        if inherited is None:
+            return None
+        datagrams = socket.socket(fileno=os.dup(inherited))
+        release(inherited)
+        return datagrams
 
     def _take(self, descriptor: int, factory: IProtocolFactory) -> Any:
         port = self._adopt(descriptor, factory)

@@ -1,5 +1,5 @@
 """
-Layers: what a connection passes on its way from a listener to the protocol.
+Layers between a listener and the protocol: counters, faults, PROXY header and TLS.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 class Layers:
     """
-    Lead connections to a protocol: past a PROXY header, then through TLS.
+    Make listeners whose connections have a PROXY header and TLS before the protocol.
     """
 
     def __init__(
@@ -36,16 +36,15 @@ class Layers:
         opened: Callable[[str], None] | None = None,
     ) -> None:
         """
-        @param pending: the connections that have not come to the protocol yet.
-        @param factory: what builds the protocols.
-        @param truncated: called with the protocol whose client's TCP stream ends
-            before its TLS one.
-        @param getContext: gives the TLS context for each connection but those
-            over UNIX sockets; no TLS by default.
-        @param proxies: where every connection must come from, with a PROXY
+        @param pending: the connections that wait for a header or a handshake.
+        @param factory: builds the protocols.
+        @param truncated: called with the protocol of a client that has ended its TCP
+            stream, but not its TLS stream.
+        @param getContext: gives the TLS context for each connection, but not over UNIX
+            sockets; no TLS by default.
+        @param proxies: the proxies that all connections must come from, with a PROXY
             header; no such header by default.
-        @param opened: called with the address of the listener that has accepted a
-            connection, for each; nobody is, by default.
+        @param opened: called for each connection, with the address of its listener.
         """
         self._pending = pending
         self._factory = factory
@@ -54,14 +53,14 @@ class Layers:
         self._getContext = getContext
         self._proxies = proxies
 
-    def wrapFactory(
+    def _wrapFactory(
         self, getContext: Callable[[], Context] | None = None
     ) -> Factory[Any]:
         """
         Make the factory for a listener.
 
-        @param getContext: gives the TLS context for each connection, in place
-            of the one for all listeners.
+        @param getContext: gives the TLS context for each connection of this listener,
+            in place of that of the constructor.
         """
         factory = self._factory
         getContext = getContext or self._getContext
@@ -77,17 +76,17 @@ class Layers:
 
     def listener(self, description: str, reactor: Any) -> Listener:
         """
-        Make what listens on an endpoint.
+        Make the listener of an endpoint.
 
         @param description: a server endpoint, as Twisted describes it.
-        @param reactor: what listens.
-        @raise CannotStart: for what is not an endpoint.
+        @param reactor: listens.
+        @raise CannotStart: for a description that is not valid.
         """
         kind = kindOf(description)
         faults = faultsFrom(description)
 
         def wrap(getContext: Callable[[], Context] | None = None) -> Factory[Any]:
-            factory = self.wrapFactory(getContext)
+            factory = self._wrapFactory(getContext)
             if faults is not None:
                 # Few want it.
                 from upperproto.faults.endpoint import FaultFactory
@@ -104,7 +103,10 @@ class Layers:
         endpoint: Any = endpointFrom(inheriting, description)
         factory = wrap()
         if kind == "tls":
-            # Of Twisted's TLS over TCP, only TCP and the certificates.
+            # Take the TCP endpoint and the certificates, but not Twisted's TLS. Both
+            # attributes are of the private class TLSServerEndpoint (Twisted 26.10): a
+            # tls: endpoint has no public ones. tests.ways.test_layers would notice
+            # their end.
             creator = endpoint.connectionCreator
             endpoint = endpoint.endpoint
             factory = wrap(lambda: creator.defaultContext)
@@ -114,15 +116,15 @@ class Layers:
 
 class CountedFactory(WrappingFactory):
     """
-    Tell of each connection that comes to another factory.
+    Call something for each connection of another factory.
     """
 
     noisy = False
 
     def __init__(self, factory: IProtocolFactory, opened: Callable[[], None]) -> None:
         """
-        @param factory: the other one.
-        @param opened: called for each.
+        @param factory: the other factory.
+        @param opened: called for each connection.
         """
         super().__init__(factory)
         self._opened = opened
@@ -149,8 +151,8 @@ class CountedFactory(WrappingFactory):
 
 class _SSLReactor:
     """
-    Stands in for the reactor where C{ssl:} endpoints listen: with our TLS in
-    place of Twisted's.
+    Take the place of the reactor for C{ssl:} endpoints: listen with our TLS in place of
+    Twisted's.
     """
 
     def __init__(

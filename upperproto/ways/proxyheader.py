@@ -1,17 +1,16 @@
 """
 Parse PROXY headers, versions 1 and 2: bytes in, the client's address out.
 
-Sections 2.1 and 2.2 of U{the specification
-<https://www.haproxy.org/download/3.0/doc/proxy-protocol.txt>}, to the letter: what
-does not match it exactly is refused, as soon as that is certain, and it makes no
-difference in which pieces a header comes. Where the text leaves a choice:
+This follows sections 2.1 and 2.2 of U{the specification
+<https://www.haproxy.org/download/3.0/doc/proxy-protocol.txt>} exactly. Every other
+header is refused as soon as it is certainly wrong. The pieces in which a header comes
+make no difference. The specification leaves some choices:
 
-  - An IPv6 address may end in an IPv4 address (C{::ffff:192.0.2.1}): so C{inet_ntop}
-    writes it, and so does HAProxy.
-  - Version 2 may name the client of another kind of connection (UDP, a UNIX socket).
-    Where it says C{UNSPEC}, the proxy's own address stands, and with C{LOCAL} all
-    that follows the length is skipped unread.
-  - Of the additional fields (TLV) only the checksum is looked at.
+  - An IPv6 address may end in an IPv4 address (C{::ffff:192.0.2.1}). C{inet_ntop} and
+    HAProxy write it so.
+  - Version 2 may name a client of UDP or of a UNIX socket. With C{UNSPEC}, the address
+    is that of the proxy. With C{LOCAL}, everything after the length is skipped.
+  - The only additional field (TLV) that is read is the checksum.
 """
 
 from __future__ import annotations
@@ -27,15 +26,15 @@ from twisted.internet.interfaces import IAddress
 # The longest header of version 1, its CRLF included.
 _MAX_VERSION_1 = 107
 
-# The longest header of version 2. Its length field would allow 65,551 bytes, from
-# each of the many that may wait. HAProxy does not send, and does not take, more than
-# one of its buffers, which is 16 KiB unless told otherwise; nginx takes 4 KiB.
+# The longest header of version 2. Its length field allows 65,551 bytes, but many
+# connections may wait, and each needs memory. HAProxy sends and accepts at most one
+# buffer, 16 KiB by default; nginx accepts 4 KiB.
 MAX_HEADER = 16384
 
 _VERSION_1 = b"PROXY "
 _UNKNOWN = (b"PROXY UNKNOWN\r\n", b"PROXY UNKNOWN ")
 _FAMILIES = {b"PROXY TCP4 ": socket.AF_INET, b"PROXY TCP6 ": socket.AF_INET6}
-# What the addresses and ports of version 1 are written with.
+# The characters of addresses and ports in version 1.
 _CHARACTERS = b"0123456789abcdefABCDEF.: "
 
 _SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
@@ -60,12 +59,12 @@ def parse(received: bytes) -> tuple[IAddress | None, bytes] | None:
     """
     Parse a PROXY header.
 
-    @param received: all that a connection has brought so far.
-    @return: the client's address, or L{None} where the proxy speaks for itself
-        or does not know; and what follows the header. L{None} alone if the
-        header is incomplete.
-    @raise ValueError: for what is not a header, and cannot become one. Nothing of
-        what was received is in its message.
+    @param received: everything that has come on a connection.
+    @return: the address of the client, and the bytes after the header. The address is
+        L{None} if the proxy speaks for itself or does not know the client. L{None} in
+        place of both if the header is incomplete.
+    @raise ValueError: for bytes that cannot be the start of a header. The message has
+        none of these bytes.
     """
     if received.startswith(_VERSION_1):
         return _parseVersion1(received)
@@ -95,7 +94,7 @@ def _parseVersion1(received: bytes) -> tuple[IAddress | None, bytes] | None:
     if start in _UNKNOWN:
         return (None, rest) if end else None
     fields = line[len(start) :]
-    # The second half of the CRLF may be still to come.
+    # The LF of the CRLF may come later.
     if (fields if end else fields.removesuffix(b"\r")).translate(None, _CHARACTERS):
         raise _invalid("not an address or a port")
     if not end:
@@ -112,7 +111,7 @@ def _parseVersion1(received: bytes) -> tuple[IAddress | None, bytes] | None:
 
 def _parseAddress(family: socket.AddressFamily, word: str) -> str:
     """
-    Parse an address, into its usual spelling: it is logged, and counted.
+    Parse an address, and write it in its usual form, for the log and the caps.
     """
     try:
         return socket.inet_ntop(family, socket.inet_pton(family, word))
@@ -143,7 +142,7 @@ def _parseVersion2(received: bytes) -> tuple[IAddress | None, bytes] | None:
 
 def _parseProxied(header: bytes, kind: int) -> IAddress | None:
     """
-    Parse what follows the length in a header of version 2.
+    Parse the addresses of a header of version 2.
     """
     family, protocol = kind >> 4, kind & 0xF
     if family > _UNIX or protocol > max(_TRANSPORTS):
@@ -157,8 +156,8 @@ def _parseProxied(header: bytes, kind: int) -> IAddress | None:
     source, _, *ports = addresses.unpack_from(header, start)
     _check(header, start + addresses.size)
     if family == _UNIX:
-        # Its path is one of another time and place, and Twisted looks for it here
-        # whenever it compares two addresses.
+        # Its path belongs to another machine. Twisted would look for it on this one,
+        # each time when it compares two addresses.
         return UNIXAddress(None)
     transport = _TRANSPORTS[protocol]
     if family == _INET:
@@ -170,10 +169,10 @@ def _parseProxied(header: bytes, kind: int) -> IAddress | None:
 
 def _check(header: bytes, start: int) -> None:
     """
-    Check that the additional fields are whole, and the checksum if there is one.
+    Check that the additional fields are complete, and the checksum if there is one.
 
     @param header: the whole header.
-    @param start: where its additional fields begin.
+    @param start: the index of the first additional field.
     """
     checksum = None
     while start < len(header):
@@ -198,9 +197,9 @@ def _check(header: bytes, start: int) -> None:
 
 def crc32c(data: bytes) -> int:
     """
-    Compute a CRC32c (RFC 4960, appendix B). Python has none.
+    Compute a CRC32c (RFC 4960, appendix B), which Python does not have.
 
-    @param data: at most a header: 16 KiB take some milliseconds.
+    @param data: at most a header. 16 KiB take some milliseconds.
     """
     table, crc = _crcTable(), 0xFFFFFFFF
     for byte in data:
@@ -211,7 +210,7 @@ def crc32c(data: bytes) -> int:
 @cache
 def _crcTable() -> list[int]:
     """
-    Compute the remainder of each byte, when the first checksum comes.
+    Compute the remainder of each byte, once, for the first checksum.
     """
     table = list(range(256))
     for _ in range(8):

@@ -1,10 +1,10 @@
 """
-Connections that begin with a PROXY header: a proxy says first for whom it speaks.
+The PROXY protocol: a proxy sends the address of the client before anything else.
 
-Twisted's C{haproxy:} endpoint has gaps that this module closes: it drops a header
-whose first piece is shorter than 16 bytes (8 in version 1), it waits for one without
-limit, it takes it from anybody, C{connectionMade} does not know the client yet, and
-its wrapper hides the half-close of the connection, so that answers are lost.
+Twisted's C{haproxy:} endpoint has problems that this module does not have. It drops a
+header whose first piece is shorter than 16 bytes (8 in version 1). It waits for a
+header without a time limit. It accepts headers from everybody. C{connectionMade} does
+not know the client yet. And its wrapper has no half-close, so answers are lost.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from upperproto.ways.proxyheader import parse
 
 Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 
-# From where a header is taken by default.
+# The networks whose headers are accepted by default.
 LOOPBACK = ("127.0.0.0/8", "::1/128")
 
 
@@ -31,8 +31,8 @@ class PendingProxyHeader(PendingProtocol):
     """
     Wait for a PROXY header.
 
-    A protocol that provides L{IPeerAware} is told the client's address. Any other
-    protocol has only C{transport.getPeer()}, which is the proxy's.
+    A protocol that provides L{IPeerAware} gets the address of the client. Other
+    protocols have only C{transport.getPeer()}, which is the proxy.
     """
 
     awaited = "PROXY header"
@@ -42,7 +42,7 @@ class PendingProxyHeader(PendingProtocol):
 
     def dataReceived(self, data: bytes) -> None:
         """
-        Collect the header. When it is complete, let the client in.
+        Collect the header. When it is complete, start the protocol.
         """
         self._received += data
         try:
@@ -58,7 +58,7 @@ class PendingProxyHeader(PendingProtocol):
         inner, transport = self.inner, self.transport
         if source is not None and IPeerAware.providedBy(inner):
             inner.peer = source
-        # As Twisted's startTLS does: nothing remains in between.
+        # As Twisted's startTLS does. This protocol is not needed any more.
         transport.protocol = inner
         inner.makeConnection(transport)
         if rest:
@@ -67,8 +67,7 @@ class PendingProxyHeader(PendingProtocol):
 
 class _Refused(Protocol):
     """
-    Closes its connection. Were there no protocol, the listener would take the
-    connection for one that could not be accepted.
+    Close a connection. Without a protocol, a port would think that its accept failed.
     """
 
     logContext = False
@@ -80,7 +79,7 @@ class _Refused(Protocol):
 
 class ProxyFactory(PendingFactory):
     """
-    Have a PROXY header waited for before each protocol that another factory builds.
+    Wait for a PROXY header before each protocol of another factory.
     """
 
     protocol = PendingProxyHeader
@@ -92,17 +91,17 @@ class ProxyFactory(PendingFactory):
         trusted: Iterable[Network],
     ) -> None:
         """
-        @param pending: those that wait.
-        @param inner: what builds the protocols.
-        @param trusted: the proxies. Whoever else may connect could claim any
-            address. Who may connect to a UNIX socket is for its mode to say.
+        @param pending: the connections that wait.
+        @param inner: builds the protocols.
+        @param trusted: the proxies. Other clients could claim any address. For a UNIX
+            socket, its mode decides who may connect.
         """
         super().__init__(pending, inner)
         self._trusted = tuple(trusted)
 
     def buildProtocol(self, addr: IAddress | None) -> Protocol | None:
         """
-        Build what waits for a proxy's header; close the connection of anybody else.
+        Wait for the header of a proxy; close the connection of any other client.
         """
         if isinstance(addr, (IPv4Address, IPv6Address)) and not self._trusts(addr.host):
             self.pending.refused(addr, "not a proxy of --proxy-from")
@@ -111,13 +110,13 @@ class ProxyFactory(PendingFactory):
 
     def _trusts(self, host: str) -> bool:
         address = ipaddress.ip_address(host)
-        # An IPv6 socket has IPv4 clients under addresses such as ::ffff:127.0.0.1.
+        # On an IPv6 socket, an IPv4 client has an address such as ::ffff:127.0.0.1.
         if isinstance(address, ipaddress.IPv6Address):
             address = address.ipv4_mapped or address
         return any(address in network for network in self._trusted)
 
     def logPrefix(self) -> str:
         """
-        Name the inner factory in the log, and what comes before it.
+        Name the inner factory in the log, with the PROXY header.
         """
         return f"{super().logPrefix()} (PROXY)"

@@ -1,9 +1,7 @@
 """
-Speaking with systemd: sockets that it hands over, and telling it how the service
-is.
+systemd: find the sockets that it has opened, and tell it the state of the service.
 
-The protocol of either is stable and small: see C{sd_listen_fds(3)} and
-C{sd_notify(3)}.
+Both protocols are stable and small: see C{sd_listen_fds(3)} and C{sd_notify(3)}.
 """
 
 from __future__ import annotations
@@ -14,7 +12,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
-# Where the sockets that are handed over begin, beside the standard streams.
+# The descriptor of the first socket, after the standard streams.
 _FIRST_DESCRIPTOR = 3
 
 
@@ -34,17 +32,17 @@ def stopping() -> None:
 
 def notify(state: str, environment: Mapping[str, str] | None = None) -> None:
     """
-    Tell systemd how the service is, if systemd wants to know and listens. While it
-    does not read what it has been told, the service does not wait: this is lost.
+    Tell systemd the state of the service, if it has asked for this. If systemd does not
+    read, the message is lost, and the service does not wait.
 
-    @param state: assignments, one a line, such as C{READY=1}.
-    @param environment: of the process; by default, as it is now.
+    @param state: one assignment on each line, such as C{READY=1}.
+    @param environment: the environment; by default, that of this process now.
     """
     if environment is None:
         environment = os.environ
     address = environment.get("NOTIFY_SOCKET", "")
     if address.startswith("@"):
-        # An abstract one.
+        # An abstract UNIX socket.
         address = "\0" + address[1:]
     if address:
         sender = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
@@ -58,18 +56,17 @@ def findSocket(
     environment: Mapping[str, str] | None = None,
 ) -> int:
     """
-    Find a socket that was handed over to this process. Exactly one of index and name
-    says which.
+    Find a socket that systemd has opened for this process, by its index or its name.
 
-    @param index: its place among them, from 0 on.
-    @param name: its name (C{FileDescriptorName=}). Sockets without one are found by
-        their index.
-    @param environment: what the process was started with; by default, as it was.
+    @param index: its place among the sockets, from 0 on.
+    @param name: its name (C{FileDescriptorName=}).
+    @param environment: the environment when the process was started; by default, that
+        of this process.
     @return: its descriptor.
     @raise ValueError: if there is no such socket, or more than one.
     """
     if (index is None) == (name is None):
-        raise ValueError("it needs either an index or a name")
+        raise ValueError("it needs an index or a name, and not both")
     if environment is None:
         environment = _initialEnvironment()
     number, names = 0, [""]
@@ -84,16 +81,15 @@ def findSocket(
         return _FIRST_DESCRIPTOR + int(index)
     found = [each for each, other in enumerate(names[:number]) if other == name]
     if len(found) != 1:
-        # All ListenStream= of one unit have one name.
+        # All ListenStream= of one unit have the same name.
         raise ValueError(f"{len(found)} sockets have this name: {inherited}")
     return _FIRST_DESCRIPTOR + found[0]
 
 
 def _initialEnvironment() -> Mapping[str, str]:
     """
-    The environment that the process was started with. Twisted takes those variables
-    away that tell of sockets, when its endpoints are imported; so they are read from
-    where Linux keeps them.
+    Get the environment that the process was started with. Twisted removes the variables
+    of systemd when its endpoints are imported, but Linux keeps them.
     """
     if "LISTEN_PID" in os.environ:
         return os.environ

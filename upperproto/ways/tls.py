@@ -1,5 +1,5 @@
 """
-Listeners that speak TLS: the client's handshake comes before the protocol.
+TLS listeners: wait for the client's handshake before the protocol begins.
 """
 
 from __future__ import annotations
@@ -29,13 +29,12 @@ class PendingTLSHandshake(PendingProtocol):
 
     awaited = "TLS handshake"
 
-    # What TLSFactory hands us.
     transport: TLSTransport
 
     def handshakeCompleted(self) -> None:
         """
-        Let the client in, with the version of TLS, and with the name that its
-        certificate was verified for.
+        Start the protocol. It gets the version of TLS, and the subject of the client's
+        certificate.
         """
         tls, inner = self.transport, self.inner
         if IServedConnection.providedBy(inner):
@@ -54,8 +53,8 @@ class PendingTLSHandshake(PendingProtocol):
         """
         error = reason.value
         if isinstance(error, SSL.Error):
-            # Triples of library, function and reason. The last one of OpenSSL 4 may say
-            # less than that before.
+            # Each is a triple of library, function and reason. In OpenSSL 4, the last
+            # one may say less than the one before.
             reasons = [each[2] for each in error.args[0]]
             if len(reasons) > 1 and reasons[-1] == "record layer failure":
                 reasons.pop()
@@ -69,8 +68,8 @@ class _PendingTLSFactory(PendingFactory):
 
 class TLSListenerFactory(TLSFactory):
     """
-    Have a TLS handshake waited for before each protocol that another factory builds;
-    but not on UNIX sockets.
+    Wait for a TLS handshake before each protocol of another factory; but not on UNIX
+    sockets.
     """
 
     def __init__(
@@ -82,9 +81,9 @@ class TLSListenerFactory(TLSFactory):
     ) -> None:
         """
         @param pending: the connections that wait.
-        @param inner: what builds the protocols.
+        @param inner: builds the protocols.
         @param getContext: gives the TLS context for each connection.
-        @param truncated: is given the protocol of each client whose stream ends
+        @param truncated: called with the protocol of each client that ends its stream
             without a close_notify.
         """
         super().__init__(
@@ -100,7 +99,7 @@ class TLSListenerFactory(TLSFactory):
         self, addr: IAddress | None
     ) -> IProtocol | None:
         """
-        Build a protocol under TLS; or one without, for a UNIX socket.
+        Build a protocol with TLS; without TLS for a UNIX socket.
         """
         if isinstance(addr, UNIXAddress):
             return self.inner.buildProtocol(addr)
