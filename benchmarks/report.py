@@ -64,8 +64,8 @@ def details(results: dict[str, Any], *groups: str) -> list[dict[str, str]]:
                 each, *_ = ratios(found["ours"], found[peer], "processor")
                 row |= {"by processor": f"{each:.3g}"} if "processor" in middle else {}
             goal = scene.goals.get("figure" if peer == "ours" else peer)
-            less = scene.unit in ("bytes", "ms")
-            if peer == "workers" and "by processor" in row and not less:
+            less, share = scene.unit in ("bytes", "ms"), scene.unit == "%"
+            if peer == "workers" and "by processor" in row and not (less or share):
                 # Two carry 0.95 of twice what one carries, by processor time.
                 goal, reached = 0.95, 1 / each
             if goal is not None and (peer == "ours" or "ours/it" in row):
