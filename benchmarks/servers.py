@@ -53,7 +53,7 @@ class Peer:
 
 _PROGRAM = {"tcp": "", "tls": "tls", "log": "log", "quiet": ""}
 _OURS = {"tls": "--tls-cert server.pem", "log": "", "quiet": "--log none",
-         "udp": "--udp --interface 127.0.0.1"}  # fmt: skip
+         "udp": "--udp"}  # fmt: skip
 _FRONT = {"tls": "", "quiet": "", "unicode": ""}
 
 
