@@ -1,6 +1,6 @@
 """
 Tables of what was measured, for a terminal and for C{docs/performance.rst}, into which
-C{python benchmarks/report.py RESULTS} puts them.
+C{python benchmarks/report.py RESULTS} puts them; and a chart beside the page.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ def overview(rows: list[dict[str, str]]) -> list[dict[str, str]]:
 
 
 def main(source: str, page: str = f"{SOURCES}/../docs/performance.rst") -> None:
-    """Put the tables of some results where a page has marks for them."""
+    """Put tables of some results where a page has marks for them, and draw a chart."""
     results = json.loads(Path(source).read_text(encoding="utf-8"))
     tables = {group: overview(details(results, group)) for group in GROUPS}
     tables["about"] = [results["about"]]
@@ -103,6 +103,10 @@ def main(source: str, page: str = f"{SOURCES}/../docs/performance.rst") -> None:
         if end and rows:
             text = f"{before}{begin}\n{table(rows)}\n{end}{after}"
     Path(page).write_text(text, encoding="utf-8")
+    # chart.py takes ratios from here.
+    from chart import chart
+
+    Path(page).with_suffix(".svg").write_text(chart(results), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ import sys
 import tempfile
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
@@ -87,6 +88,12 @@ class BenchmarkTests(SynchronousTestCase):
         )
         self.assertRegex(text, r"\n=+  =.*\n\n\.\. end tcp\nafter\n$")
         self.assertNotIn("old", text)
+        chart = ElementTree.parse(self.folder / "page.svg").getroot()
+        words = "".join(chart.itertext())
+        self.assertIn("connections, 10 at a time: ", words)
+        self.assertIn(" times the limit: C, epoll (", words)
+        circles = chart.findall("{http://www.w3.org/2000/svg}circle")
+        self.assertEqual(len(circles), words.count(" times the limit: "))
 
     def test_peers(self) -> None:
         """
