@@ -89,7 +89,7 @@ def chart(results: dict[str, Any]) -> str:
             f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {y + 36}"'
             ' role="img" aria-labelledby="chart-title chart-words" font-size="13"'
             ' font-family="sans-serif" fill="currentColor" class="performance"'
-            ' style="display: block; width: 100%; max-width: 36rem; height: auto">',
+            ' style="display: block; width: 100%; max-width: 27rem; height: auto">',
             f'<title id="chart-title">{head} as its peers</title>',
             f'<desc id="chart-words">{escape("; ".join(words))}.</desc>',
             f'<text x="0" y="14">{head}:</text>',
