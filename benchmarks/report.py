@@ -1,6 +1,6 @@
 """
 Tables of what was measured, for a terminal and for C{docs/performance.rst}, into which
-C{python benchmarks/report.py RESULTS} puts them.
+C{python benchmarks/report.py RESULTS} puts them; and a chart beside the page.
 """
 
 from __future__ import annotations
@@ -64,8 +64,8 @@ def details(results: dict[str, Any], *groups: str) -> list[dict[str, str]]:
                 each, *_ = ratios(found["ours"], found[peer], "processor")
                 row |= {"by processor": f"{each:.3g}"} if "processor" in middle else {}
             goal = scene.goals.get("figure" if peer == "ours" else peer)
-            less = scene.unit in ("bytes", "ms")
-            if peer == "workers" and "by processor" in row and not less:
+            less, share = scene.unit in ("bytes", "ms"), scene.unit == "%"
+            if peer == "workers" and "by processor" in row and not (less or share):
                 # Two carry 0.95 of twice what one carries, by processor time.
                 goal, reached = 0.95, 1 / each
             if goal is not None and (peer == "ours" or "ours/it" in row):
@@ -91,7 +91,7 @@ def overview(rows: list[dict[str, str]]) -> list[dict[str, str]]:
 
 
 def main(source: str, page: str = f"{SOURCES}/../docs/performance.rst") -> None:
-    """Put the tables of some results where a page has marks for them."""
+    """Put tables of some results where a page has marks for them, and draw a chart."""
     results = json.loads(Path(source).read_text(encoding="utf-8"))
     tables = {group: overview(details(results, group)) for group in GROUPS}
     tables["about"] = [results["about"]]
@@ -103,6 +103,10 @@ def main(source: str, page: str = f"{SOURCES}/../docs/performance.rst") -> None:
         if end and rows:
             text = f"{before}{begin}\n{table(rows)}\n{end}{after}"
     Path(page).write_text(text, encoding="utf-8")
+    # chart.py takes ratios from here.
+    from chart import chart
+
+    Path(page).with_suffix(".svg").write_text(chart(results), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -129,6 +129,8 @@ class Bench:
             "load": found["ran"] / passed,
             "waited": max(found["waited"], after[1] - before[1]) / passed,
         }
+        if scene.unit == "%":
+            measures["figure"] = found["share"] * 100
         if scene.unit == "MB/s":
             measures["figure"] *= len(scene.request) / 1e6
         if found["times"]:
@@ -155,11 +157,12 @@ class Bench:
     def _load(
         self, server: Server, scene: Scene, seconds: float, connections: int = 0
     ) -> subprocess.Popen[str]:
+        program = "datagrams" if scene.security == "udp" else "load"
         numbers = server.port, connections or scene.connections, seconds
         answer = scene.request.decode().upper().encode()
         return subprocess.Popen(
             [
-                *(f"{self.folder}/load", scene.kind, scene.security),
+                *(f"{self.folder}/{program}", scene.kind, scene.security),
                 *map(str, numbers),
                 *(self._file(scene.request), self._file(answer), str(scene.window)),
                 *(self._file(scene.text), str(scene.clients)),

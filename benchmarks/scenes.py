@@ -7,7 +7,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-GROUPS = ("tcp", "tls", "start", "beside")
+GROUPS = ("tcp", "tls", "udp", "start", "beside")
 BLOCK = 128 << 10  # How many bytes are a request of a stream.
 
 
@@ -21,16 +21,19 @@ class Scene:
     goals: dict[str, float]  # So many times a peer's figure; of a measure, not more.
     connections: int = 1
     request: bytes = b"hello, network!\n"  # Sent over and over.
-    security: str = "tcp"  # Or tls, or resume: TLS that resumes a session.
+    security: str = "tcp"  # Or tls, udp, or resume: TLS that resumes a session.
     group: str = "tcp"  # One of GROUPS, the tables.
     log: bool | None = None  # Of connections. None: as each server does by itself.
     asked: bool = False  # Whether idle connections have asked before.
     text: bytes = b""  # What others stream.
     clients: int = 0  # How many others.
+    rate: int = 0  # How many datagrams are sent in a second, whatever comes back.
 
     @property
     def window(self) -> int:
-        """How many requests a connection keeps on their way."""
+        """How many requests a connection keeps on their way; or the rate."""
+        if self.security == "udp":
+            return self.rate or 32
         return 2 if self.unit == "MB/s" else 1
 
     @property
@@ -38,7 +41,7 @@ class Scene:
         """What a peer has to be able to do."""
         if self.kind == "client":
             return {"client"}
-        needs = {"tcp" if self.security == "tcp" else "tls"}
+        needs = {"tls" if self.security == "resume" else self.security}
         needs |= {None: set(), True: {"log"}, False: {"quiet"}}[self.log]
         if not (self.request + self.text).isascii():
             needs.add("unicode")
@@ -59,6 +62,7 @@ def line(length: int) -> bytes:
 _ASK = {"go": 1.0, "blocks-uvloop": 1.0, "limit": 0.7}
 _STREAM = {"blocks-uvloop": 1.2, "limit": 0.8}
 _CONNECT = {"go": 1.0, "blocks-uvloop": 0.8}
+_DATAGRAMS = {"udp": 1.0, "udp-uvloop": 1.0}
 _BETTER = {"before": 1.3}
 _PYTHON = {"textbook": 1.0, "streams-uvloop": 1.0, "blocks-uvloop": 1.0}
 _BESIDE = {"figure": 10.0, "worst": 50.0}
@@ -83,6 +87,12 @@ SCENES = {
                        log=False),
     "idle": Scene("an idle connection", "bytes", "idle", {"figure": 1229.0}, 5000),
     "idleAsked": Scene("one that has asked", "bytes", "idle", {}, 5000, asked=True),
+    "datagrams": Scene("datagrams, 128 on their way", "per s", "window", _DATAGRAMS, 4,
+                       security="udp", group="udp"),
+    "datagrams10k": Scene("answered of 10,000 datagrams per s", "%", "rate", {}, 4,
+                          security="udp", group="udp", rate=10_000),
+    "datagrams50k": Scene("answered of 50,000 datagrams per s", "%", "rate", {}, 4,
+                          security="udp", group="udp", rate=50_000),
     "startServer": Scene("start-up of a server", "ms", "start", {}, group="start"),
     "startClient": Scene("a client that asks once", "ms", "client", {}, group="start"),
     "filter": Scene("a client as a filter", "MB/s", "client", {}, 1, _LINES,

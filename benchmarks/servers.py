@@ -52,8 +52,12 @@ class Peer:
 
 
 _PROGRAM = {"tcp": "", "tls": "tls", "log": "log", "quiet": ""}
-_OURS = {"tls": "--tls-cert server.pem", "log": "", "quiet": "--log none"}
+_OURS = {"tls": "--tls-cert server.pem", "log": "", "quiet": "--log none",
+         "udp": "--udp"}  # fmt: skip
 _FRONT = {"tls": "", "quiet": "", "unicode": ""}
+
+
+_DATAGRAMS = "$bin/python $sources/peers/datagrams"
 
 
 def _ours(name: str, programs: str = "$bin", twistd: str = "", upper: str = "") -> Peer:
@@ -84,6 +88,10 @@ PEERS = {
     "nginx": _front("nginx and ours", "nginx -p $folder -c nginx.conf"),
     "haproxy": _front("HAProxy and ours", "haproxy -f haproxy.cfg"),
     "limit": Peer("the limit: C, epoll", "$folder/limit", {"tcp": "", "quiet": ""}),
+    "udp": Peer("asyncio", f"{_DATAGRAMS}.py", {"udp": ""}),
+    "udp-uvloop": Peer("asyncio, uvloop", f"{_DATAGRAMS}.py uvloop", {"udp": ""}),
+    "udp-go": Peer("Go, net.UDPConn", "$folder/golang", {"udp": ""}),
+    "udp-limit": Peer("the limit: C, recvmmsg", "$folder/recvmmsg", {"udp": ""}),
     "nc": Peer("nc -N", "", {"client": "nc -N 127.0.0.1 $port"}),
     "python": Peer("Python, without a network", "",
         {"client": "$bin/python -c print(open(0).read().upper(),end='')"}),
@@ -97,7 +105,10 @@ def build(folder: Path) -> None:
     for command in (
         "cc -O2 -Wall -Wextra -o load $sources/load.c -lssl -lcrypto",
         "cc -O3 -march=native -Wall -Wextra -o limit $sources/peers/limit.c",
+        "cc -O2 -Wall -Wextra -o datagrams $sources/datagrams.c",
+        "cc -O3 -march=native -Wall -Wextra -o recvmmsg $sources/peers/datagrams.c",
         "go build -o lines $sources/peers/lines.go",
+        "go build -o golang $sources/peers/datagrams.go",
         "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2"
         " -subj /CN=localhost -keyout server.key -out server.crt",
     ):
@@ -155,6 +166,10 @@ class Server:
         """
         self._folder = Path(names["folder"])
         self._started: list[subprocess.Popen[bytes]] = []
+        # Where the sockets stand in proc(5), and the state of those that wait.
+        self._table, self._state = "tcp", "0A"
+        if scene.security == "udp":
+            self._table, self._state = "udp", "07"
         commands = peer.words(scene).split(" then ")
         with socket.create_server(("127.0.0.1", 0), backlog=1024) as listener:
             fd = listener.fileno()
@@ -192,9 +207,9 @@ class Server:
         deadline = time.monotonic() + 30
         while time.monotonic() < deadline and self.running():
             listeners = {}
-            for line in Path("/proc/net/tcp").read_text().splitlines():
+            for line in Path(f"/proc/net/{self._table}").read_text().splitlines():
                 _, address, _, state, *rest = line.split()
-                if state == "0A":
+                if state == self._state:
                     listeners[f"socket:[{rest[5]}]"] = int(address.split(":")[1], 16)
             for descriptor in Path(f"/proc/{self._started[-1].pid}/fd").iterdir():
                 with suppress(OSError, KeyError):

@@ -69,6 +69,13 @@ class MemorySocket:
         assert len(text) <= size
         return text, ancillary if ancillarySize else [], 0, PEER
 
+    def recvfrom(self, size: int) -> tuple[Any, Any]:
+        """
+        Give the next datagram, without where it was sent to.
+        """
+        text, _, _, peer = self.recvmsg(size, 0)
+        return text, peer
+
     def sendmsg(
         self, buffers: list[bytes], ancillary: list[Any], flags: int, peer: Any
     ) -> None:
@@ -78,6 +85,12 @@ class MemorySocket:
         if self.full:
             raise BlockingIOError(errno.EAGAIN, "no room")
         self.outbound.append((b"".join(buffers), ancillary, peer))
+
+    def sendto(self, answer: bytes, peer: Any) -> None:
+        """
+        Take an answer that comes from wherever the system wants.
+        """
+        self.sendmsg([answer], [], 0, peer)
 
     def close(self) -> None:
         """

@@ -12,6 +12,7 @@ import sys
 import tempfile
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
@@ -87,12 +88,18 @@ class BenchmarkTests(SynchronousTestCase):
         )
         self.assertRegex(text, r"\n=+  =.*\n\n\.\. end tcp\nafter\n$")
         self.assertNotIn("old", text)
+        chart = ElementTree.parse(self.folder / "page.svg").getroot()
+        words = "".join(chart.itertext())
+        self.assertIn("connections, 10 at a time: ", words)
+        self.assertIn(" times the limit: C, epoll (", words)
+        circles = chart.findall("{http://www.w3.org/2000/svg}circle")
+        self.assertEqual(len(circles), words.count(" times the limit: "))
 
     def test_peers(self) -> None:
         """
         Each peer that is installed has a figure, over TCP or TLS, or as a client.
         """
-        scenes = ("ask1", "ask1TLS", "startClient")
+        scenes = ("ask1", "ask1TLS", "datagrams", "datagrams10k", "startClient")
         results = self.measure("--scenes", *scenes)
         missing = {
             f"{peer}, {key}: {why}"
@@ -102,6 +109,32 @@ class BenchmarkTests(SynchronousTestCase):
         }
         self.assertEqual(missing, set())
         self.assertIn("textbook", results["scenes"]["ask1TLS"])
+        for peer in "ours", "udp", "udp-limit":
+            self.assertIn(peer, results["scenes"]["datagrams"])
+            [share] = results["scenes"]["datagrams10k"][peer]["figure"]
+            self.assertLessEqual(share, 100)
+
+    def test_wrongDatagram(self) -> None:
+        """
+        The load of datagrams ends with an error where a byte is wrong, and where there
+        are no answers.
+        """
+        load = self.folder / "datagrams"
+        subprocess.run(["cc", "-o", load, BENCHMARKS / "datagrams.c"], check=True)
+        request, answer = self.folder / "request", self.folder / "answer"
+        answer.write_bytes(b"HELLo")
+        with Server("--udp") as server:
+            for text, error in (b"hello", "a wrong answer"), (b"HELLO", "no answer"):
+                request.write_bytes(text)
+                words = ["window", "udp", str(server.port), "2", "0.1"]
+                done = subprocess.run(
+                    [load, *words, request, answer, "8"],
+                    capture_output=True,
+                    text=True,
+                    timeout=2 * TIME_LIMIT,
+                )
+                self.assertEqual(done.returncode, 1, text)
+                self.assertIn(error, done.stderr)
 
     def test_wrongAnswer(self) -> None:
         """

@@ -4,6 +4,7 @@ Faults on demand, with real servers and C{upper-client check}.
 
 from __future__ import annotations
 
+import contextlib
 import random
 import re
 import shutil
@@ -27,6 +28,7 @@ from tests.functional.processes import (
     sendInBackground,
     serveDuring,
 )
+from upperproto.command.options import STEPS
 
 HEADER = b"PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\n"
 
@@ -49,7 +51,7 @@ class TableTests(SynchronousTestCase):
         """
         For each row, exactly the steps fail that it names.
         """
-        _, table = PAGE.read_text("utf-8").split("How to see them")
+        table, _ = self.tables()
         rows = re.findall(r"^   \* - ``(\S+)``\n     -(.*)\n     - (.*)$", table, re.M)
         self.assertEqual(len(rows), table.count("   * - ") - 1)
         for words, options, named in rows:
@@ -61,6 +63,51 @@ class TableTests(SynchronousTestCase):
                 self.assertNotIn("Traceback", server.log())
             self.assertEqual(re.findall(r"^(\w+) +FAIL", said, re.M), steps, said)
 
+    def test_rowsWithoutFault(self) -> None:
+        """
+        So it is for each row of what is made without C{fault:}; but here all steps are
+        made, except the longest one.
+        """
+        _, table = self.tables()
+        rows = re.findall(
+            r"^   \* - (.+)\n     - (.+)\n     - ``(.+)``\n     - ``(\w+)``$",
+            table,
+            re.M,
+        )
+        self.assertEqual(len(rows), table.count("   * - ") - 1)
+        folder = Path(tempfile.mkdtemp())
+        self.addCleanup(shutil.rmtree, folder)
+        authority = Authority(folder)
+        pair = authority.issue("localhost")
+        pem = folder / "server.pem"
+        pem.write_text("".join(Path(each).read_text() for each in pair))
+        files = {"server.pem": str(pem), "authority.pem": authority.certificate}
+        start = "twistd -n upper --port 5001"
+        for _, command, target, step in rows:
+            with contextlib.ExitStack() as stack:
+                if command == "none":
+                    # Nobody else gets this port, and nobody listens on it.
+                    held = stack.enter_context(socket.socket())
+                    held.bind(("127.0.0.1", 0))
+                    port = held.getsockname()[1]
+                else:
+                    self.assertTrue(command.startswith(f"``{start}"), command)
+                    words = command.strip("`").removeprefix(start).split()
+                    options = [files.get(each, each) for each in words]
+                    port = stack.enter_context(Server(*options)).port
+                asked = target.replace("5001", str(port)).split()
+                said = self.examine(
+                    *[files.get(each, each) for each in asked], "--skip", "bulk"
+                )
+            self.assertEqual(re.findall(r"^(\w+) +FAIL", said, re.M), [step], said)
+
+    def test_steps(self) -> None:
+        """
+        Each step fails in one row at least.
+        """
+        shown = set(re.findall(r"``(\w+)``", "".join(self.tables())))
+        self.assertEqual(set(STEPS) - shown, set())
+
     def test_none(self) -> None:
         """
         With nothing asked, and with what only slows the path or cuts it in pieces, no
@@ -71,13 +118,26 @@ class TableTests(SynchronousTestCase):
                 said = self.check(server, "--skip", "bulk,reconnect")
             self.assertNotIn("FAIL", said)
 
+    def tables(self) -> tuple[str, str]:
+        """
+        Give what the page says of faults that C{fault:} makes, and of others.
+        """
+        _, tables = PAGE.read_text("utf-8").split("How to see them")
+        made, others = tables.split("Faults that need no")
+        return made, others
+
     def check(self, server: Server, *options: str) -> str:
+        """
+        Run C{upper-client check} with a server.
+        """
+        return self.examine(f"127.0.0.1:{server.port}", *options)
+
+    def examine(self, *words: str) -> str:
         """
         Run C{upper-client check}.
         """
-        command = [script("upper-client"), "check", f"127.0.0.1:{server.port}"]
         return subprocess.run(
-            [*command, "--slow", "1", *options],
+            [script("upper-client"), "check", "--slow", "1", *words],
             stdout=subprocess.PIPE,
             timeout=TIME_LIMIT,
             check=False,

@@ -127,11 +127,16 @@ class DatagramPort(FileDescriptor):
         Answer the datagrams that have come, but not so many that connections wait long.
         """
         size = 0
+        ancillary: list[Any] = []
         for _ in range(BATCH):
             try:
-                text, ancillary, _, peer = self._socket.recvmsg(
-                    MAX_DATAGRAM, _ANCILLARY_SIZE if self._many else 0
-                )
+                # Both calls with ancillary data cost more than those without it.
+                if self._many:
+                    text, ancillary, _, peer = self._socket.recvmsg(
+                        MAX_DATAGRAM, _ANCILLARY_SIZE
+                    )
+                else:
+                    text, peer = self._socket.recvfrom(MAX_DATAGRAM)
             except OSError as error:
                 # No datagram is left; or an earlier answer could not be delivered.
                 if error.errno in (errno.EAGAIN, errno.EWOULDBLOCK):
@@ -153,7 +158,10 @@ class DatagramPort(FileDescriptor):
         answer, outcome = answerDatagram(text)
         if answer:
             try:
-                self._socket.sendmsg([answer], self._from(ancillary), 0, peer)
+                if ancillary:
+                    self._socket.sendmsg([answer], self._from(ancillary), 0, peer)
+                else:
+                    self._socket.sendto(answer, peer)
             except OSError:
                 outcome = "unsent"
         self.outcomes[outcome] += 1
