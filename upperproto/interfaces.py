@@ -7,6 +7,7 @@ imports nothing of the part that provides it.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.interfaces import IAddress, IReactorTime
@@ -94,9 +95,7 @@ class IConnectionLog(Interface):
         """
 
     def opened(connection: IServedConnection) -> None:
-        """
-        A connection has opened.
-        """
+        """A connection has opened."""
 
     def closed(
         connection: IServedConnection, seconds: float, why: str, refused: bool
@@ -120,9 +119,7 @@ class IConnectionLog(Interface):
         """
 
     def truncated(connection: IServedConnection) -> None:
-        """
-        A client has ended its TCP stream, but not its TLS one.
-        """
+        """A client has ended its TCP stream, but not its TLS one."""
 
     def received(data: bytes, connection: IServedConnection | None = None) -> None:
         """
@@ -287,6 +284,17 @@ class IPeerAware(Interface):
 
 class IUNIXAdoption(Interface):
     """
-    A reactor whose C{adoptStreamPort} takes a UNIX socket as it is: it changes neither
-    its mode nor its backlog, and at the end it only closes its own copy.
+    A reactor whose C{adoptStreamPort} takes a UNIX socket as it is, with its mode and
+    its backlog, and at the end only closes its own copy.
     """
+
+
+class IIterationEnd(Interface):
+    """A reactor that calls something at the end of its iteration."""
+
+    def callAtEnd(call: Callable[[], object]) -> bool:
+        """
+        Call it once, before what was written is sent, or before the reactor waits.
+
+        @return: False for another thread, and while the reactor waits or does not run.
+        """

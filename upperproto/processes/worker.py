@@ -97,7 +97,7 @@ def run() -> None:
     os.set_blocking(CONTROL, False)
     # The parent adds the time and this worker's name. When it does not read, this
     # process goes on.
-    observer = LogObserver(STDOUT, "utf-8", formatMessage)
+    observer = LogObserver(STDOUT, "utf-8", formatMessage, main)
     main.addSystemEventTrigger("after", "shutdown", observer.finish)
     globalLogBeginner.beginLoggingTo([observer], redirectStandardIO=False)
     options = Options()
