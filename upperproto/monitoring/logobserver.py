@@ -84,7 +84,10 @@ class TextFormat:
         text, level = _formatCommon(event), event.get("log_level")
         if not text or level is None or "log_system" in event:
             return formatEventAsClassicLogText(event, formatTime=self._formatTime)
-        time = self._formatTime(event.get("log_time"))
+        when = event.get("log_time")
+        second, time = self._time
+        if when is None or when // 1 != second:
+            time = self._formatTime(when)
         namespace = event.get("log_namespace", "-")
         if "\n" in text:
             text = text.replace("\n", "\n\t")

@@ -70,7 +70,8 @@ class LogOutput:
         @raise OSError: for what is no open descriptor.
         """
         self.lost = 0
-        self._iterations = IIterationEnd(reactor, None)
+        iterations = IIterationEnd(reactor, None)
+        self._callAtEnd = None if iterations is None else iterations.callAtEnd
         self._describeLoss = describeLoss
         self._descriptors = ExitStack()
         self._writeNow = chooseWrite(descriptor, self._descriptors)
@@ -106,10 +107,13 @@ class LogOutput:
         """
         if self._closed:
             return
-        self._arrived.append(record)
-        mayWait = not isUrgent and self._deadline is None
-        if mayWait and self._iterations and len(self._arrived) <= MAX_COLLECTED:
-            if self._iterations.callAtEnd(self._takeArrived):
+        arrived = self._arrived
+        arrived.append(record)
+        if self._callAtEnd and not isUrgent and self._deadline is None:
+            # Whoever takes the first one takes them all.
+            if 1 < len(arrived) <= MAX_COLLECTED or (
+                len(arrived) == 1 and self._callAtEnd(self._takeArrived)
+            ):
                 return
         self._takeArrived()
         if self._deadline is not None:
@@ -184,9 +188,7 @@ class LogOutput:
                 break
 
     def _accept(self, record: bytes) -> None:
-        """
-        Let a record wait, or lose it.
-        """
+        """Let a record wait, or lose it."""
         if self._lost:
             self._tellLoss()
         waiting = len(self._waiting)
@@ -198,9 +200,7 @@ class LogOutput:
             self._waiting += record
 
     def _tellLoss(self) -> None:
-        """
-        Tell how many lines are lost, once there is room for more than one.
-        """
+        """Tell how many lines are lost, once there is room for more than one."""
         if self._lost and len(self._waiting) < MAX_WAITING // 2:
             self._waiting += self._describeLoss(self._lost)
             self._lost = 0
