@@ -10,7 +10,6 @@ import re
 import shutil
 import signal
 import tempfile
-import threading
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -21,6 +20,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from tests.monitoring.connections import CLIENT, served
+from tests.monitoring.output.outputs import threads
 from upperproto.interfaces import IConnectionLog
 from upperproto.monitoring import accesslog
 from upperproto.monitoring.accessformats import formatJSON, formatText
@@ -84,12 +84,9 @@ class AccessLogTestCase(SynchronousTestCase):
         """
         Wait until all is written, and call what was to be called.
         """
-        while True:
-            for thread in threading.enumerate():
-                if thread.name == "log output":
-                    thread.join()
-            if not self.fromThread:
-                return
+        while running := threads():
+            running[0].join()
+        while self.fromThread:
             function, *arguments = self.fromThread.pop(0)
             function(*arguments)
 
