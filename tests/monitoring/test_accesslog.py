@@ -84,11 +84,12 @@ class AccessLogTestCase(SynchronousTestCase):
         """
         Wait until all is written, and call what was to be called.
         """
-        while running := threads():
-            running[0].join()
-        while self.fromThread:
-            function, *arguments = self.fromThread.pop(0)
-            function(*arguments)
+        while (running := threads()) or self.fromThread:
+            if running:
+                running[0].join()
+            else:
+                function, *arguments = self.fromThread.pop(0)
+                function(*arguments)
 
     def lines(self, path: Path | None = None) -> list[dict[str, Any]]:
         """
