@@ -109,12 +109,13 @@ class LogOutput:
             return
         arrived = self._arrived
         arrived.append(record)
-        if self._callAtEnd and not isUrgent and self._deadline is None:
-            # Whoever takes the first one takes them all.
-            if 1 < len(arrived) <= MAX_COLLECTED or (
-                len(arrived) == 1 and self._callAtEnd(self._takeArrived)
-            ):
-                return
+        later = None if isUrgent or self._deadline is not None else self._callAtEnd
+        # Whoever takes the first one takes them all.
+        if later is not None and (
+            1 < len(arrived) <= MAX_COLLECTED
+            or (len(arrived) == 1 and later(self._takeArrived))
+        ):
+            return
         self._takeArrived()
         if self._deadline is not None:
             self._waitForThread(self._deadline)
