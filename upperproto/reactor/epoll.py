@@ -162,7 +162,8 @@ class UpperReactor(EPollReactor):
         selectables, reads = self._selectables, self._reads
         # In this order: a signal handler may call callAtEnd at any time.
         self._waiting = True
-        self._end()
+        if self._ending:
+            self._end()
         self._events = self._poller.poll(
             -1 if timeout is None else timeout, len(selectables)
         )
@@ -196,7 +197,8 @@ class UpperReactor(EPollReactor):
             log.callWithLogger(
                 selectable, self._doReadOrWrite, selectable, descriptor, event
             )
-        self._end()
+        if self._ending:
+            self._end()
         if self._writing:
             self._write()
 
