@@ -6,6 +6,7 @@ A part that needs another one imports its interface from here, and not the other
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.interfaces import IAddress, IReactorTime
@@ -91,9 +92,7 @@ class IConnectionLog(Interface):
         """
 
     def opened(connection: IServedConnection) -> None:
-        """
-        A connection has opened.
-        """
+        """A connection has opened."""
 
     def closed(
         connection: IServedConnection, seconds: float, why: str, refused: bool
@@ -271,3 +270,14 @@ class IUNIXAdoption(Interface):
     A reactor whose C{adoptStreamPort} does not change the mode and the backlog of a
     UNIX socket. At the end, it only closes its own copy.
     """
+
+
+class IIterationEnd(Interface):
+    """A reactor that calls something at the end of its iteration."""
+
+    def callAtEnd(call: Callable[[], object]) -> bool:
+        """
+        Call it once, before what was written is sent, or before the reactor waits.
+
+        @return: False for another thread, and while the reactor waits or does not run.
+        """

@@ -9,16 +9,19 @@ import os
 import pty
 import re
 import resource
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 import tempfile
 import termios
+import time
 from collections.abc import Callable
 from fcntl import F_SETPIPE_SZ, fcntl
 from functools import partial
 from pathlib import Path
+from unittest import SkipTest
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -214,14 +217,65 @@ reactor.run()
                 texts, [*(f"number {each}" for each in range(100)), "last words", ""]
             )
 
+    def test_lastWordsInAFile(self) -> None:
+        """
+        It is the same in a file, where a thread writes, up to the last warning or
+        error; and where a service ends before the reactor has run.
+        """
+        for end, status in {
+            "log.error('last words'); os._exit(3)": 3,
+            "log.warn('last words'); os.kill(os.getpid(), signal.SIGKILL)": -9,
+            "log.info('last words'); sys.exit(4)": 4,
+        }.items():
+            program = f"""{LOGGING}
+import sys
+
+for number in range(100):
+    log.info("number {{number}}", number=number)
+{end}
+"""
+            with tempfile.TemporaryFile() as file:
+                ended = subprocess.run(
+                    [sys.executable, "-c", program],
+                    stdout=file,
+                    timeout=TIME_LIMIT,
+                    check=False,
+                )
+                self.assertEqual(ended.returncode, status)
+                file.seek(0)
+                lines = file.read().decode().splitlines()
+            self.assertEqual(
+                [line.partition("] ")[2] for line in lines],
+                [*(f"number {each}" for each in range(100)), "last words"],
+            )
+
     def test_service(self) -> None:
         """
-        What a client was answered stands in the log before it has the answer.
+        What a client was answered is on its way to the log before it has the answer.
         """
-        with Server("--log", "lines") as server, server.connect() as connection:
-            connection.sendall(b"a\n")
-            self.assertEqual(connection.recv(10), b"A\n")
-            log = server.stop(signal.SIGKILL)
+        with tempfile.TemporaryDirectory() as folder:
+            path = f"{folder}/s"
+            with (
+                subprocess.Popen(
+                    [
+                        *(script("twistd"), "--nodaemon", "--pidfile=", "upper"),
+                        *("--log", "lines", "--listen", f"unix:{path}"),
+                    ],
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.PIPE,
+                    cwd=folder,
+                ) as process,
+                socket.socket(socket.AF_UNIX) as connection,
+            ):
+                try:
+                    eventually(lambda: listens(path), "the socket")
+                    connection.connect(path)
+                    connection.sendall(b"a\n")
+                    self.assertEqual(connection.recv(10), b"A\n")
+                finally:
+                    process.kill()
+                assert process.stdout is not None
+                log = process.stdout.read().decode()
         self.assertRegex(log, r"from connected user: a\n.*sending: A\n$")
 
 
@@ -330,19 +384,24 @@ class OutputTests(SynchronousTestCase):
         output: int,
         talk: Callable[[str], None],
         runner: tuple[str, ...] = ("twistd", "--nodaemon", "--pidfile="),
+        options: tuple[str, ...] = (),
+        command: tuple[str, ...] = (),
     ) -> subprocess.Popen[bytes]:
         """
         Start a server, call something, send SIGTERM and wait for the end.
 
         @param output: its standard output and error; it is closed here.
         @param talk: called with the path of its UNIX socket.
+        @param runner: Twisted's command that runs it, with its options.
+        @param options: more of C{upper}.
+        @param command: what it is started under.
         @return: the process, which C{talk} finds as C{self.process}.
         """
         path = f"{self.folder}/socket"
         program, *itsOptions = runner
         arguments = ["--log", "lines", "--drain", "0", "--listen", f"unix:{path}"]
         with subprocess.Popen(
-            [script(program), *itsOptions, "upper", *arguments],
+            [*command, script(program), *itsOptions, "upper", *arguments, *options],
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
@@ -497,6 +556,49 @@ class OutputTests(SynchronousTestCase):
             [120, 120],
         )
 
+    def test_diskThatHangs(self) -> None:
+        """
+        When a disk takes two seconds for each call, the service answers all the same,
+        with its log and its access log there, also while that is opened anew. All is
+        written at last.
+        """
+        if shutil.which("strace") is None:
+            raise SkipTest("strace is not installed")
+        files = [Path(self.folder, name) for name in ("log", "access")]
+        strace = ["strace", "-D", "-f", "-qq", "-o", f"{self.folder}/trace"]
+        for path in files:
+            path.touch()
+            strace += ["-P", str(path)]
+        for call in ("write", "openat", "close", "newfstatat", "fstat"):
+            # In microseconds.
+            strace += ["-e", f"inject={call}:delay_enter=2000000"]
+        took = []
+
+        def talk(path: str) -> None:
+            for number in range(20):
+                if number == 10:
+                    files[1].rename(f"{files[1]}.1")
+                    os.kill(self.process.pid, signal.SIGUSR1)
+                began = time.monotonic()
+                self.ask(path, 10)
+                took.append(time.monotonic() - began)
+
+            def written() -> int:
+                paths = Path(self.folder).glob("access*")
+                texts = [each.read_text() for each in paths]
+                return "".join(texts).count("closed by the client")
+
+            eventually(lambda: written() == 20, "the lines")
+
+        self.serve(
+            os.open(files[0], os.O_WRONLY | os.O_APPEND),
+            talk,
+            options=("--access-log", str(files[1])),
+            command=tuple(strace),
+        )
+        self.assertIn("(DELAYED)", Path(self.folder, "trace").read_text())
+        self.assertLess(max(took), 2)
+
     def test_twist(self) -> None:
         """
         It is the same with C{twist}.
@@ -507,7 +609,7 @@ class OutputTests(SynchronousTestCase):
 
     def test_fileKeepsAll(self) -> None:
         """
-        A file loses nothing, and has each record before the next is made.
+        A file loses nothing.
         """
         path = Path(self.folder, "log")
         output = os.open(path, os.O_WRONLY | os.O_CREAT)

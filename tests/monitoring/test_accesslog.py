@@ -20,11 +20,14 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from tests.monitoring.connections import CLIENT, served
+from tests.monitoring.output.outputs import threads
 from upperproto.interfaces import IConnectionLog
 from upperproto.monitoring import accesslog
 from upperproto.monitoring.accessformats import formatJSON, formatText
-from upperproto.monitoring.accesslog import CHECK_INTERVAL, AccessLog, networkPeer
-from upperproto.monitoring.logoutput import MAX_WAITING
+from upperproto.monitoring.accesslog import TELL_INTERVAL, AccessLog, networkPeer
+from upperproto.monitoring.output import fileoutput
+from upperproto.monitoring.output.fileoutput import CHECK_INTERVAL
+from upperproto.monitoring.output.logoutput import MAX_WAITING
 
 PROXY = IPv4Address("TCP", "127.0.0.1", 40000)
 
@@ -49,9 +52,12 @@ class AccessLogTestCase(SynchronousTestCase):
         self.addCleanup(shutil.rmtree, folder)
         self.path = Path(folder, "access.log")
         self.now = 1000.0
-        self.patch(accesslog, "monotonic", lambda: self.now)
+        for module in (accesslog, fileoutput):
+            self.patch(module, "monotonic", lambda: self.now)
         self.fromThread: list[Any] = []
-        self.reactor = SimpleNamespace(callFromThread=self.fromThread.append)
+        self.reactor = SimpleNamespace(
+            callFromThread=lambda *call: self.fromThread.append(call)
+        )
         self.log = self.start(str(self.path))
 
     def start(self, target: str | int, **settings: Any) -> AccessLog:
@@ -74,10 +80,22 @@ class AccessLogTestCase(SynchronousTestCase):
             log.opened(connection)
             log.closed(connection, 0.5, "closed by the client", False)
 
+    def settle(self) -> None:
+        """
+        Wait until all is written, and call what was to be called.
+        """
+        while (running := threads()) or self.fromThread:
+            if running:
+                running[0].join()
+            else:
+                function, *arguments = self.fromThread.pop(0)
+                function(*arguments)
+
     def lines(self, path: Path | None = None) -> list[dict[str, Any]]:
         """
         What stands in the file.
         """
+        self.settle()
         text = (path or self.path).read_text()
         return [json.loads(line) for line in text.splitlines()]
 
@@ -154,6 +172,7 @@ class LineTests(AccessLogTestCase):
         """
         log = self.start(f"{self.path}.text", formatAccess=formatText)
         self.close(1, log)
+        self.settle()
         self.assertRegex(
             Path(f"{self.path}.text").read_text(),
             r"^\S+Z 192\.0\.2\.1:1234 id=\w+-1 .* reason=closed by the client\n$",
@@ -290,7 +309,7 @@ class FileTests(AccessLogTestCase):
             raise OSError("too many")
 
         before = self.descriptors()
-        self.patch(accesslog, "LogOutput", fail)
+        self.patch(accesslog, "NamedFileOutput", fail)
         log = AccessLog(str(self.path), formatJSON, self.reactor)
         self.assertRaises(OSError, log.start)
         self.assertEqual(self.descriptors(), before)
@@ -301,12 +320,12 @@ class FileTests(AccessLogTestCase):
         that was not stays open.
         """
         self.close()
+        self.settle()
         moved = self.rotate()
         signal.raise_signal(signal.SIGUSR1)
         self.assertFalse(self.path.exists())
         with capturedLogs() as events:
-            for call in self.fromThread:
-                call()
+            self.settle()
         self.assertEqual(
             [text(each) for each in events],
             [f"The access log {self.path} was opened anew"],
@@ -317,6 +336,7 @@ class FileTests(AccessLogTestCase):
         before = self.descriptors()
         with capturedLogs() as events:
             self.log.reopen()
+            self.settle()
         self.assertEqual((events, self.descriptors()), ([], before))
 
     def test_byItself(self) -> None:
@@ -326,11 +346,13 @@ class FileTests(AccessLogTestCase):
         """
         before = self.descriptors()
         self.close()
+        self.settle()
         for number in (1, 2):
             moved = self.path.rename(f"{self.path}.{number}")
             if number == 2:
                 self.path.touch()
             self.close()
+            self.settle()
             self.now += CHECK_INTERVAL
             self.close()
             self.assertEqual((len(self.lines(moved)), len(self.lines())), (2, 1))
@@ -348,8 +370,10 @@ class FileTests(AccessLogTestCase):
             for _ in range(3):
                 self.now += CHECK_INTERVAL
                 self.close()
+                self.settle()
             said.append(len(events))
             self.log.reopen()
+            self.settle()
             said.append(len(events))
         self.assertEqual(said, [1, 2])
         self.assertEqual(
@@ -374,6 +398,7 @@ class FileTests(AccessLogTestCase):
         with capturedLogs() as events:
             patch = self.patch(os, "stat", refuse)
             self.close()
+            self.settle()
             patch.restore()
         [event] = events
         self.assertIn("Permission denied; going on", text(event))
@@ -406,7 +431,7 @@ class LossTests(AccessLogTestCase):
             self.assertEqual(len(events), 1)
             self.close(9)
             self.assertEqual((self.log.lost, len(events)), (10, 1))
-            self.now += CHECK_INTERVAL
+            self.now += TELL_INTERVAL
             self.close()
             self.log.stop()
         texts = [text(each) for each in events]

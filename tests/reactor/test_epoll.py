@@ -9,6 +9,7 @@ import shutil
 import socket
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable
 from types import SimpleNamespace
@@ -26,7 +27,7 @@ from twisted.internet.interfaces import (
 )
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.logger import capturedLogs
-from twisted.python import log
+from twisted.python import log, threadable
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
@@ -34,7 +35,7 @@ from zope.interface.verify import verifyObject
 
 from tests.memory import Client
 from tests.reactor.memory import MemoryReactor, OneProtocolFactory
-from upperproto.interfaces import IUNIXAdoption
+from upperproto.interfaces import IIterationEnd, IUNIXAdoption
 from upperproto.reactor import epoll
 from upperproto.reactor.epoll import UpperReactor
 from upperproto.reactor.ports import InheritedUNIXPort, TCPPort, UNIXPort
@@ -204,6 +205,49 @@ class IterationTests(ReactorTestCase):
         self.assertEqual(client.receive(), b"aaa")
         self.assertEqual(self.reactor.poller.timeouts, [1, 1, 1])
         self.assertEqual(self.reactor.poller.controls, [])
+
+    def test_callAtEnd(self) -> None:
+        """
+        What is asked for while events are handled is called once, before anything is
+        sent; after that, before anything is waited for. A fault of it is logged, and
+        keeps nothing else from being called.
+        """
+        verifyObject(IIterationEnd, self.reactor)
+        self.patch(threadable, "ioThread", threadable.getThreadID())
+        seen: list[object] = []
+
+        def look() -> None:
+            seen.append((client.receive(), len(self.reactor.poller.timeouts)))
+
+        def fail() -> None:
+            raise ZeroDivisionError
+
+        class Asking(QuietEcho):
+            def dataReceived(echo, data: bytes) -> None:  # noqa: N805 # Two selves.
+                super().dataReceived(data)
+                for call in (look, fail, look):
+                    self.assertTrue(self.reactor.callAtEnd(call))
+
+        # It waits until it runs.
+        self.assertFalse(self.reactor.callAtEnd(look))
+        client, _ = self.connect()
+        self.reactor.poller.timeouts.clear()
+        client.transport.protocol = Asking()
+        client.transport.protocol.makeConnection(client.transport)
+        client.send(b"a")
+        self.reactor.iterate(0)
+        self.assertEqual(seen, [(b"", 1)])
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+        self.assertTrue(self.reactor.callAtEnd(look))
+        self.reactor.iterate(0)
+        self.assertEqual(seen, [(b"", 1), (b"a", 1)])
+        asked: list[bool] = []
+        thread = threading.Thread(
+            target=lambda: asked.append(self.reactor.callAtEnd(look))
+        )
+        thread.start()
+        thread.join()
+        self.assertEqual(asked, [False])
 
     def test_inOrder(self) -> None:
         """

@@ -16,18 +16,20 @@ from zope.interface import implementer
 from upperproto.interfaces import IConnectionLog, IServedConnection
 from upperproto.monitoring.accessformats import Access, AccessFormat
 from upperproto.monitoring.connectionlog import ConnectionLog
-from upperproto.monitoring.logoutput import LogOutput
+from upperproto.monitoring.output.fileoutput import (
+    NamedFileOutput,
+    isFile,
+    openFile,
+    outputTo,
+)
+from upperproto.monitoring.output.logoutput import LogOutput
 from upperproto.monitoring.reopensignal import ReopenSignal
 
-# How often, in seconds, a line has it looked whether the file was moved away; and how
-# often the log says, at most, how many lines are lost.
-CHECK_INTERVAL = 1.0
+# How often, in seconds, the log says, at most, how many lines are lost.
+TELL_INTERVAL = 1.0
 
 # Its descriptor.
 STANDARD_OUTPUT = 1
-
-# Who was served is nothing for everybody to read.
-_MODE = 0o640
 
 
 @implementer(IConnectionLog)
@@ -54,7 +56,8 @@ class AccessLog(ConnectionLog):
         """
         @param target: the path of a file, to which lines are appended, or a descriptor.
         @param formatAccess: makes lines.
-        @param reactor: what is woken by SIGUSR1.
+        @param reactor: what is woken by SIGUSR1, and at the end of whose iterations
+            lines are written.
         @param lines: whether Twisted's log has what is said.
         @param isQuiet: whether Twisted's log has nothing of a connection.
         """
@@ -62,13 +65,13 @@ class AccessLog(ConnectionLog):
         self._target = target
         self._format = formatAccess
         self._isQuiet = isQuiet
+        self._reactor = reactor
         self._signal = ReopenSignal(reactor, self.reopen)
         # Other processes write to the same file, and others have written before.
         self._prefix, self._numbers = "", count(1)
         self._output: LogOutput | None = None
-        self._descriptor = -1
         self._lostBefore = self._lostTold = 0
-        self._nextCheck = self._nextTelling = 0.0
+        self._nextTelling = 0.0
         self._failure = ""
 
     @property
@@ -87,7 +90,7 @@ class AccessLog(ConnectionLog):
         """
         if self._output is None:
             self._prefix = os.urandom(4).hex()
-            self._open()
+            self._output = self._open()
             self._signal.start()
 
     def stop(self) -> None:
@@ -96,7 +99,8 @@ class AccessLog(ConnectionLog):
         """
         if self._output is not None:
             self._signal.stop()
-            self._close(self._output, self._descriptor, wait=True)
+            self._output.close()
+            self._lostBefore += self._output.lost
             self._output = None
             self._nextTelling = 0.0
             self._tellLoss()
@@ -107,8 +111,8 @@ class AccessLog(ConnectionLog):
         the old one.
         """
         self._failure = ""
-        if self._output is not None:
-            self._follow(self._output)
+        if isinstance(self._output, NamedFileOutput):
+            self._output.reopen()
 
     def opened(self, connection: IServedConnection) -> None:
         """
@@ -174,77 +178,39 @@ class AccessLog(ConnectionLog):
             self._lostBefore += 1
             self._tellLoss()
             return
-        now = monotonic()
-        if now >= self._nextCheck:
-            self._nextCheck = now + CHECK_INTERVAL
-            output = self._follow(output)
-        output.write(self._format(access).encode())
+        output.write(self._format(access).encode(), False)
         self._tellLoss()
 
     def _open(self) -> LogOutput:
         """
-        Open the file.
+        Open what is written to.
 
-        @raise OSError: where that cannot be done. Then all is as before.
+        @raise OSError: where that cannot be done.
         """
         target = self._target
-        # A pipe without a reader is an error, and so it is not waited for.
-        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK | os.O_NOCTTY
-        descriptor = (
-            target if isinstance(target, int) else os.open(target, flags, _MODE)
-        )
+        if isinstance(target, int):
+            return outputTo(target, _tellNothing, self._reactor)
+        descriptor = openFile(target)
         try:
-            output = LogOutput(descriptor, lambda lost: b"")
+            if isFile(descriptor):
+                return NamedFileOutput(
+                    *(target, descriptor, _tellNothing, self._reactor),
+                    lambda why: self._reactor.callFromThread(self._tellReopened, why),
+                )
+            return LogOutput(descriptor, _tellNothing, self._reactor, isOwn=True)
         except BaseException:
-            self._closeDescriptor(descriptor)
-            raise
-        self._output, self._descriptor = output, descriptor
-        return output
-
-    def _close(self, output: LogOutput, descriptor: int, wait: bool) -> None:
-        output.close(wait)
-        self._lostBefore += output.lost
-        self._closeDescriptor(descriptor)
-
-    def _closeDescriptor(self, descriptor: int) -> None:
-        # One that was handed in is somebody else's.
-        if not isinstance(self._target, int):
             os.close(descriptor)
+            raise
 
-    def _follow(self, output: LogOutput) -> LogOutput:
+    def _tellReopened(self, why: str) -> None:
         """
-        Open the file anew if it was moved away.
-
-        @return: what is written to from now on.
+        Say that the file was opened anew; or, once for each time and each reason, that
+        it cannot be.
         """
-        if isinstance(self._target, int):
-            return output
-        descriptor = self._descriptor
-        try:
-            there = os.stat(self._target)
-            ours = os.fstat(descriptor)
-            if (there.st_dev, there.st_ino) == (ours.st_dev, ours.st_ino):
-                return output
-        except FileNotFoundError:
-            pass
-        except OSError as error:
-            return self._goOn(output, error)
-        try:
-            new = self._open()
-        except OSError as error:
-            return self._goOn(output, error)
-        self._failure = ""
-        # Nobody waits for a file; a pipe that is stuck is not worth it.
-        self._close(output, descriptor, wait=False)
-        self._log.info("The access log {path} was opened anew", path=self._target)
-        return new
-
-    def _goOn(self, output: LogOutput, error: OSError) -> LogOutput:
-        """
-        Say, once for each time and each reason, that the file cannot be opened anew.
-        """
-        why = error.strerror or str(error)
-        if why != self._failure:
+        if not why:
+            self._failure = ""
+            self._log.info("The access log {path} was opened anew", path=self._target)
+        elif why != self._failure:
             self._failure = why
             self._log.error(
                 "The access log {path} cannot be opened anew: {why}; going on with"
@@ -252,12 +218,11 @@ class AccessLog(ConnectionLog):
                 path=self._target,
                 why=why,
             )
-        return output
 
     def _tellLoss(self) -> None:
         lost = self.lost
         if lost != self._lostTold and monotonic() >= self._nextTelling:
-            self._nextTelling = monotonic() + CHECK_INTERVAL
+            self._nextTelling = monotonic() + TELL_INTERVAL
             self._log.warn(
                 "{number} lines of the access log are lost: they could not be written"
                 " ({lost} altogether)",
@@ -265,6 +230,11 @@ class AccessLog(ConnectionLog):
                 lost=lost,
             )
             self._lostTold = lost
+
+
+def _tellNothing(lost: int) -> bytes:
+    # The log of the service tells of losses.
+    return b""
 
 
 def networkPeer(transport: Any) -> IAddress:

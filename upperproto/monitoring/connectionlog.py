@@ -105,16 +105,17 @@ class ConnectionLog:
             "log_source": self,
         }
 
-    def _info(self, text: str, **fields: object) -> None:
+    def _info(self, text: str, fields: dict[str, object]) -> None:
         """
         Log an event with the fields that C{Logger.info} gives it. That looks through
-        all levels first, to see whether this is one: 2.4 us in place of 0.7.
+        all levels first, to see whether this is one: 2.4 us in place of 0.5.
 
         @param text: what happened, with the names of fields in braces.
         @param fields: what is known of it.
         """
-        fields.update(self._fields, log_format=text, log_time=time())
-        self._logger.observer(fields)
+        self._logger.observer(
+            {**fields, **self._fields, "log_format": text, "log_time": time()}
+        )
 
     @property
     def lost(self) -> int:
@@ -140,14 +141,15 @@ class ConnectionLog:
         Log that a connection was closed before a conversation began.
         """
         self._info(
-            "Connection from {peer} refused: {why}", peer=peerName(peer), why=why
+            "Connection from {peer} refused: {why}",
+            {"peer": peerName(peer), "why": why},
         )
 
     def opened(self, connection: IServedConnection) -> None:
         """
         Log that a connection has opened.
         """
-        self._info("Connection from {peer}", peer=clientName(connection))
+        self._info("Connection from {peer}", {"peer": clientName(connection)})
 
     def truncated(self, connection: IServedConnection) -> None:
         """
@@ -157,8 +159,7 @@ class ConnectionLog:
         self._info(
             f"{mark}Connection from {{peer}} ended without a TLS close_notify:"
             " somebody on the way may have cut it short",
-            peer=peerName(connection.peer),
-            **fields,
+            {"peer": peerName(connection.peer), **fields},
         )
 
     def received(
@@ -170,7 +171,7 @@ class ConnectionLog:
         mark, fields = _identify(connection)
         for line in data.removesuffix(b"\n").split(b"\n"):
             self._info(
-                f"{mark}from connected user: {{line}}", line=escape(line), **fields
+                f"{mark}from connected user: {{line}}", {"line": escape(line), **fields}
             )
 
     def answered(
@@ -181,7 +182,7 @@ class ConnectionLog:
         """
         mark, fields = _identify(connection)
         for line in data.removesuffix(b"\n").split(b"\n"):
-            self._info(f"{mark}sending: {{line}}", line=escape(line), **fields)
+            self._info(f"{mark}sending: {{line}}", {"line": escape(line), **fields})
 
     def closed(
         self, connection: IServedConnection, seconds: float, why: str, refused: bool
@@ -199,11 +200,13 @@ class ConnectionLog:
         )
         self._info(
             "Connection from {peer} closed after {summary}",
-            peer=clientName(connection),
-            summary=summary,
-            seconds=seconds,
-            why=why,
-            bytesIn=bytesIn,
-            bytesOut=bytesOut,
-            undelivered=undelivered,
+            {
+                "peer": clientName(connection),
+                "summary": summary,
+                "seconds": seconds,
+                "why": why,
+                "bytesIn": bytesIn,
+                "bytesOut": bytesOut,
+                "undelivered": undelivered,
+            },
         )

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Callable, Collection, Iterable, Mapping
+from functools import lru_cache
 from time import time
 from typing import Any
 
@@ -37,6 +38,8 @@ INCIDENTS = 20
 Counts = dict[str, Counter[str]]
 
 
+# Most connections end for one of few reasons.
+@lru_cache(maxsize=64)
 def kindOf(reason: str) -> str:
     """
     Give the kind of a reason for which a connection has ended.
@@ -123,12 +126,12 @@ class Counters:
             counts["errors"][kindOf(connection.toldError)] += 1
         undelivered = connection.undeliveredBytes
         counts["bytes"]["undelivered"] += undelivered
-        _addNumbers(counts, connection, undelivered)
+        invalid = _addNumbers(counts, connection, undelivered)
         if undelivered:
             reason += f"; {undelivered} bytes undelivered"
-        if connection.invalidLines:
-            reason += f"; {connection.invalidLines} invalid lines"
-        if undelivered or connection.invalidLines or kind not in _ORDERLY:
+        if invalid:
+            reason += f"; {invalid} invalid lines"
+        if undelivered or invalid or kind not in _ORDERLY:
             self.incidents.append((time(), nameOf(connection), reason))
 
     def snapshot(self, connections: Collection[IServedConnection]) -> Counts:
@@ -146,12 +149,18 @@ class Counters:
         return counts
 
 
-def _addNumbers(counts: Counts, connection: IServedConnection, unsent: int) -> None:
-    numbers = counts["bytes"]
+def _addNumbers(counts: Counts, connection: IServedConnection, unsent: int) -> int:
+    """
+    Add the numbers of a connection.
+
+    @return: that of its invalid lines.
+    """
+    numbers, invalid = counts["bytes"], connection.invalidLines
     numbers["received"] += connection.receivedBytes
     numbers["sent"] += connection.answeredBytes - unsent
-    if connection.invalidLines:
-        counts["errors"]["invalid_utf8"] += connection.invalidLines
+    if invalid:
+        counts["errors"]["invalid_utf8"] += invalid
+    return invalid
 
 
 def addUp(counts: Iterable[Mapping[str, Mapping[str, int]]]) -> Counts:

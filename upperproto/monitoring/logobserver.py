@@ -8,6 +8,7 @@ it with a formatter that is written in Python.
 
 from __future__ import annotations
 
+import atexit
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -30,7 +31,10 @@ from twisted.logger import (
 from twisted.python.usage import Options
 from zope.interface import implementer
 
-from upperproto.monitoring.logoutput import LogOutput
+from upperproto.monitoring.output.fileoutput import outputTo
+
+# What may be collected and written together.
+_NOT_URGENT = (LogLevel.info, LogLevel.debug)
 
 # Formats an event as a whole record; an empty one is not written.
 EventFormat = Callable[[LogEvent], "str | None"]
@@ -80,7 +84,10 @@ class TextFormat:
         text, level = _formatCommon(event), event.get("log_level")
         if not text or level is None or "log_system" in event:
             return formatEventAsClassicLogText(event, formatTime=self._formatTime)
-        time = self._formatTime(event.get("log_time"))
+        when = event.get("log_time")
+        second, time = self._time
+        if when is None or when // 1 != second:
+            time = self._formatTime(when)
         namespace = event.get("log_namespace", "-")
         if "\n" in text:
             text = text.replace("\n", "\n\t")
@@ -121,20 +128,28 @@ def _formatCommon(event: LogEvent) -> str:
 class LogObserver:
     """
     Write events to a descriptor, from any thread or signal handler, without waiting for
-    whoever reads it.
+    whoever reads it, or for a disk.
+
+    What the reactor logs in one iteration is written at its end, or with the first
+    event that is more than information.
     """
 
     def __init__(
-        self, descriptor: int, encoding: str, formatEvent: EventFormat | None = None
+        self,
+        descriptor: int,
+        encoding: str,
+        formatEvent: EventFormat | None = None,
+        reactor: Any = None,
     ) -> None:
         """
         @param descriptor: what to write to; it is not closed.
         @param encoding: how records are encoded; what it lacks is escaped.
         @param formatEvent: makes records; by default, L{TextFormat}.
+        @param reactor: see L{LogOutput}.
         """
         self._formatEvent = TextFormat() if formatEvent is None else formatEvent
         self._encoding = encoding
-        self._output = LogOutput(descriptor, self._describeLoss)
+        self._output = outputTo(descriptor, self._describeLoss, reactor)
 
     def __call__(self, event: LogEvent) -> None:
         """
@@ -144,7 +159,10 @@ class LogObserver:
         """
         text = self._formatEvent(event)
         if text:
-            self._output.write(text.encode(self._encoding, "backslashreplace"))
+            self._output.write(
+                text.encode(self._encoding, "backslashreplace"),
+                event.get("log_level") not in _NOT_URGENT,
+            )
 
     def finish(self) -> None:
         """
@@ -156,6 +174,7 @@ class LogObserver:
         """
         Write no more: see L{LogOutput.close}.
         """
+        atexit.unregister(self.finish)
         self._output.close()
 
     def _describeLoss(self, lost: int) -> bytes:
@@ -189,7 +208,9 @@ def observeStandardOutput(
         from twisted.internet import reactor
     output = sys.stdout if file is None else file
     output.flush()
-    observer = LogObserver(output.fileno(), output.encoding, formatEvent)
+    observer = LogObserver(output.fileno(), output.encoding, formatEvent, reactor)
+    # A service that cannot start says so, and no reactor runs.
+    atexit.register(observer.finish)
     reactor.addSystemEventTrigger("after", "shutdown", observer.finish)
     return observer
 

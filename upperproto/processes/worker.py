@@ -97,7 +97,7 @@ def run() -> None:
     os.set_blocking(CONTROL, False)
     # The parent adds the time and the name of this worker. If it does not read, this
     # process does not wait.
-    observer = LogObserver(STDOUT, "utf-8", formatMessage)
+    observer = LogObserver(STDOUT, "utf-8", formatMessage, main)
     main.addSystemEventTrigger("after", "shutdown", observer.finish)
     globalLogBeginner.beginLoggingTo([observer], redirectStandardIO=False)
     options = Options()

@@ -37,14 +37,15 @@ from twisted.internet.error import UnsupportedAddressFamily
 from twisted.internet.interfaces import IProtocolFactory
 from twisted.internet.main import installReactor
 from twisted.python import log
+from twisted.python.threadable import isInIOThread
 from zope.interface import implementer
 
-from upperproto.interfaces import IUNIXAdoption
+from upperproto.interfaces import IIterationEnd, IUNIXAdoption
 from upperproto.reactor.ports import InheritedUNIXPort, TCPPort, UNIXPort
 from upperproto.reactor.transports import LARGEST_READ, TCPServer
 
 
-@implementer(IUNIXAdoption)
+@implementer(IUNIXAdoption, IIterationEnd)
 class UpperReactor(EPollReactor):
     """
     Wait for events, handle them, and send what was written meanwhile.
@@ -60,6 +61,9 @@ class UpperReactor(EPollReactor):
         self._wallClockAtZero = time() - monotonic()
         # The events of this iteration.
         self._events: list[tuple[int, int]] = []
+        # What is to be called at its end, unless the reactor waits.
+        self._ending: list[Callable[[], object]] = []
+        self._waiting = True
         # What is to be sent from at its end.
         self._writing: deque[TCPServer] = deque()
         self.writeAfterEvents: Callable[[TCPServer], object] = self._writing.append
@@ -131,6 +135,16 @@ class UpperReactor(EPollReactor):
         """
         self._events.append((transport.fileno(), EPOLLIN))
 
+    def callAtEnd(self, call: Callable[[], object]) -> bool:
+        """
+        Call something at the end of this iteration: see L{IIterationEnd}.
+        """
+        if self._waiting or not isInIOThread():
+            return False
+        if call not in self._ending:
+            self._ending.append(call)
+        return True
+
     def doPoll(self, timeout: float | None) -> None:
         """
         Wait for events, and handle them.
@@ -143,9 +157,14 @@ class UpperReactor(EPollReactor):
             # Whoever heard of it may have set another one, or have stopped the reactor.
             timeout = 0
         selectables, reads = self._selectables, self._reads
+        # In this order: a signal handler may call callAtEnd at any time.
+        self._waiting = True
+        if self._ending:
+            self._end()
         self._events = self._poller.poll(
             -1 if timeout is None else timeout, len(selectables)
         )
+        self._waiting = False
         # Those that readAfterEvents appends meanwhile are handled, too.
         for descriptor, event in self._events:
             selectable = selectables.get(descriptor)
@@ -175,6 +194,8 @@ class UpperReactor(EPollReactor):
             log.callWithLogger(
                 selectable, self._doReadOrWrite, selectable, descriptor, event
             )
+        if self._ending:
+            self._end()
         if self._writing:
             self._write()
 
@@ -198,6 +219,13 @@ class UpperReactor(EPollReactor):
 
     def _queued(self) -> set[TCPServer]:
         return {transport for transport in self._writing if transport.queued}
+
+    def _end(self) -> None:
+        while self._ending:
+            try:
+                self._ending.pop()()
+            except BaseException:
+                log.err()
 
     def _write(self) -> None:
         """

@@ -1,31 +1,30 @@
 """
-Output of a log's records that never makes the reactor wait.
-
-A write to a pipe or a terminal blocks when nobody reads the pipe, or somebody has typed
-Ctrl-S in the terminal, and with it the whole service. The descriptor cannot be made
-non-blocking, because that would change it for every process that shares it. So a pipe
-or a terminal is opened once more, a socket is asked not to wait (C{MSG_DONTWAIT} of
-send(2)), and when somebody has to be waited for, a thread waits.
+Output of a log's records: what cannot be written at once, a thread writes.
 """
 
 from __future__ import annotations
 
 import os
 import select
-import socket
-import stat
 import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from functools import partial
 from threading import Lock, Thread
+from typing import Any
+
+from upperproto.interfaces import IIterationEnd
+from upperproto.monitoring.output.descriptors import chooseWrite, wholeLines, writeSome
 
 # How many bytes may wait to be written, unless it is a single record.
 MAX_WAITING = 1 << 20
 
 # How long, in seconds, the end of the process may wait for its last records.
 FINISH_TIMEOUT = 0.2
+
+# How long, in seconds, the end of an output may wait for a call that does not return.
+CLOSE_TIMEOUT = 1.0
 
 # How long, in seconds, the thread waits where a descriptor was ready and took nothing:
 # a terminal with room for one byte takes no line end, which it writes as two.
@@ -34,8 +33,8 @@ RETRY_INTERVAL = 0.01
 # How many bytes the thread writes at a time: as many as a pipe holds, as a rule.
 MAX_WRITE = 1 << 16
 
-# Writes some of what it is given, and gives how many bytes.
-Write = Callable[[bytes | bytearray], int]
+# How many records are collected in one iteration.
+MAX_COLLECTED = 256
 
 
 class LogOutput:
@@ -54,25 +53,38 @@ class LogOutput:
     @ivar lost: how many lines were lost, altogether.
     """
 
-    def __init__(self, descriptor: int, describeLoss: Callable[[int], bytes]) -> None:
+    def __init__(
+        self,
+        descriptor: int,
+        describeLoss: Callable[[int], bytes],
+        reactor: Any = None,
+        isOwn: bool = False,
+    ) -> None:
         """
-        @param descriptor: what to write to; it is not closed.
+        @param descriptor: what to write to.
         @param describeLoss: makes the record that tells how many lines are lost; it
             may be empty.
+        @param reactor: where it is an L{IIterationEnd}, the records of an iteration
+            that are not urgent are written together, at its end.
+        @param isOwn: whether to close the descriptor at the end.
         @raise OSError: for what is no open descriptor.
         """
         self.lost = 0
+        iterations = IIterationEnd(reactor, None)
+        self._callAtEnd = None if iterations is None else iterations.callAtEnd
         self._describeLoss = describeLoss
         self._descriptors = ExitStack()
-        self._writeNow = _chooseWrite(descriptor, self._descriptors)
+        self._writeNow = chooseWrite(descriptor, self._descriptors)
         # Blocks where there is no other way, and only in the thread.
-        self._write = self._writeNow or partial(_writeBlocking, descriptor)
+        self._write = self._writeNow or partial(writeSome, descriptor)
         self._descriptor = descriptor
         self._wakeReader, self._wakeWriter = os.pipe()
         self._descriptors.callback(os.close, self._wakeReader)
         self._descriptors.callback(os.close, self._wakeWriter)
         self._deadline: float | None = None
         self._closed = False
+        if isOwn:
+            self._descriptors.callback(lambda: os.close(self._descriptor))
         # What nobody has taken yet.
         self._arrived: deque[bytes] = deque()
         # All below is for whoever has the lock. While the thread runs, nobody else
@@ -80,55 +92,85 @@ class LogOutput:
         self._lock = Lock()
         self._thread: Thread | None = None
         self._running = False
+        # Whether the thread has something else to do.
+        self._isDue = False
         self._waiting = bytearray()
         # How many lines were lost since that was told.
         self._lost = 0
 
-    def write(self, record: bytes) -> None:
+    def write(self, record: bytes, isUrgent: bool = True) -> None:
         """
         Have a record written, or lose it if too much waits already.
 
         @param record: the whole of it.
+        @param isUrgent: whether it may not be collected.
         """
         if self._closed:
             return
-        self._arrived.append(record)
+        arrived = self._arrived
+        arrived.append(record)
+        later = None if isUrgent or self._deadline is not None else self._callAtEnd
+        # Whoever takes the first one takes them all.
+        if later is not None and (
+            1 < len(arrived) <= MAX_COLLECTED
+            or (len(arrived) == 1 and later(self._takeArrived))
+        ):
+            return
         self._takeArrived()
         if self._deadline is not None:
             self._waitForThread(self._deadline)
+        elif isUrgent:
+            self._hurry()
 
     def finish(self) -> None:
         """
         Wait until all is written, and from now on for each record, too; but for no more
         than L{FINISH_TIMEOUT} altogether, because the process is about to end.
         """
-        self._deadline = time.monotonic() + FINISH_TIMEOUT
+        if self._closed:
+            return
+        if self._deadline is None:
+            self._deadline = time.monotonic() + FINISH_TIMEOUT
+        # A disk that was full may have room again.
+        self._takeArrived()
         self._waitForThread(self._deadline)
 
-    def close(self, wait: bool = True) -> None:
+    def close(self) -> None:
         """
         Finish, and write no more; what waits then is lost. Neither a thread nor a
-        descriptor is left, except for the descriptor that was handed in. (A signal
-        handler must not call this.)
-
-        @param wait: whether to wait until all is written, as L{finish} does.
+        descriptor of its own is left, unless a call does not return. (A signal handler
+        must not call this.)
         """
         if self._closed:
             return
-        # A disk that was full may have room again.
-        self._takeArrived()
-        if wait:
-            self.finish()
+        self.finish()
         self._closed = True
         os.write(self._wakeWriter, b"\0")
+        # To close a file may take as long as to write to it.
+        last = Thread(target=self._release, name="log output", daemon=True)
+        try:
+            last.start()
+        except RuntimeError:
+            self._release()
+        else:
+            last.join(CLOSE_TIMEOUT)
+        with self._lock:
+            self.lost += self._waiting.count(b"\n")
+            self._waiting.clear()
+
+    def _release(self) -> None:
+        """Close the descriptors, once nobody uses them."""
         with self._lock:
             thread = self._thread
         if thread is not None:
             thread.join()
-        with self._lock:
-            self._descriptors.close()
-            self.lost += self._waiting.count(b"\n")
-            self._waiting.clear()
+        self._descriptors.close()
+
+    def _wake(self) -> None:
+        """Let the thread pause no more. This one does not."""
+
+    def _hurry(self) -> None:
+        """Do what can be done for an urgent record."""
 
     def _takeArrived(self) -> None:
         """
@@ -147,9 +189,7 @@ class LogOutput:
                 break
 
     def _accept(self, record: bytes) -> None:
-        """
-        Let a record wait, or lose it.
-        """
+        """Let a record wait, or lose it."""
         if self._lost:
             self._tellLoss()
         waiting = len(self._waiting)
@@ -161,9 +201,7 @@ class LogOutput:
             self._waiting += record
 
     def _tellLoss(self) -> None:
-        """
-        Tell how many lines are lost, once there is room for more than one.
-        """
+        """Tell how many lines are lost, once there is room for more than one."""
         if self._lost and len(self._waiting) < MAX_WAITING // 2:
             self._waiting += self._describeLoss(self._lost)
             self._lost = 0
@@ -182,30 +220,36 @@ class LogOutput:
             # chance.
             return
         if self._waiting:
-            thread = Thread(target=self._writeWaiting, name="log output", daemon=True)
-            # The system may have no more threads. It is the same then.
-            with suppress(RuntimeError):
-                thread.start()
-                self._thread, self._running = thread, True
+            self._startThread()
+
+    def _startThread(self) -> None:
+        thread = Thread(target=self._writeWaiting, name="log output", daemon=True)
+        # The system may have no more threads. It is the same then.
+        with suppress(RuntimeError):
+            thread.start()
+            self._thread, self._running = thread, True
 
     def _writeWaiting(self) -> None:
         """
         Write until nothing waits, in the thread.
         """
-        poll = select.poll()
-        poll.register(self._descriptor, select.POLLOUT)
-        poll.register(self._wakeReader, select.POLLIN)
         more = True
         try:
             while more:
-                poll.poll()
+                self._awaitRoom()
                 more = not self._closed and self._writeChunk()
         except OSError:
             # As in _flush.
-            with self._lock:
-                self._running = False
+            self._mayEnd(True)
         else:
             self._takeArrived()
+
+    def _awaitRoom(self) -> None:
+        """Wait until the descriptor takes something, or the output is closed."""
+        poll = select.poll()
+        poll.register(self._descriptor, select.POLLOUT)
+        poll.register(self._wakeReader, select.POLLIN)
+        poll.poll()
 
     def _writeChunk(self) -> bool:
         """
@@ -214,7 +258,7 @@ class LogOutput:
         @return: whether more waits.
         """
         with self._lock:
-            chunk = bytes(self._waiting[:MAX_WRITE])
+            chunk = bytes(wholeLines(self._waiting, MAX_WRITE))
         sent = 0
         try:
             sent = self._write(chunk)
@@ -223,78 +267,34 @@ class LogOutput:
         with self._lock:
             del self._waiting[:sent]
             self._tellLoss()
-            self._running = bool(self._waiting)
-            return self._running
+        return not self._mayEnd()
 
-    def _waitForThread(self, deadline: float) -> None:
-        thread = self._thread
-        if thread is not None:
+    def _mayEnd(self, hasFailed: bool = False) -> bool:
+        """
+        Whether the thread ends: nothing waits, or it cannot be written.
+        """
+        with self._lock:
+            self._running = bool(self._waiting or self._isDue) and not hasFailed
+            return not self._running
+
+    def _waitForThread(self, deadline: float) -> Thread | None:
+        """
+        Wait until nothing waits to be written, or cannot be.
+
+        @return: the thread that has not ended by then.
+        """
+        # Who has the lock may be on the way from one of them to the other.
+        while self._running or self._arrived or self._lock.locked():
+            thread = self._thread
+            if thread is None or self._closed:
+                break
+            self._wake()
             thread.join(max(0, deadline - time.monotonic()))
-
-
-def _chooseWrite(descriptor: int, descriptors: ExitStack) -> Write | None:
-    """
-    Find a way to write without waiting.
-
-    @param descriptor: what to write to.
-    @param descriptors: closes what is opened for that.
-    @return: raises C{BlockingIOError} where it would have to wait; nothing if there is
-        no way.
-    """
-    mode = os.fstat(descriptor).st_mode
-    if stat.S_ISREG(mode):
-        return partial(os.write, descriptor)
-    if stat.S_ISSOCK(mode):
-        same = descriptors.enter_context(socket.socket(fileno=os.dup(descriptor)))
-        return lambda data: same.send(data, socket.MSG_DONTWAIT)
-    try:
-        again = os.open(
-            f"/proc/self/fd/{descriptor}", os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY
-        )
-    except OSError:
-        # It belongs to another user (supervisors start a service like that), the reader
-        # of the pipe has gone, or there is no /proc.
-        return _splicer(descriptor, descriptors) if stat.S_ISFIFO(mode) else None
-    descriptors.callback(os.close, again)
-    if stat.S_ISFIFO(mode):
-        return lambda data: os.write(again, _wholeLines(data))
-    return partial(os.write, again)
-
-
-def _wholeLines(data: bytes | bytearray) -> bytes | bytearray:
-    """
-    Take as many lines as a pipe takes in one piece, whoever else writes to it, or none
-    (pipe(7)).
-    """
-    if len(data) <= select.PIPE_BUF:
-        return data
-    return data[: data.rfind(b"\n", 0, select.PIPE_BUF) + 1 or select.PIPE_BUF]
-
-
-def _splicer(descriptor: int, descriptors: ExitStack) -> Write:
-    """
-    Write to a pipe by way of one of our own: splice(2) from one pipe to another can be
-    told not to wait. It takes three calls in place of one, and each write takes one of
-    the 16 places that a pipe has.
-    """
-    reader, writer = os.pipe()
-    descriptors.callback(os.close, reader)
-    descriptors.callback(os.close, writer)
-
-    def splice(data: bytes | bytearray) -> int:
-        size, spliced = os.write(writer, _wholeLines(data)), 0
-        try:
-            spliced = os.splice(reader, descriptor, size, flags=os.SPLICE_F_NONBLOCK)
-        finally:
-            if spliced < size:
-                os.read(reader, size - spliced)
-        return spliced
-
-    return splice
-
-
-def _writeBlocking(descriptor: int, data: bytes | bytearray) -> int:
-    """
-    Write no more than a terminal takes at once, as a rule.
-    """
-    return os.write(descriptor, data[: select.PIPE_BUF])
+            if thread.is_alive():
+                return thread
+            if self._arrived:
+                self._takeArrived()
+            if not self._running and (self._arrived or self._lock.locked()):
+                # This is a signal handler that has interrupted who has it.
+                break
+        return None

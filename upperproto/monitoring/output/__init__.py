@@ -1,0 +1,3 @@
+"""
+Output of logs that never makes the reactor wait.
+"""
