@@ -47,6 +47,7 @@ class CheckTests(SynchronousTestCase):
         self.patch(exchange, "BULK", 1 << 18)
         self.patch(exchange, "LONG_LINE", 1 << 14)
         self.patch(endings, "_MOST_UNREAD", 1 << 18)
+        self.patch(endings, "_CONVERSATIONS", (1, 1, 100))
 
     def check(self, connector: Connector, *words: str) -> dict[str, dict[str, Any]]:
         """
