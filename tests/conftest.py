@@ -14,7 +14,6 @@ import pytest
 # The functional tests that start processes whose coverage is measured: what no unit
 # test runs, these run. To measure what all of them start takes twice their time.
 MEASURED = {
-    "test_access_log",
     "test_ask",
     "test_check",
     "test_check_servers",
