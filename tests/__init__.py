@@ -26,7 +26,7 @@ def sample(everything: Iterable[Value]) -> Iterator[Value]:
 settings.register_profile(
     "same",
     derandomize=True,
-    max_examples=500 if EXHAUSTIVE else 100,
+    max_examples=200 if EXHAUSTIVE else 100,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow],
 )

@@ -4,6 +4,7 @@ Tests for L{upperproto.assembly}.
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Any
 from unittest.mock import patch
@@ -15,6 +16,7 @@ from tests.test_tap import parse
 from upperproto import assembly
 from upperproto.datagrams.listener import DatagramListener
 from upperproto.factory import UpperFactory
+from upperproto.monitoring.accessformats import formatJSON, formatText
 from upperproto.processes import supervisor
 from upperproto.processes.supervisor import Supervisor
 from upperproto.service import UpperService
@@ -169,6 +171,20 @@ class AssembleTests(SynchronousTestCase):
         ):
             makeService(options, self.reactor)
         self.assertIn("pip install 'upperproto[tls]'", str(caught.exception))
+
+    def test_accessLog(self) -> None:
+        """
+        The access log is in the format that the options name, and wherever the service
+        is started from, in the folder in which they were read.
+        """
+        for words in ((), ("--access-log-format", "json"), ("--log", "none")):
+            makeService(parse("--access-log", "log", *words), self.reactor)
+        logs = [settings["accessLog"] for settings in self.settings]
+        self.assertEqual({log._target for log in logs}, {os.path.abspath("log")})
+        self.assertEqual(
+            [(log._format, log._isQuiet) for log in logs],
+            [(formatText, False), (formatJSON, False), (formatText, True)],
+        )
 
     def test_twoQueues(self) -> None:
         """

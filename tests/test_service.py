@@ -20,6 +20,7 @@ from tests.memory import MemoryNetwork
 from upperproto import service
 from upperproto.factory import UpperFactory
 from upperproto.monitoring.connectionlog import ConnectionLog
+from upperproto.monitoring.counters import Counters
 from upperproto.service import UpperService
 from upperproto.ways import systemd
 from upperproto.ways.endpoints import CannotStart, Listener
@@ -391,3 +392,22 @@ class UpperServiceTests(SynchronousTestCase):
                 [signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)],
                 handlers,
             )
+
+    def test_observed(self) -> None:
+        """
+        It tells where it listens, whom it serves and what has happened.
+        """
+        self.factory = UpperFactory(clock=self.network, counters=Counters())
+        self.patch(service, "bindDatagrams", lambda host, port: MemorySocket(host))
+        made = self.make("tcp:1", "fault:delay=1:tcp:2")
+        made.addDatagrams("same", "")
+        made.privilegedStartService()
+        made.startService()
+        addresses, faults = zip(*made.listeners(), strict=True)
+        self.assertEqual(len(addresses), 3)
+        self.assertEqual([bool(each) for each in faults], [False, True, False])
+        self.assertEqual(made.workers(), [])
+        found = made.snapshot()
+        self.assertEqual((found["connections"], found["notAfter"]), (0, None))
+        self.assertEqual(found["counts"]["lost"], {"lines": 0})
+        self.assertEqual(found["incidents"], [])

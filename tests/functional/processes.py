@@ -25,6 +25,8 @@ from unittest.mock import patch
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from tests.functional.forkserver import Forked, environment, forkServer
+
 # Nothing here takes a tenth of this; a test that waits so long has failed.
 TIME_LIMIT = 60.0
 
@@ -122,20 +124,53 @@ def failToStart(*options: str) -> str:
     @return: the last line that it printed.
     @raise AssertionError: if it did start, or ended with the wrong status.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        ended = subprocess.run(
-            [script("twistd"), "--nodaemon", "--pidfile=", "upper", *options],
-            cwd=folder,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            timeout=TIME_LIMIT,
-            check=False,
-        )
-    said = ended.stdout.decode()
-    assert ended.returncode == 1, said
+    with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryFile() as output:
+        command = [script("twistd"), "--nodaemon", "--pidfile=", "upper", *options]
+        process = _start(command, folder, output.fileno())
+        try:
+            status = process.wait(TIME_LIMIT)
+        finally:
+            process.kill()
+        output.seek(0)
+        said = output.read().decode()
+    assert status == 1, said
     assert "Traceback" not in said, said
     return said.splitlines()[-1]
+
+
+def _start(
+    command: list[str],
+    folder: str,
+    output: int,
+    descriptors: tuple[int, int] | None = None,
+) -> subprocess.Popen[bytes] | Forked:
+    """
+    Start a server. The fork server forks it, if it is a C{twistd} in the environment
+    that the fork server has, too.
+
+    @param folder: its working directory.
+    @param output: a descriptor of its standard output and standard error.
+    @param descriptors: the limits of its descriptors, if not ours.
+    """
+    twistd = script("twistd")
+    limits = descriptors or resource.getrlimit(resource.RLIMIT_NOFILE)
+    if command[0] == twistd and _MEASURING not in os.environ:
+        server = forkServer(str(Path(twistd).parent))
+        if server.environment == environment():
+            return server.start(command, folder, output, limits)
+
+    def prepare() -> None:
+        restoreSignals()
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+
+    return subprocess.Popen(
+        command,
+        cwd=folder,
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=subprocess.STDOUT,
+        preexec_fn=prepare,
+    )
 
 
 # Set where the servers are to run on another reactor than the one that they choose.
@@ -217,13 +252,8 @@ class Server:
         self._folder = tempfile.TemporaryDirectory()
         self._logPath = Path(self._folder.name, "log")
         with self._logPath.open("wb") as log:
-            self.process = subprocess.Popen(
-                self._arguments,
-                cwd=self._folder.name,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                preexec_fn=self._prepare,
+            self.process = _start(
+                self._arguments, self._folder.name, log.fileno(), self._descriptors
             )
         try:
             self.waitFor(_STARTING + "(.*)")
@@ -265,14 +295,6 @@ class Server:
         status = Path(f"/proc/{self.process.pid}/status").read_text()
         caught = int(re.findall(r"SigCgt:\s*(\w+)", status)[0], 16)
         return bool(caught >> (signal.SIGTERM - 1) & 1)
-
-    def _prepare(self) -> None:
-        """
-        Set what the process inherits, before it becomes the server.
-        """
-        restoreSignals()
-        if self._descriptors is not None:
-            resource.setrlimit(resource.RLIMIT_NOFILE, self._descriptors)
 
     def log(self) -> str:
         """

@@ -213,6 +213,22 @@ class SiteTests(SynchronousTestCase):
         for page in ("api/index", "api/tap", "plugin", "man/upper"):
             self.assertIn(f'"{page}"', search)
 
+    def test_chinese(self) -> None:
+        """
+        The pages in Chinese are Chinese, and their code is that of the English ones.
+        """
+        if not CATALOGUES.exists():
+            self.skipTest("needs catalogues of the translation")
+        pages = {
+            name: (site() / f"zh/tutorial/{name}.html").read_text(encoding="utf-8")
+            for name in ("halfclose", "lines")
+        }
+        self.assertIn('lang="zh-CN"', pages["halfclose"])
+        for word in ["半关闭", "背压", "反应器", "docs/examples/last_word.py"]:
+            self.assertIn(word, pages["halfclose"])
+        self.assertIn("粘包", pages["lines"])
+        self.assertIn("lineReceived", pages["lines"])
+
     def test_widths(self) -> None:
         """
         On a phone and on a large screen, nothing sticks out of a page.

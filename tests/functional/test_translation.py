@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import re
 import runpy
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -52,26 +50,24 @@ class CatalogueTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         """
-        Make them.
+        Find ours.
         """
         self.names: dict[str, Any] = runpy.run_path(str(DOCS / "translate.py"))
-        folder = tempfile.TemporaryDirectory()
-        self.addCleanup(folder.cleanup)
-        self.names["build"]("gettext", Path(folder.name), "-Dgettext_location=0")
-        self.fresh = {
-            page: load(Path(folder.name, f"{page}.pot"))
-            for page in self.names["TRANSLATED"]
-        }
         self.ours = {
-            page: load(self.names["CATALOGUES"] / f"{page}.po") for page in self.fresh
+            page: load(self.names["CATALOGUES"] / f"{page}.po")
+            for page in self.names["TRANSLATED"]
         }
 
     def test_complete(self) -> None:
         """
         Each message is translated, and no translation is marked as fuzzy.
         """
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.names["build"]("gettext", Path(folder.name), "-Dgettext_location=0")
         untranslated, fuzzy, messages = [], [], 0
-        for page, fresh in self.fresh.items():
+        for page in self.ours:
+            fresh = load(Path(folder.name, f"{page}.pot"))
             for message in fresh:
                 if not message.id:
                     continue
@@ -160,39 +156,3 @@ class MarkdownTests(SynchronousTestCase):
         self.assertGreater(len(fencedBlocks(english)), 6)
         self.assertTrue(english.startswith("[中文](README.zh-CN.md)\n"))
         self.assertTrue(chinese.startswith("[English](README.md)\n"))
-
-
-class ChineseSiteTests(SynchronousTestCase):
-    """
-    The site in Chinese.
-    """
-
-    def test_site(self) -> None:
-        """
-        Its pages are Chinese, and its code is that of the English ones.
-        """
-        names = runpy.run_path(str(DOCS / "translate.py"))
-        with tempfile.TemporaryDirectory() as folder:
-            # As CI builds it, but for the API.
-            subprocess.run(
-                [
-                    *(sys.executable, "-m", "sphinx", "-q", "-E", "-D"),
-                    *("extensions=sphinx.ext.extlinks", "-D", "nitpicky=0"),
-                    *(
-                        "-D",
-                        f"language={names['LANGUAGE']}",
-                        "-D",
-                        "locale_dirs=locale",
-                    ),
-                    *(str(DOCS), folder),
-                ],
-                check=True,
-                stderr=subprocess.DEVNULL,
-            )
-            page = Path(folder, "tutorial/halfclose.html").read_text(encoding="utf-8")
-            self.assertIn('lang="zh-CN"', page)
-            for word in ["半关闭", "背压", "反应器", "docs/examples/last_word.py"]:
-                self.assertIn(word, page)
-            page = Path(folder, "tutorial/lines.html").read_text(encoding="utf-8")
-            self.assertIn("粘包", page)
-            self.assertIn("lineReceived", page)

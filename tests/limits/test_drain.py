@@ -4,6 +4,8 @@ Tests for L{upperproto.limits.drain}.
 
 from __future__ import annotations
 
+from unittest.mock import patch
+
 from twisted.internet.defer import Deferred
 from twisted.logger import capturedLogs
 
@@ -285,6 +287,24 @@ class DrainTests(FactoryTestCase):
         self.assertTrue(client.socket.closed)
         self.assertEqual(other.receive(), b"ABC")
         self.leave(other)
+        self.gone(drained)
+
+    def test_faultyTransport(self) -> None:
+        """
+        A connection that cannot say what is unsent is logged, keeps no other one from
+        its end, and has its own as soon as it can.
+        """
+        client, other = self.connect(), self.connect()
+        faulty, _ = self.factory.connections
+        with patch.object(faulty, "unsentBytes", side_effect=RuntimeError("a fault")):
+            drained = self.drain(2)
+            self.network.wait(2)
+            self.assertTrue(other.ended)
+            self.leave(other)
+            self.assertFalse(client.ended)
+        self.assertGreater(len(self.flushLoggedErrors(RuntimeError)), 1)
+        self.network.wait(2 * QUIET_TIME)
+        self.leave(client)
         self.gone(drained)
 
     def test_abort(self) -> None:

@@ -5,6 +5,7 @@ Tests for L{upperproto.limits.idle}, by what clients of a service see of it.
 from __future__ import annotations
 
 from random import Random
+from unittest.mock import patch
 
 from tests.memory import Client
 from tests.test_factory import ClosingAtOnce, FactoryTestCase, connectTo
@@ -257,3 +258,19 @@ class IdleTests(FactoryTestCase):
         client = self.connect()
         self.network.wait(125)
         self.assertEqual(client.receive(), b"error: idle for 100 s\n")
+
+    def test_faultyTransport(self) -> None:
+        """
+        A connection that cannot be asked or ended is logged, and keeps no other one
+        from its end.
+        """
+        for name, isCut in (("unacknowledgedBytes", False), ("finish", True)):
+            client, other = self.connect(), self.connect()
+            faulty, _ = self.factory.connections
+            with patch.object(faulty, name, side_effect=RuntimeError("a fault")):
+                self.network.wait(125)
+            self.assertGreater(len(self.flushLoggedErrors(RuntimeError)), 0)
+            self.assertEqual(client.socket.cut, isCut)
+            self.assertEqual(other.receive(), b"error: idle for 100 s\n")
+            self.factory.abort("the end of the test")
+            self.network.iterateUntilIdle()

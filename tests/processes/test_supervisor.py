@@ -285,6 +285,9 @@ class SupervisorTests(SynchronousTestCase):
         A signal ends a start in order; a second one ends the conversations that have
         begun meanwhile. Then signals mean what they meant before.
         """
+        # A shell may have had this process ignore it.
+        given = signal.signal(signal.SIGINT, signal.default_int_handler)
+        self.addCleanup(signal.signal, signal.SIGINT, given)
         before = [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)]
         for number in (signal.SIGTERM, signal.SIGINT):
             self.reactor.processes.clear()

@@ -10,7 +10,7 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.command.fakes import ADDRESS, TAKES, Connector, Server, upper
-from upperproto.command.check import exchange, slowreader
+from upperproto.command.check import exchange, halfclose, slowreader
 from upperproto.command.check.examination import check
 from upperproto.command.errors import NotConnected
 from upperproto.command.formats.choice import formatter
@@ -47,6 +47,7 @@ class CheckTests(SynchronousTestCase):
         self.patch(exchange, "BULK", 1 << 18)
         self.patch(exchange, "LONG_LINE", 1 << 14)
         self.patch(slowreader, "_MOST_UNREAD", 1 << 18)
+        self.patch(halfclose, "_CONVERSATIONS", (1, 1, 100))
 
     def check(self, connector: Connector, *words: str) -> dict[str, dict[str, Any]]:
         """
