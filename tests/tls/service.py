@@ -22,7 +22,7 @@ from upperproto.interfaces import IServedConnection
 from upperproto.limits.pending import PendingConnections
 from upperproto.protocol import UpperProtocol
 from upperproto.reactor import sendqueue
-from upperproto.tls.certificates import Certificates
+from upperproto.tls.certificatefiles import Certificates
 from upperproto.ways.tls import TLSListenerFactory
 
 

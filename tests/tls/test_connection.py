@@ -11,7 +11,7 @@ from twisted.internet.ssl import CertificateOptions, PrivateCertificate
 
 from tests.tls.clients import TLSClient
 from tests.tls.service import TLSTestCase
-from upperproto.tls.certificates import Certificates
+from upperproto.tls.certificatefiles import Certificates
 from upperproto.ways.tls import TLSListenerFactory
 
 

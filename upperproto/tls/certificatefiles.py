@@ -20,7 +20,7 @@ from twisted.internet.ssl import (
 )
 from twisted.logger import Logger
 
-from upperproto.tls.peer import expiry
+from upperproto.tls.peercertificate import expiry
 
 # What one side says of a handshake in one go is shorter, with any chain.
 _FLIGHT = 1 << 20
