@@ -39,8 +39,9 @@ class AccessLog(ConnectionLog):
     says of it. What else is logged of a connection carries the name that it has in
     this line.
 
-    The service is never held up: see L{LogOutput}. A file that was moved away is made
-    anew, at SIGUSR1 or when the next line is written.
+    The service is never held up: see
+    L{upperproto.monitoring.output.logoutput.LogOutput}. A file that was moved away is
+    made anew, at SIGUSR1 or when the next line is written.
     """
 
     _log = Logger()

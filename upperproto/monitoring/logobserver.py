@@ -145,7 +145,7 @@ class LogObserver:
         @param descriptor: what to write to; it is not closed.
         @param encoding: how records are encoded; what it lacks is escaped.
         @param formatEvent: makes records; by default, L{TextFormat}.
-        @param reactor: see L{LogOutput}.
+        @param reactor: see L{upperproto.monitoring.output.logoutput.LogOutput}.
         """
         self._formatEvent = TextFormat() if formatEvent is None else formatEvent
         self._encoding = encoding
