@@ -165,7 +165,10 @@ class Conversation:
         """
         Answer a line, or the rest of one.
         """
-        answer, _ = self._part(text)
+        try:
+            answer = upper(text, self._errors)
+        except UnicodeDecodeError as error:
+            return self._explain(text, error.start)
         self._answered = 0
         return answer
 

@@ -49,10 +49,10 @@ SENT_AT_ONCE = 1048576
 # several hundred times as long for other bytes. So the next ones are taken to cost what
 # the last ones did, and those that a new connection sends to be the worst. A read is to
 # keep the others waiting for no more than READ_TIME seconds.
-SMALLEST_READ = 4096
+SMALLEST_READ = 1024
 LARGEST_READ = 262144
 GROWTH = 4
-READ_TIME = 0.0025
+READ_TIME = 0.001
 
 
 @implementer(ISendQueue)
