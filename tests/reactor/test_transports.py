@@ -625,6 +625,23 @@ class ReadTests(TransportTestCase):
         self.assertEqual(self.transport.bufferSize, LARGEST_READ)
 
 
+class NameTests(TransportTestCase):
+    """
+    How a transport is shown.
+    """
+
+    def test_repr(self) -> None:
+        """
+        By its protocol, its number and its port; when it is lost, too.
+        """
+        _, transport = self.connect()
+        shown = f" #{transport.sessionno} on {transport.server._realPortNumber}>"
+        self.assertEqual(repr(transport), f"<Recorder{shown}")
+        transport.abortConnection()
+        self.reactor.iterateUntilIdle()
+        self.assertEqual(repr(transport), f"<NoneType{shown}")
+
+
 class SendQueueTests(TransportTestCase):
     """
     What a transport tells of what waits.
