@@ -49,9 +49,9 @@ class State(Enum):
 
 def endingOnFault(method: Callable[..., None]) -> Callable[..., None]:
     """
-    Let a fault of ours end the connection that meets it, and no other, with one
-    traceback in the log. The reactor does so for what it calls on a protocol;
-    this is for what timers and the service call.
+    When a method raises, end its connection, and no other, with one traceback in the
+    log. The reactor does so for the methods that it calls. This is for the methods
+    that timers and the service call.
     """
 
     @wraps(method)
@@ -83,7 +83,7 @@ class ServedConnection(BlockReceiver):
         the subject of its certificate; empty by default.
     @ivar tlsVersion: the version of TLS, such as C{1.3}; empty without TLS.
     @ivar connectionID: what the access log calls it; empty without one.
-    @ivar mark: what lines of the log begin with that are about it.
+    @ivar mark: the beginning of each line of the log about it.
     @ivar receivedBytes: how many bytes the client has sent.
     @ivar answeredBytes: how many bytes it has been answered.
     @ivar undeliveredBytes: how many of these were not delivered, once it is lost.
@@ -289,7 +289,7 @@ class ServedConnection(BlockReceiver):
     @endingOnFault
     def _whenLingered(self) -> None:
         """
-        Close although the client has not.
+        Close, because the client has not closed in time.
         """
         self._timer = None
         if self.unsentBytes():

@@ -143,7 +143,7 @@ class Counters:
         counts = addUp([self.counts])
         for connection in connections:
             _addNumbers(counts, connection, connection.unsentBytes())
-        # What the kernel has taken and a client has not may come to be undelivered.
+        # The kernel may have bytes that are never delivered: the count must not fall.
         self._sent = max(self._sent, counts["bytes"]["sent"])
         counts["bytes"]["sent"] = self._sent
         return counts

@@ -1,5 +1,5 @@
 """
-The signal that has logs opened anew.
+The signal (SIGUSR1) that opens log files again.
 """
 
 from __future__ import annotations

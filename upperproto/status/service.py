@@ -1,5 +1,5 @@
 """
-L{StatusService}: a service, and beside it what tells how it does.
+L{StatusService}: a service, and the status of it over HTTP.
 """
 
 from __future__ import annotations

@@ -28,7 +28,7 @@ URGENT_TIMEOUT = 0.05
 # How often, in seconds, the thread looks whether the file was moved away, at most.
 CHECK_INTERVAL = 1.0
 
-# Who was served is nothing for everybody to read.
+# Not everybody may read who was served.
 _MODE = 0o640
 
 

@@ -47,8 +47,8 @@ class LogOutput:
     append, or a pipe, one does not write into the middle of another's line (as long as
     that is no longer than C{PIPE_BUF}).
 
-    It may be used from any thread, and by a signal handler that interrupts its use. For
-    that nobody who writes a record waits for the lock: whoever has it takes the record.
+    It may be used from any thread, and by a signal handler that interrupts its use: to
+    write a record, nobody waits for the lock. Whoever has the lock takes the record.
 
     @ivar lost: how many lines were lost, altogether.
     """
@@ -295,6 +295,6 @@ class LogOutput:
             if self._arrived:
                 self._takeArrived()
             if not self._running and (self._arrived or self._lock.locked()):
-                # This is a signal handler that has interrupted who has it.
+                # This is a signal handler, and what it interrupted has the lock.
                 break
         return None
