@@ -195,7 +195,10 @@ class AccessLog(ConnectionLog):
         try:
             if isFile(descriptor):
                 return NamedFileOutput(
-                    *(target, descriptor, _tellNothing, self._reactor),
+                    target,
+                    descriptor,
+                    _tellNothing,
+                    self._reactor,
                     lambda why: self._reactor.callFromThread(self._tellReopened, why),
                 )
             return LogOutput(descriptor, _tellNothing, self._reactor, isOwn=True)

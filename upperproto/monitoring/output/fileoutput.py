@@ -41,31 +41,17 @@ class FileOutput(LogOutput):
     file when a crash follows; but only once while the disk does not answer.
     """
 
-    def __init__(
-        self,
-        descriptor: int,
-        describeLoss: Callable[[int], bytes],
-        reactor: Any = None,
-        isOwn: bool = False,
-    ) -> None:
-        """
-        See L{LogOutput}.
-        """
-        super().__init__(descriptor, describeLoss, reactor, isOwn)
-        self._write = self._writeFile
-        # Whether the last line in the file is whole.
-        self._isWhole = True
-        self._isHurried = False
-        # The thread that was waited for in vain.
-        self._stuck: Thread | None = None
-        self._woken = select.poll()
-        self._woken.register(self._wakeReader, select.POLLIN)
+    # Whether the last line in the file is whole.
+    _isWhole = True
+    _isHurried = False
+    # The thread that was waited for in vain.
+    _stuck: Thread | None = None
 
     def _awaitRoom(self) -> None:
         # A file has room, or says that it has none.
         pass
 
-    def _writeFile(self, data: bytes | bytearray) -> int:
+    def _write(self, data: bytes) -> int:
         written = os.write(self._descriptor, wholeLines(data, MAX_WRITE))
         self._isWhole = data[:written].endswith(b"\n") or not data
         return written
@@ -77,7 +63,7 @@ class FileOutput(LogOutput):
 
     def _startThread(self) -> None:
         self._isHurried = False
-        if self._woken.poll(0):
+        if self._isWoken(0):
             os.read(self._wakeReader, 16)
         super()._startThread()
 
@@ -88,8 +74,16 @@ class FileOutput(LogOutput):
     def _mayEnd(self, hasFailed: bool = False) -> bool:
         if not self._waiting or hasFailed:
             if not (self._isHurried or self._closed or self._deadline is not None):
-                self._woken.poll(PAUSE * 1000)
+                self._isWoken(PAUSE)
         return super()._mayEnd(hasFailed)
+
+    def _isWoken(self, seconds: float) -> bool:
+        """
+        Wait until somebody wakes the thread, for so many seconds at most.
+        """
+        poll = select.poll()
+        poll.register(self._wakeReader, select.POLLIN)
+        return bool(poll.poll(seconds * 1000))
 
 
 class NamedFileOutput(FileOutput):

@@ -10,7 +10,6 @@ import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
-from functools import partial
 from threading import Lock, Thread
 from typing import Any
 
@@ -75,8 +74,6 @@ class LogOutput:
         self._describeLoss = describeLoss
         self._descriptors = ExitStack()
         self._writeNow = chooseWrite(descriptor, self._descriptors)
-        # Blocks where there is no other way, and only in the thread.
-        self._write = self._writeNow or partial(writeSome, descriptor)
         self._descriptor = descriptor
         self._wakeReader, self._wakeWriter = os.pipe()
         self._descriptors.callback(os.close, self._wakeReader)
@@ -230,9 +227,7 @@ class LogOutput:
             self._thread, self._running = thread, True
 
     def _writeWaiting(self) -> None:
-        """
-        Write until nothing waits, in the thread.
-        """
+        """Write until nothing waits, in the thread."""
         more = True
         try:
             while more:
@@ -269,10 +264,14 @@ class LogOutput:
             self._tellLoss()
         return not self._mayEnd()
 
+    def _write(self, data: bytes) -> int:
+        """Write some, in the thread. It blocks where there is no other way."""
+        if self._writeNow is None:
+            return writeSome(self._descriptor, data)
+        return self._writeNow(data)
+
     def _mayEnd(self, hasFailed: bool = False) -> bool:
-        """
-        Whether the thread ends: nothing waits, or it cannot be written.
-        """
+        """Whether the thread ends: nothing waits, or it cannot be written."""
         with self._lock:
             self._running = bool(self._waiting or self._isDue) and not hasFailed
             return not self._running
