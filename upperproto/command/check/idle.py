@@ -6,12 +6,9 @@ from __future__ import annotations
 
 from twisted.internet.error import ConnectionDone
 
-from upperproto.command.check.path import Finding, Path
+from upperproto.command.check.path import LOOK_INTERVAL, Finding, Path
 from upperproto.command.findings.durations import milliseconds
 from upperproto.command.findings.faults import Fault
-
-# How often we look, in seconds, whether a connection has ended while we wait.
-_LOOK = 0.05
 
 
 async def idle(path: Path) -> Finding:
@@ -27,7 +24,7 @@ async def idle(path: Path) -> Finding:
     started = now()
     client = probe.client
     while client.reason is None and now() - started < path.idle:
-        await path.wait(min(_LOOK, path.idle))
+        await path.wait(min(LOOK_INTERVAL, path.idle))
     silence = now() - started
     if client.reason is not None:
         how = "closed" if isinstance(client.reason, ConnectionDone) else "cut off"

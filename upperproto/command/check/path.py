@@ -25,6 +25,9 @@ LINE = 60
 # How many characters of two answers are compared.
 _SAME = 40
 
+# How often, in seconds, a step looks whether a connection has ended while it waits.
+LOOK_INTERVAL = 0.05
+
 # How long, in seconds, a server that is ending may still take connections.
 _MOMENT = 0.2
 

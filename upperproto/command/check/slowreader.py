@@ -10,7 +10,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IPushProducer
 from zope.interface import implementer
 
-from upperproto.command.check.path import Finding, Path
+from upperproto.command.check.path import LOOK_INTERVAL, Finding, Path
 from upperproto.command.findings.faults import Fault
 
 # How many characters a line of slowreader has, and how many bytes are sent at most.
@@ -19,9 +19,6 @@ _MOST_UNREAD = 32 << 20
 
 # The faults of missing answers.
 _LOSSES = {"closed", "cut", "half", "silent", "foreign", "order", "torn", "wrong"}
-
-# How often we look, in seconds, whether a connection has ended while we wait.
-_LOOK = 0.05
 
 
 @implementer(IPushProducer)
@@ -57,7 +54,7 @@ async def slowreader(path: Path) -> Finding:
     started = path.connector.now()
     while path.connector.now() - started < path.slow:
         if brake.paused or sent >= _MOST_UNREAD or client.reason is not None:
-            await path.wait(_LOOK)
+            await path.wait(LOOK_INTERVAL)
             continue
         text = path.text(_SLOW_LINE)
         asked.append((text, client.upper(text)))
