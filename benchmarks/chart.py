@@ -9,7 +9,7 @@ import math
 from html import escape
 from typing import Any
 
-from report import ratios
+from comparison import ratios
 from scenes import SCENES
 from servers import PEERS
 

@@ -6,12 +6,13 @@ C{python benchmarks/report.py RESULTS} puts them; and a chart beside the page.
 from __future__ import annotations
 
 import json
-import math
 import sys
 from pathlib import Path
 from statistics import median
 from typing import Any
 
+from chart import chart
+from comparison import ratios
 from scenes import GROUPS, SCENES
 from servers import PEERS, SOURCES
 
@@ -29,24 +30,6 @@ def table(rows: list[dict[str, str]]) -> str:
 def number(value: float) -> str:
     """Write a figure with as many digits as mean something."""
     return f"{float(f'{value:.3g}'):,.0f}" if value >= 100 else f"{value:.3g}"
-
-
-def ratios(ours: dict[str, Any], theirs: dict[str, Any], by: str) -> list[float]:
-    """
-    Compare figures round by round, divided by another measure, if it is there.
-
-    @return: the median, and the bounds within which it would come to lie, were there
-        rounds without end, in 95 cases of 100, by the sign test.
-    """
-    figures = [
-        [each / share for each, share in zip(peer["figure"], peer[by], strict=True)]
-        if by in ours and by in theirs
-        else peer["figure"]
-        for peer in (ours, theirs)
-    ]
-    ranked = sorted(mine / other for mine, other in zip(*figures, strict=False))
-    rank = max(0, math.floor(len(ranked) / 2 - 0.98 * math.sqrt(len(ranked))))
-    return [median(ranked), ranked[rank], ranked[-1 - rank]]
 
 
 def details(results: dict[str, Any], *groups: str) -> list[dict[str, str]]:
@@ -103,9 +86,6 @@ def main(source: str, page: str = f"{SOURCES}/../docs/performance.rst") -> None:
         if end and rows:
             text = f"{before}{begin}\n{table(rows)}\n{end}{after}"
     Path(page).write_text(text, encoding="utf-8")
-    # chart.py takes ratios from here.
-    from chart import chart
-
     Path(page).with_suffix(".svg").write_text(chart(results), encoding="utf-8")
 
 
