@@ -228,6 +228,36 @@ class WritingTests(FileOutputTestCase):
         output.write(b"h\n", False)
         self.assertEqual(os.read(reader, 100), b"h\n")
 
+    def test_burst(self) -> None:
+        """
+        When many records come at once, they wait for a disk that answers, and none is
+        lost; those of an iteration neither, whether they are short or long.
+        """
+        hurry = FileOutput._hurry
+
+        def answerMeanwhile(output: FileOutput) -> None:
+            self.disk.answers.set()
+            hurry(output)
+            self.disk.answers.clear()
+
+        self.patch(FileOutput, "_hurry", answerMeanwhile)
+        iteration = Iteration()
+        output = outputTo(self.output._descriptor, describeLoss, iteration)
+        self.addCleanup(output.close)
+        self.disk.answers.clear()
+        records = [
+            (b"%d " % number).ljust(size, b"x") + b"\n"
+            for size in (80, 8000)
+            for number in range(3 * MAX_WAITING // size)
+        ]
+        for record in records:
+            output.write(record, False)
+        iteration.end()
+        self.disk.answers.set()
+        self.settle()
+        self.assertEqual(output.lost, 0)
+        self.assertEqual(self.path.read_bytes(), b"".join(records))
+
     def test_wholeLines(self) -> None:
         """
         Two that append to one file do not write into the middle of each other's lines.
@@ -259,6 +289,8 @@ class HangingTests(FileOutputTestCase):
         counted, and all else comes out in order when the disk answers again.
         """
         self.hang()
+        # For how long somebody waits once is tried below.
+        self.patch(fileoutput, "URGENT_TIMEOUT", 0)
         record = b"a" * 999 + b"\n"
         for _ in range(2 * MAX_WAITING // 1000):
             self.output.write(record, False)

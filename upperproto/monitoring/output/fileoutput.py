@@ -22,7 +22,8 @@ from upperproto.monitoring.output.logoutput import MAX_WRITE, LogOutput
 # each one would take more time than all else that is done for it.
 PAUSE = 0.01
 
-# How long, in seconds, an urgent record may wait until it is written.
+# How long, in seconds, an urgent record may wait until it is written, and any record
+# until there is room again.
 URGENT_TIMEOUT = 0.05
 
 # How often, in seconds, the thread looks whether the file was moved away, at most.
@@ -38,7 +39,8 @@ class FileOutput(LogOutput):
     for some time.
 
     An urgent record is waited for, for L{URGENT_TIMEOUT} at most, so that it is in the
-    file when a crash follows; but only once while the disk does not answer.
+    file when a crash follows. So are others when much waits: a disk that answers loses
+    nothing of a burst. While the disk does not answer, this is done only once.
     """
 
     # Whether the last line in the file is whole.

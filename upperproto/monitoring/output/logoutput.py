@@ -32,8 +32,10 @@ RETRY_INTERVAL = 0.01
 # How many bytes the thread writes at a time: as many as a pipe holds, as a rule.
 MAX_WRITE = 1 << 16
 
-# How many records are collected in one iteration.
+# How many records are collected in one iteration, and of how many bytes each: together
+# no more than half of what may wait.
 MAX_COLLECTED = 256
+LONGEST_COLLECTED = 2048
 
 
 class LogOutput:
@@ -106,7 +108,8 @@ class LogOutput:
             return
         arrived = self._arrived
         arrived.append(record)
-        later = None if isUrgent or self._deadline is not None else self._callAtEnd
+        alone = isUrgent or self._deadline is not None
+        later = None if alone or len(record) > LONGEST_COLLECTED else self._callAtEnd
         # Whoever takes the first one takes them all.
         if later is not None and (
             1 < len(arrived) <= MAX_COLLECTED
@@ -116,7 +119,7 @@ class LogOutput:
         self._takeArrived()
         if self._deadline is not None:
             self._waitForThread(self._deadline)
-        elif isUrgent:
+        elif isUrgent or arrived or len(self._waiting) > MAX_WAITING // 2:
             self._hurry()
 
     def finish(self) -> None:
@@ -167,7 +170,7 @@ class LogOutput:
         """Let the thread pause no more. This one does not."""
 
     def _hurry(self) -> None:
-        """Do what can be done for an urgent record."""
+        """Do what can be done for an urgent record, or before records are lost."""
 
     def _takeArrived(self) -> None:
         """
@@ -247,11 +250,7 @@ class LogOutput:
         poll.poll()
 
     def _writeChunk(self) -> bool:
-        """
-        Write some of what waits.
-
-        @return: whether more waits.
-        """
+        """Write some of what waits; give whether more waits."""
         with self._lock:
             chunk = bytes(wholeLines(self._waiting, MAX_WRITE))
         sent = 0
