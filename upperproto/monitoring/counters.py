@@ -81,6 +81,11 @@ class Counters:
             )
         }
         self.incidents: deque[tuple[float, str, str]] = deque(maxlen=INCIDENTS)
+        # Of connections that have closed: all bytes, and how many their client has
+        # closed in good order. To add these to counts each time would take as long as
+        # all else that is counted of a connection.
+        self._received = self._answered = self._closedByClient = 0
+        # The most bytes that were ever shown as sent.
         self._sent = 0
 
     def opened(self, listener: str) -> None:
@@ -118,18 +123,23 @@ class Counters:
         @param reason: as the log gives it.
         @param refused: whether it had no place.
         """
+        undelivered, invalid = connection.undeliveredBytes, connection.invalidLines
+        self._received += connection.receivedBytes
+        self._answered += connection.answeredBytes - undelivered
+        if reason == "closed by the client" and not (undelivered or invalid):
+            self._closedByClient += 1
+            return
         counts, kind = self.counts, kindOf(reason)
         counts["closed"][kind] += 1
         if refused:
             counts["refused"][kind] += 1
         if connection.toldError:
             counts["errors"][kindOf(connection.toldError)] += 1
-        undelivered = connection.undeliveredBytes
-        counts["bytes"]["undelivered"] += undelivered
-        invalid = _addNumbers(counts, connection, undelivered)
         if undelivered:
+            counts["bytes"]["undelivered"] += undelivered
             reason += f"; {undelivered} bytes undelivered"
         if invalid:
+            counts["errors"]["invalid_utf8"] += invalid
             reason += f"; {invalid} invalid lines"
         if undelivered or invalid or kind not in _ORDERLY:
             self.incidents.append((time(), nameOf(connection), reason))
@@ -140,27 +150,19 @@ class Counters:
 
         @param connections: those that are open.
         """
-        counts = addUp([self.counts])
+        received, answered, invalid = self._received, self._answered, 0
         for connection in connections:
-            _addNumbers(counts, connection, connection.unsentBytes())
+            received += connection.receivedBytes
+            answered += connection.answeredBytes - connection.unsentBytes()
+            invalid += connection.invalidLines
         # The kernel may have bytes that are never delivered: the count must not fall.
-        self._sent = max(self._sent, counts["bytes"]["sent"])
-        counts["bytes"]["sent"] = self._sent
-        return counts
-
-
-def _addNumbers(counts: Counts, connection: IServedConnection, unsent: int) -> int:
-    """
-    Add the numbers of a connection.
-
-    @return: that of its invalid lines.
-    """
-    numbers, invalid = counts["bytes"], connection.invalidLines
-    numbers["received"] += connection.receivedBytes
-    numbers["sent"] += connection.answeredBytes - unsent
-    if invalid:
-        counts["errors"]["invalid_utf8"] += invalid
-    return invalid
+        self._sent = max(self._sent, answered)
+        more: Counts = {
+            "closed": Counter(client=self._closedByClient),
+            "bytes": Counter(received=received, sent=self._sent),
+            "errors": Counter(invalid_utf8=invalid),
+        }
+        return addUp([self.counts, {name: +counted for name, counted in more.items()}])
 
 
 def addUp(counts: Iterable[Mapping[str, Mapping[str, int]]]) -> Counts:
