@@ -62,10 +62,10 @@ class Counters:
     Bytes are counted by the connections. They are added up when somebody asks, and when
     a connection closes, so that a chunk costs no more than without counters.
 
-    @ivar counts: what has come to its end: connections C{opened} by each listener;
-        C{closed} and C{refused} by why; C{bytes} C{received}, C{sent} and
-        C{undelivered}; C{errors} that clients were told, by kind; C{datagrams}, by what
-        became of them; C{lines} of the access log that were C{lost}.
+    @ivar counts: connections C{opened} by each listener; C{closed} and C{refused} by
+        why; C{bytes} C{undelivered}; C{errors} that clients were told, by kind;
+        C{datagrams}, by what became of them; C{lines} of the access log that were
+        C{lost}. L{snapshot} gives these and the rest.
     @ivar incidents: what went wrong last: when, in seconds since 1970; with whom; what.
     """
 
