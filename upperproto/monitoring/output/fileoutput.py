@@ -182,7 +182,7 @@ def outputTo(
     descriptor: int, describeLoss: Callable[[int], bytes], reactor: Any = None
 ) -> LogOutput:
     """
-    Make the output for a descriptor that somebody else closes: see L{LogOutput}.
+    Make the output for a descriptor, which it does not close: see L{LogOutput}.
     """
     make = FileOutput if isFile(descriptor) else LogOutput
     return make(descriptor, describeLoss, reactor)
