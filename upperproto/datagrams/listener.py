@@ -27,7 +27,7 @@ def chooseAddress(
     port: int | str, listeners: Iterable[IAddress | None], interface: str
 ) -> tuple[str, int]:
     """
-    Choose the address to listen on for datagrams: that of the first TCP listener.
+    Choose the address to listen on for datagrams: the one of the first TCP listener.
 
     @param port: the number of the port, or L{SAME}.
     @param listeners: the addresses of the other listeners.
@@ -45,9 +45,10 @@ def chooseAddress(
 
 class DatagramListener(Service):
     """
-    Answer datagrams for as long as the service runs.
+    Answer datagrams while the service runs.
 
-    @ivar address: where it listens, as people write it; empty while it does not.
+    @ivar address: the address that it listens on, in the form that people write; empty
+        while it does not listen.
     """
 
     _log = Logger()
@@ -75,9 +76,9 @@ class DatagramListener(Service):
 
     def privilegedStartService(self) -> None:
         """
-        Listen, as C{twistd} asks while the process has its privileges.
+        Listen. C{twistd} calls this while the process has its privileges.
 
-        @raise Exception: what keeps it from listening.
+        @raise Exception: if it cannot listen.
         """
         super().privilegedStartService()
         port = self._port = DatagramPort(
@@ -89,9 +90,9 @@ class DatagramListener(Service):
 
     def startService(self) -> None:
         """
-        Listen, if L{privilegedStartService} has not.
+        Listen, unless L{privilegedStartService} was called before.
 
-        @raise Exception: what keeps it from listening.
+        @raise Exception: if it cannot listen.
         """
         super().startService()
         if self._port is None:

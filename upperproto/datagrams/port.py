@@ -18,8 +18,8 @@ from twisted.python.failure import Failure
 
 from upperproto.datagrams.rules import answerDatagram
 
-# How many datagrams, and how many bytes, are read in one iteration of the reactor. This
-# is about as much work as the largest read of a connection.
+# One iteration of the reactor reads at most so many datagrams, and stops after so many
+# bytes. This is about as much work as the largest read of a connection.
 BATCH = 64
 BATCH_BYTES = 1 << 16
 
@@ -38,11 +38,13 @@ def bindDatagrams(host: str, port: int, shared: bool = False) -> socket.socket:
     """
     Bind a UDP socket.
 
-    @param host: an IPv4 or IPv6 address; C{0.0.0.0} or C{::} for all of this machine.
-    @param port: the number of the port; 0: the system chooses.
-    @param shared: other sockets may be bound to the same port (C{SO_REUSEPORT}).
+    @param host: an IPv4 or IPv6 address; C{0.0.0.0} or C{::} means all addresses of
+        this machine.
+    @param port: the number of the port; with 0, the system chooses one.
+    @param shared: whether other sockets may be bound to the same port
+        (C{SO_REUSEPORT}).
     @return: a socket that does not block.
-    @raise CannotListenError: where the system refuses.
+    @raise CannotListenError: if the system does not allow it.
     """
     try:
         [(family, *_, address), *_] = socket.getaddrinfo(
@@ -64,7 +66,7 @@ def bindDatagrams(host: str, port: int, shared: bool = False) -> socket.socket:
 
 def datagramAddress(bound: socket.socket) -> IPv4Address | IPv6Address:
     """
-    Give the address that a UDP socket is bound to.
+    Get the address that a UDP socket is bound to.
     """
     host, port, *_ = bound.getsockname()
     kind = IPv6Address if bound.family == socket.AF_INET6 else IPv4Address
@@ -75,9 +77,9 @@ class DatagramPort(FileDescriptor):
     """
     Answer the datagrams that come to a socket.
 
-    @ivar outcomes: how many datagrams were C{answered}, and how many were not, for each
-        of the reasons of L{answerDatagram}, and for C{unsent}: the system could not
-        send the answer.
+    @ivar outcomes: counts the datagrams that were C{answered}, and those that were not
+        answered, by reason. The reasons are those of L{answerDatagram}, and C{unsent}:
+        the system could not send the answer.
     """
 
     _log = Logger()
@@ -104,27 +106,28 @@ class DatagramPort(FileDescriptor):
         if bound.family == socket.AF_INET6:
             self._level, self._option = socket.IPPROTO_IPV6, socket.IPV6_PKTINFO
             receive = socket.IPV6_RECVPKTINFO
-        # A machine can have several addresses. A client takes an answer only from the
-        # address that it has asked.
+        # A machine can have several addresses. A client accepts an answer only from the
+        # address that its datagram was sent to.
         self._many = self.getHost().host in ("0.0.0.0", "::")
         if self._many:
             bound.setsockopt(self._level, receive, True)
 
     def fileno(self) -> int:
         """
-        The socket's descriptor.
+        Get the socket's descriptor.
         """
         return self._socket.fileno()
 
     def getHost(self) -> IPv4Address | IPv6Address:
         """
-        Give the address that it listens on.
+        Get the address that it listens on.
         """
         return datagramAddress(self._socket)
 
     def doRead(self) -> None:
         """
-        Answer the datagrams that have come, but not so many that connections wait long.
+        Answer datagrams that have come, but only a limited number, so that connections
+        do not wait long.
         """
         size = 0
         ancillary: list[Any] = []
@@ -138,7 +141,7 @@ class DatagramPort(FileDescriptor):
                 else:
                     text, peer = self._socket.recvfrom(MAX_DATAGRAM)
             except OSError as error:
-                # No datagram is left; or an earlier answer could not be delivered.
+                # Either no datagram is left, or an earlier answer was not delivered.
                 if error.errno in (errno.EAGAIN, errno.EWOULDBLOCK):
                     return
                 continue
@@ -172,7 +175,8 @@ class DatagramPort(FileDescriptor):
 
     def _from(self, ancillary: list[Any]) -> list[Any]:
         """
-        Make the ancillary data that sends an answer from the address that was asked.
+        Make the ancillary data that sends an answer from the address that the datagram
+        was sent to.
         """
         for level, kind, data in ancillary:
             if (level, kind) == (self._level, self._option):

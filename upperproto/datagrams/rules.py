@@ -9,13 +9,14 @@ from upperproto.uppercase import upper
 
 def answerDatagram(text: bytes) -> tuple[bytes, str]:
     """
-    Answer a datagram by two rules. A text that is in upper case already gets no answer:
-    two servers could send it to each other without end. And an answer is never longer
-    than its text: with a false sender address, the service could flood somebody else.
+    Answer a datagram by two rules. A text that is in upper case already gets no answer,
+    because two servers could send it to each other without end. An answer that is
+    longer than its text is not sent, because a datagram may have a false sender
+    address: the service could be used to flood the owner of that address.
 
     @param text: the text of the datagram.
-    @return: the answer, and C{answered}; or nothing, and why: C{invalid} (not UTF-8),
-        C{unchanged} or C{longer}.
+    @return: the answer and C{answered}; or an empty answer and the reason: C{invalid}
+        (not UTF-8), C{unchanged} or C{longer}.
     """
     try:
         answer = upper(text)

@@ -1,3 +1,3 @@
 """
-Faults on demand: a server endpoint that treats connections as a bad network path does.
+Faults on demand: a server endpoint that disturbs connections like a bad network.
 """

@@ -1,5 +1,5 @@
 """
-A connection with faults: it stands between a transport and a protocol.
+A connection with faults, which are added between a transport and a protocol.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class FaultyConnection(Protocol):
         self, inner: IProtocol | None, faults: ConnectionFaults, clock: IReactorTime
     ) -> None:
         """
-        @param inner: the protocol; L{None} if nobody answers.
+        @param inner: the protocol; L{None} for a connection that gets no answers.
         @param faults: the faults of this connection.
         @param clock: tells the time.
         """
@@ -69,16 +69,16 @@ class FaultyConnection(Protocol):
             raise AttributeError(name)
         return getattr(self.transport, name)
 
-    # From the transport.
+    # Methods that the transport calls.
 
     def connectionMade(self) -> None:
         """
         Connect the protocol.
         """
-        # Transports of UNIX sockets, too, say that they are ITCPTransport.
+        # Twisted declares that transports of UNIX sockets are ITCPTransport, too.
         isTCP = isinstance(self.transport.getPeer(), (IPv4Address, IPv6Address))
         if self._faults.settings.slice is not None and isTCP:
-            # Otherwise the kernel would join pieces in one segment.
+            # Otherwise the kernel would join several pieces into one segment.
             self.transport.setTcpNoDelay(True)
         self.transport.registerProducer(self._outbound, True)
         self._inbound.setSender(self.transport)
@@ -118,7 +118,7 @@ class FaultyConnection(Protocol):
         if self.protocol is not None:
             self.protocol.connectionLost(reason)
 
-    # From the protocol.
+    # Methods that the protocol calls.
 
     def write(self, data: bytes) -> None:
         """
@@ -162,7 +162,8 @@ class FaultyConnection(Protocol):
 
     def registerProducer(self, producer: Any, streaming: bool) -> None:
         """
-        Note the producer, which is paused while too many bytes of answers wait here.
+        Register the producer, which is paused while too many bytes of answers wait
+        here.
         """
         if not streaming:
             raise RuntimeError("a fault: endpoint takes push producers only")
@@ -188,20 +189,21 @@ class FaultyConnection(Protocol):
 
     def stopProducing(self) -> None:
         """
-        Close.
+        Close after all answers.
         """
         self.loseConnection()
 
     def unsentBytes(self) -> int:
         """
-        How many bytes of answers the kernel has not taken yet.
+        Get the number of bytes of answers that the kernel has not taken yet.
         """
         queue = ISendQueue(self.transport, None)
         return self._outbound.size + (0 if queue is None else queue.unsentBytes())
 
     def unacknowledgedBytes(self) -> int:
         """
-        How many bytes of answers the client's system has not acknowledged yet.
+        Get the number of bytes of answers that the client's system has not acknowledged
+        yet.
         """
         queue = ISendQueue(self.transport, None)
         below = 0 if queue is None else queue.unacknowledgedBytes()
@@ -222,7 +224,8 @@ class FaultyConnection(Protocol):
 
     def _send(self, data: bytes) -> None:
         """
-        Send an answer, as far as the limit allows.
+        Send an answer, or its beginning, up to the limit. At the limit, end the
+        connection.
         """
         if self._left is None:
             self.transport.write(data)

@@ -1,5 +1,5 @@
 """
-Split the description of an endpoint: the faults, and the endpoint that has them.
+Split the description of an endpoint into the faults and the endpoint that has them.
 """
 
 from __future__ import annotations
@@ -39,13 +39,13 @@ def separateFaults(description: str) -> tuple[Fields, str]:
     Separate the faults that a description asks for from the endpoint that has them.
 
     @param description: a server endpoint, with or without C{fault:} before it.
-    @return: the fields of C{fault:} and its faults, none without C{fault:}; and the
-        description of the endpoint, without them.
+    @return: the fields of C{fault:} and its faults (empty without C{fault:}), and the
+        description of the endpoint without these fields.
     """
     [first, *rest] = fields(description)
     if first[0] is not None or first[1].lower() != "fault":
         return [], description
-    # Twisted, too, accepts named fields in any place.
+    # As in Twisted, named fields may stand in any place.
     faults = [field for field in rest if field[0] in READERS]
     return [first, *faults], join([field for field in rest if field not in faults])
 

@@ -75,7 +75,7 @@ class FaultEndpoint:
 
     def listen(self, protocolFactory: IProtocolFactory) -> Deferred[IListeningPort]:
         """
-        Listen.
+        Listen on the other endpoint.
 
         @param protocolFactory: builds the protocols.
         """

@@ -1,5 +1,5 @@
 """
-Garble an answer: change one of its bytes.
+Garble (damage) an answer: change one of its bytes.
 """
 
 from __future__ import annotations

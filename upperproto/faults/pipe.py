@@ -1,6 +1,6 @@
 """
 One direction of a connection with faults: it delays bytes, limits their rate, and cuts
-them in smaller pieces.
+them into smaller pieces.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from zope.interface import implementer
 
 from upperproto.faults.settings import ConnectionFaults
 
-# How many bytes may wait in a pipe. If there are more, their sender is paused.
+# If more bytes than this wait in a pipe, their sender is paused.
 MAX_QUEUED = 1 << 20
 
 # With a limited rate, the bytes of so many seconds pass together.
@@ -24,9 +24,9 @@ RATE_INTERVAL = 0.02
 @implementer(IPushProducer)
 class Pipe:
     """
-    Pass bytes and calls on in their order, each at its time.
+    Pass on bytes and calls in their order, each at its time.
 
-    @ivar size: how many bytes wait in the pipe.
+    @ivar size: the number of bytes that wait in the pipe.
     """
 
     def __init__(
@@ -40,7 +40,7 @@ class Pipe:
         @param faults: the faults of the connection.
         @param clock: tells the time.
         @param deliver: called with the bytes at the other end.
-        @param leastDelay: how many seconds everything takes at least.
+        @param leastDelay: the shortest delay of bytes and calls, in seconds.
         """
         self.size = 0
         self._faults = faults
@@ -48,14 +48,15 @@ class Pipe:
         self._deliver = deliver
         self._leastDelay = leastDelay
         settings = faults.settings
-        # How many bytes one piece has at most, and how many seconds each byte takes.
+        # The largest size of a piece in bytes, and the seconds that each byte takes.
         self._most = MAX_QUEUED if settings.slice is None else settings.slice
         self._perByte = 0.0
         if settings.rate is not None:
             self._perByte = 1 / settings.rate
             self._most = min(self._most, max(1, int(settings.rate * RATE_INTERVAL)))
-        # Bytes or calls, each with the time when it begins to arrive. Then, how many
-        # bytes of the first item have arrived, and when the last of them did.
+        # Items (bytes or calls), each with the time when it begins to arrive. Next come
+        # the number of bytes of the first item that have arrived, and the time when the
+        # last byte arrived.
         self._queue: deque[tuple[float, Any]] = deque()
         self._offset = 0
         self._arrived = 0.0
@@ -84,10 +85,11 @@ class Pipe:
 
     def end(self, call: Callable[[], object], seconds: float = 0.0) -> None:
         """
-        Call something after everything that was sent has been delivered.
+        Call a function after everything that was sent has been delivered.
 
-        @param call: what to call.
-        @param seconds: how many more seconds to wait.
+        @param call: the function to call.
+        @param seconds: the time to wait before the call, in seconds, in addition to the
+            delay of the pipe.
         """
         self._put(call, seconds)
 
@@ -117,7 +119,7 @@ class Pipe:
 
     def stopProducing(self) -> None:
         """
-        Throw away everything that waits: the other end has gone.
+        Throw away everything that waits, because the other end has closed.
         """
         self.close()
 

@@ -44,18 +44,18 @@ def _offOrOn(word: str) -> bool:
 @dataclass(frozen=True)
 class FaultSettings:
     """
-    The faults of a listener; by default none. The names are those of toxiproxy, if it
-    has the same fault.
+    The faults of a listener; by default none. If toxiproxy has the same fault, the name
+    is the same.
 
-    @ivar delay: how many seconds everything is delayed, in each direction.
-    @ivar jitter: by how many seconds at most the delay varies, up or down.
-    @ivar rate: how many bytes pass in a second at most, in each direction.
-    @ivar slice: how many bytes a segment has at most, in each direction.
-    @ivar limit: after how many bytes of answers the connection is closed.
+    @ivar delay: the delay of everything in each direction, in seconds.
+    @ivar jitter: the delay varies up or down by at most so many seconds.
+    @ivar rate: the largest number of bytes per second, in each direction.
+    @ivar slice: the largest size of a segment in bytes, in each direction.
+    @ivar limit: the connection is closed after so many bytes of answers.
     @ivar reset: the share of connections that are reset after L{limit} bytes of
         answers; without a limit, after a random number of up to 64 KiB.
     @ivar silent: the share of connections that are accepted and never answered.
-    @ivar slowclose: how many seconds the end of the server's side is delayed.
+    @ivar slowclose: the delay of the end of the server's side, in seconds.
     @ivar halfclose: whether a client that ends its side still gets answers.
     @ivar garble: the share of answers in which one byte is changed.
     @ivar seed: the same seed gives the same faults; by default they are random.
@@ -106,7 +106,7 @@ class FaultSettings:
         """
         Choose the faults of a connection.
 
-        @param number: how many connections came before it.
+        @param number: the number of connections that came before it.
         """
         random = Random(None if self.seed is None else f"{self.seed}/{number}")
         silent = random.random() < self.silent
@@ -126,8 +126,7 @@ class ConnectionFaults:
     @ivar random: makes the random choices for it.
     @ivar silent: whether it is never answered.
     @ivar resets: whether it is reset at its L{limit}, and not closed.
-    @ivar limit: how many bytes of answers there are before its end; L{None} for any
-        number.
+    @ivar limit: the number of bytes of answers before its end; L{None} for no limit.
     """
 
     settings: FaultSettings

@@ -1,3 +1,3 @@
 """
-What the service tells of itself.
+Logs and counters of the service.
 """

@@ -1,5 +1,5 @@
 """
-Formats of the access log: a line for each connection.
+The formats of the access log, text and JSON, with a line for each connection.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from twisted.internet.interfaces import IAddress
 
 from upperproto.monitoring.connectionlog import escape, peerName
 
-# How many characters are shown of what a client or an authority has made up. A whole
-# line then takes no more bytes than a pipe takes in one piece (PIPE_BUF of pipe(7)),
-# whatever these characters are.
+# A text that a client or a CA has chosen is cut to so many characters. Then a whole
+# line, with any characters, has no more bytes than a pipe takes in one piece (PIPE_BUF
+# of pipe(7)).
 MAX_TEXT = 256
 
 _encode = json.JSONEncoder(separators=(",", ":")).encode
@@ -25,21 +25,21 @@ _encode = json.JSONEncoder(separators=(",", ":")).encode
 
 class Access(NamedTuple):
     """
-    A connection that has closed.
+    The facts about a closed connection that the access log shows.
 
     @ivar connectionID: its name.
-    @ivar closed: when it closed, in seconds since 1970.
-    @ivar seconds: how long it was open.
-    @ivar client: who was served.
-    @ivar network: where it came from, as the system has it: the client, or a proxy.
+    @ivar closed: the time when it closed, in seconds since 1970.
+    @ivar seconds: the time that it was open, in seconds.
+    @ivar client: the address of the client.
+    @ivar network: the address that the system gives: of the client, or of a proxy.
     @ivar tlsVersion: the version of TLS; empty without TLS.
-    @ivar subject: that of the client's certificate; empty without one.
-    @ivar received: how many bytes the client has sent.
-    @ivar sent: how many bytes of answers were sent.
-    @ivar undelivered: how many more could not be sent.
-    @ivar invalidLines: how many lines were answered with an error.
-    @ivar refused: whether it was not served.
-    @ivar reason: what ended it.
+    @ivar subject: the subject of the client's certificate; empty without one.
+    @ivar received: the number of bytes that the client has sent.
+    @ivar sent: the number of bytes of answers that were sent.
+    @ivar undelivered: the number of bytes of answers that could not be sent.
+    @ivar invalidLines: the number of lines that were answered with an error.
+    @ivar refused: whether the connection was refused, and not served.
+    @ivar reason: the reason why it ended.
     """
 
     connectionID: str
@@ -63,8 +63,9 @@ AccessFormat = Callable[[Access], str]
 
 def formatText(access: Access) -> str:
     """
-    Format a connection for people, and for programs that split lines at spaces: 15
-    columns, of which the last alone has spaces. What is not known is a hyphen.
+    Format a connection as text, for people, and for programs that split lines at
+    spaces. There are 15 columns, and only the last has spaces. An unknown value is
+    a hyphen.
     """
     closed = access.closed
     proxy = "-" if access.network == access.client else _textAddress(access.network)
@@ -81,8 +82,8 @@ def formatText(access: Access) -> str:
 
 def formatJSON(access: Access) -> str:
     """
-    Format a connection as a flat object, by the names of OpenTelemetry where there are
-    such, and in ASCII. What is not known is left out.
+    Format a connection as a flat JSON object in ASCII. The names are those of
+    OpenTelemetry, where it has one. An unknown value is left out.
     """
     client, network, closed = access.client, access.network, access.closed
     fields: dict[str, object] = {
@@ -107,19 +108,19 @@ def formatJSON(access: Access) -> str:
     fields["upper.invalid_lines"] = access.invalidLines
     fields["upper.refused"] = access.refused
     fields["upper.reason"] = _cut(access.reason)
-    # DEL is the one control character that JSON leaves as it is.
+    # DEL is the only control character that JSON does not escape.
     return _encode(fields).replace("\x7f", "\\u007f") + "\n"
 
 
 def _time(when: float) -> str:
     """
-    Write a time as RFC 3339 has it.
+    Format a time as in RFC 3339.
     """
     second = int(when // 1)
     return f"{_second(second)}.{int((when - second) * 1_000_000):06}Z"
 
 
-# Most lines are of the same seconds as the one before, and each takes 2 us.
+# Most lines have the same seconds as the line before. To format a second takes 2 us.
 @lru_cache(maxsize=16)
 def _second(when: int) -> str:
     return datetime.fromtimestamp(when, timezone.utc).strftime("%Y-%m-%dT%H:%M:%S")
@@ -150,8 +151,8 @@ def _textAddress(address: IAddress) -> str:
 
 def _path(address: UNIXAddress) -> bytes:
     """
-    Give the name that a client has given to its end of a UNIX socket. (Twisted has
-    some of them in text.)
+    Get the name that a client has given to its end of a UNIX socket. (Twisted has
+    some of these names as text.)
     """
     name: bytes | str = address.name or b""
     return name.encode("utf-8", "surrogateescape") if isinstance(name, str) else name
@@ -159,7 +160,7 @@ def _path(address: UNIXAddress) -> bytes:
 
 def _cut(text: str) -> str:
     """
-    Shorten what is too long, and replace what UTF-8 cannot have.
+    Shorten a text that is too long, and replace characters that UTF-8 does not have.
     """
     if len(text) > MAX_TEXT:
         text = f"{text[: MAX_TEXT - 3]}..."
@@ -172,6 +173,6 @@ def _text(text: str) -> str:
 
 def _word(text: str) -> str:
     """
-    Make a text one word of printable characters.
+    Escape a text so that it is one word of printable characters.
     """
     return _text(text).replace(" ", "\\x20") or "-"

@@ -25,23 +25,23 @@ from upperproto.monitoring.output.fileoutput import (
 from upperproto.monitoring.output.logoutput import LogOutput
 from upperproto.monitoring.reopensignal import ReopenSignal
 
-# How often, in seconds, the log says, at most, how many lines are lost.
+# The log says how many lines are lost, but only once in so many seconds.
 TELL_INTERVAL = 1.0
 
-# Its descriptor.
+# The descriptor of standard output.
 STANDARD_OUTPUT = 1
 
 
 @implementer(IConnectionLog)
 class AccessLog(ConnectionLog):
     """
-    Write a line for each connection when it closes, in place of what Twisted's log
-    says of it. What else is logged of a connection carries the name that it has in
-    this line.
+    Write a line for each connection when it closes. Twisted's log then has no lines
+    about opened and closed connections. Its other lines about a connection have the
+    name that the connection has in the access log.
 
-    The service is never held up: see
-    L{upperproto.monitoring.output.logoutput.LogOutput}. A file that was moved away is
-    made anew, at SIGUSR1 or when the next line is written.
+    The service never waits for this log: see
+    L{upperproto.monitoring.output.logoutput.LogOutput}. If the file was moved away,
+    a new one is made, at SIGUSR1 or when the next line is written.
     """
 
     _log = Logger()
@@ -57,10 +57,9 @@ class AccessLog(ConnectionLog):
         """
         @param target: the path of a file, to which lines are appended, or a descriptor.
         @param formatAccess: makes lines.
-        @param reactor: what is woken by SIGUSR1, and at the end of whose iterations
-            lines are written.
-        @param lines: whether Twisted's log has what is said.
-        @param isQuiet: whether Twisted's log has nothing of a connection.
+        @param reactor: handles SIGUSR1. Lines are written at the end of its iterations.
+        @param lines: whether Twisted's log has the lines that clients send and get.
+        @param isQuiet: whether Twisted's log has nothing about connections.
         """
         super().__init__(lines)
         self._target = target
@@ -68,7 +67,8 @@ class AccessLog(ConnectionLog):
         self._isQuiet = isQuiet
         self._reactor = reactor
         self._signal = ReopenSignal(reactor, self.reopen)
-        # Other processes write to the same file, and others have written before.
+        # The prefix makes names unique: other processes write, or have written, to the
+        # same file.
         self._prefix, self._numbers = "", count(1)
         self._output: LogOutput | None = None
         self._lostBefore = self._lostTold = 0
@@ -78,16 +78,16 @@ class AccessLog(ConnectionLog):
     @property
     def lost(self) -> int:
         """
-        How many lines could not be written, since the service was made.
+        The number of lines that could not be written, since the service was made.
         """
         now = 0 if self._output is None else self._output.lost
         return self._lostBefore + now
 
     def start(self) -> None:
         """
-        Open the file, unless this was done.
+        Open the file, unless it is open.
 
-        @raise OSError: where that cannot be done.
+        @raise OSError: if it cannot be opened.
         """
         if self._output is None:
             self._prefix = os.urandom(4).hex()
@@ -96,7 +96,8 @@ class AccessLog(ConnectionLog):
 
     def stop(self) -> None:
         """
-        Write what waits, as far as somebody takes it in time, and close the file.
+        Write the lines that wait, as far as this is possible in time, and close the
+        file.
         """
         if self._output is not None:
             self._signal.stop()
@@ -108,8 +109,8 @@ class AccessLog(ConnectionLog):
 
     def reopen(self) -> None:
         """
-        Open the file anew if it was moved away. Where that cannot be done, go on with
-        the old one.
+        Make a new file if the old one was moved away. If that fails, go on with the old
+        file.
         """
         self._failure = ""
         if isinstance(self._output, NamedFileOutput):
@@ -139,7 +140,7 @@ class AccessLog(ConnectionLog):
                 connection.tlsVersion,
                 connection.identity,
                 connection.receivedBytes,
-                # Over TLS, what was undelivered may be counted in bytes of records.
+                # Over TLS, undelivered bytes may be counted as bytes of records.
                 max(0, connection.answeredBytes - undelivered),
                 undelivered,
                 connection.invalidLines,
@@ -152,7 +153,7 @@ class AccessLog(ConnectionLog):
         self, peer: IAddress, why: str, transport: object, seconds: float
     ) -> None:
         """
-        Write the line of a connection that was closed before a conversation began.
+        Write the line of a connection that was refused before it was served.
         """
         network = peer if transport is None else networkPeer(transport)
         name = self._newID()
@@ -164,7 +165,7 @@ class AccessLog(ConnectionLog):
 
     def truncated(self, connection: IServedConnection) -> None:
         """
-        Log that a client has ended its TCP stream, but not its TLS one.
+        Log that a client has ended its TCP stream without the end of its TLS stream.
         """
         if not self._isQuiet:
             super().truncated(connection)
@@ -184,9 +185,9 @@ class AccessLog(ConnectionLog):
 
     def _open(self) -> LogOutput:
         """
-        Open what is written to.
+        Open the output for the file or the descriptor.
 
-        @raise OSError: where that cannot be done.
+        @raise OSError: if it cannot be opened.
         """
         target = self._target
         if isinstance(target, int):
@@ -208,8 +209,8 @@ class AccessLog(ConnectionLog):
 
     def _tellReopened(self, why: str) -> None:
         """
-        Say that the file was opened anew; or, once for each time and each reason, that
-        it cannot be.
+        Log that a new file was opened, or that this is not possible. Each reason is
+        logged only once, until a new file is opened or asked for.
         """
         if not why:
             self._failure = ""
@@ -237,16 +238,16 @@ class AccessLog(ConnectionLog):
 
 
 def _tellNothing(lost: int) -> bytes:
-    # The log of the service tells of losses.
+    # The log of the service reports losses.
     return b""
 
 
 def networkPeer(transport: Any) -> IAddress:
     """
-    Say where a connection comes from, as the system has it: the client, or a proxy that
-    speaks for it.
+    Get the address that the system gives for the peer of a connection: the address of
+    the client, or of a proxy between them.
 
-    @param transport: the connection's, perhaps on top of others (TLS).
+    @param transport: the transport of the connection. It may have others below (TLS).
     """
     while (below := getattr(transport, "transport", None)) is not None:
         transport = below

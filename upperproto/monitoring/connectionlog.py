@@ -1,5 +1,5 @@
 """
-What the log says of connections and of what is said on them.
+The log of connections, and of the lines that clients send and get.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from upperproto.interfaces import IConnectionLog, IServedConnection
 
 def peerName(address: IAddress) -> str:
     """
-    Name a peer as people write it.
+    Get the name of a peer, as people write it.
 
-    @param address: where a connection comes from.
-    @return: C{127.0.0.1:5000}, C{[::1]:5000}, or what kind of socket it is.
+    @param address: the address that a connection comes from.
+    @return: C{127.0.0.1:5000}, C{[::1]:5000}, or the kind of the socket.
     """
     if isinstance(address, IPv4Address):
         return f"{address.host}:{address.port}"
@@ -32,7 +32,7 @@ def peerName(address: IAddress) -> str:
 
 def clientName(connection: IServedConnection) -> str:
     """
-    Name a client as people write it, with what has been verified of it.
+    Get the name of a client, as people write it, with its verified identity.
     """
     name = peerName(connection.peer)
     if connection.identity:
@@ -42,14 +42,14 @@ def clientName(connection: IServedConnection) -> str:
 
 def escape(line: bytes) -> str:
     """
-    Make a peer's words safe for a log and for the terminal that shows it.
+    Escape the bytes of a peer, so that they are safe in a log and in a terminal.
 
-    Each character that is not printable (L{str.isprintable}: control, format
-    and separator characters, the bidirectional ones among them), each backslash
-    and each byte that is not UTF-8 becomes a backslash escape, so that no peer
-    can begin a record or drive a terminal.
+    Three things become backslash escapes: each character that is not printable
+    (L{str.isprintable}; these are control, format and separator characters, also
+    bidirectional ones), each backslash, and each byte that is not UTF-8. So no peer
+    can begin a new record of the log or control a terminal.
 
-    @param line: UTF-8, or not.
+    @param line: any bytes, UTF-8 or not.
     @return: printable characters.
     """
     text = line.decode("utf-8", "surrogateescape")
@@ -72,9 +72,9 @@ def _escapeCharacter(character: str) -> str:
 
 def _identify(connection: IServedConnection | None) -> tuple[str, dict[str, str]]:
     """
-    Name the connection of a line as the access log does.
+    Get the name that a connection has in the access log, for a line of this log.
 
-    @return: what its format begins with, and the fields of that.
+    @return: the beginning of the line's format, and the fields in it.
     """
     if connection is None or not connection.connectionID:
         return "", {}
@@ -84,19 +84,19 @@ def _identify(connection: IServedConnection | None) -> tuple[str, dict[str, str]
 @implementer(IConnectionLog)
 class ConnectionLog:
     """
-    Log one service's connections, as Twisted logs.
+    Log the connections of a service, in Twisted's log.
 
-    @ivar lines: whether what is said is logged, too.
+    @ivar lines: whether each line and each answer is logged, too.
     """
 
     _log = Logger()
 
     def __init__(self, lines: bool = False) -> None:
         """
-        @param lines: log each line and each answer, too.
+        @param lines: whether to log each line and each answer, too.
         """
         self.lines = lines
-        # The attribute of the class makes a new logger each time.
+        # Each use of the attribute of the class makes a new logger.
         self._logger = self._log
         self._fields = {
             "log_logger": self._logger,
@@ -107,11 +107,11 @@ class ConnectionLog:
 
     def _info(self, text: str, fields: dict[str, object]) -> None:
         """
-        Log an event with the same fields as C{Logger.info}, in 0.5 us in place of 2.4:
-        C{Logger.info} first compares its level with all that there are.
+        Log an event with the same fields as C{Logger.info}. It takes 0.5 us in place of
+        2.4 us, because C{Logger.info} first compares its level with all levels.
 
-        @param text: what happened, with the names of fields in braces.
-        @param fields: what is known of it.
+        @param text: the message, with the names of fields in braces.
+        @param fields: the values of the fields.
         """
         self._logger.observer(
             {**fields, **self._fields, "log_format": text, "log_time": time()}
@@ -120,25 +120,25 @@ class ConnectionLog:
     @property
     def lost(self) -> int:
         """
-        How many lines could not be written: Twisted does not tell.
+        The number of lines that could not be written. Twisted does not count them.
         """
         return 0
 
     def start(self) -> None:
         """
-        There is nothing to do: Twisted does.
+        Do nothing, because Twisted opens its log itself.
         """
 
     def stop(self) -> None:
         """
-        There is nothing to do: Twisted does.
+        Do nothing, because Twisted closes its log itself.
         """
 
     def refused(
         self, peer: IAddress, why: str, transport: object, seconds: float
     ) -> None:
         """
-        Log that a connection was closed before a conversation began.
+        Log that a connection was refused before it was served.
         """
         self._info(
             "Connection from {peer} refused: {why}",
@@ -153,7 +153,7 @@ class ConnectionLog:
 
     def truncated(self, connection: IServedConnection) -> None:
         """
-        Log that a client has ended its TCP stream, but not its TLS one.
+        Log that a client has ended its TCP stream without the end of its TLS stream.
         """
         mark, fields = _identify(connection)
         self._info(
@@ -166,7 +166,7 @@ class ConnectionLog:
         self, data: bytes, connection: IServedConnection | None = None
     ) -> None:
         """
-        Log what a client has said.
+        Log the lines that a client has sent.
         """
         mark, fields = _identify(connection)
         for line in data.removesuffix(b"\n").split(b"\n"):
@@ -178,7 +178,7 @@ class ConnectionLog:
         self, data: bytes, connection: IServedConnection | None = None
     ) -> None:
         """
-        Log what it was answered.
+        Log the answers that a client gets.
         """
         mark, fields = _identify(connection)
         for line in data.removesuffix(b"\n").split(b"\n"):
@@ -192,8 +192,8 @@ class ConnectionLog:
         """
         bytesIn, bytesOut = connection.receivedBytes, connection.answeredBytes
         undelivered = connection.undeliveredBytes
-        # Each field that Twisted's text log has to look up costs more than all of
-        # these in one.
+        # This puts all values in one field: to look up each further field costs
+        # Twisted's text log more time than to format them all here.
         summary = (
             f"{seconds:.3f} s: {why}; {bytesIn} bytes in, {bytesOut} bytes out,"
             f" {undelivered} undelivered"

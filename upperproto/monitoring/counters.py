@@ -1,5 +1,5 @@
 """
-Counters: what a service has done since it started.
+Counters of connections, bytes, errors and datagrams, since the service started.
 """
 
 from __future__ import annotations
@@ -12,8 +12,9 @@ from typing import Any
 
 from upperproto.interfaces import IServedConnection
 
-# Why connections end, are refused, or are told an error, by the beginnings of what the
-# log says; the first that fits counts. No client can add a kind.
+# The kinds of reasons why a connection ends, is refused, or gets an error. The keys are
+# the beginnings of the reasons in the log. The first one that matches is used. A client
+# cannot add a kind.
 _KINDS = {
     "closed by the client": "client",
     "cut off": "cut_off",
@@ -28,23 +29,24 @@ _KINDS = {
     "idle for": "idle",
 }
 
-# Those of them that are in good order.
+# The kinds of these that are no problem.
 _ORDERLY = ("client", "idle", "shutdown")
 
-# How many of the last incidents are remembered.
+# The number of incidents to keep.
 INCIDENTS = 20
 
-# What is counted has kinds, so that whoever adds up processes need not know what it is.
+# For each name, a count of each kind. So the code that adds up the counts of several
+# processes need not know the names and the kinds.
 Counts = dict[str, Counter[str]]
 
 
-# Most connections end for one of few reasons.
+# Most connections end for one of a few reasons.
 @lru_cache(maxsize=64)
 def kindOf(reason: str) -> str:
     """
-    Give the kind of a reason for which a connection has ended.
+    Get the kind of the reason why a connection has ended.
 
-    @param reason: as the log gives it.
+    @param reason: the reason, as in the log.
     @return: one of two dozen words.
     """
     for beginning, kind in _KINDS.items():
@@ -59,19 +61,21 @@ class Counters:
     """
     The counters of one process.
 
-    Bytes are counted by the connections. They are added up when somebody asks, and when
-    a connection closes, so that a chunk costs no more than without counters.
+    Each connection counts its bytes. These numbers are added up only when a snapshot is
+    asked for, and when a connection closes. So a chunk costs no more than without
+    counters.
 
-    @ivar counts: connections C{opened} by each listener; C{closed} and C{refused} by
-        why; C{bytes} C{undelivered}; C{errors} that clients were told, by kind;
-        C{datagrams}, by what became of them; C{lines} of the access log that were
-        C{lost}. L{snapshot} gives these and the rest.
-    @ivar incidents: what went wrong last: when, in seconds since 1970; with whom; what.
+    @ivar counts: some of the counts that L{snapshot} gives. C{opened} has connections by
+        listener, C{closed} and C{refused} have them by the kind of reason; C{bytes} has
+        C{undelivered}; C{errors} has the errors that clients got, by kind; C{datagrams}
+        has them by outcome; C{lost} has the C{lines} of the access log that were lost.
+    @ivar incidents: the last problems: for each, the time in seconds since 1970, the
+        client, and the reason.
     """
 
     def __init__(self) -> None:
         """
-        Begin at zero.
+        Start all counts at zero.
         """
         self.counts: Counts = {
             name: Counter()
@@ -81,16 +85,16 @@ class Counters:
             )
         }
         self.incidents: deque[tuple[float, str, str]] = deque(maxlen=INCIDENTS)
-        # Of connections that have closed: all bytes, and how many their client has
-        # closed in good order. To add these to counts each time would take as long as
-        # all else that is counted of a connection.
+        # The bytes of all connections that have closed, and how many of them were closed
+        # by the client in good order. To add these to counts each time would double the
+        # cost of counting.
         self._received = self._answered = self._closedByClient = 0
         # The most bytes that were ever shown as sent.
         self._sent = 0
 
     def opened(self, listener: str) -> None:
         """
-        A connection was accepted.
+        Count a connection that was accepted.
 
         @param listener: the address of its listener.
         """
@@ -98,10 +102,10 @@ class Counters:
 
     def refused(self, peer: str, reason: str) -> None:
         """
-        A connection was not let in, and is closed.
+        Count a connection that was refused before it was served.
 
-        @param peer: whose it was.
-        @param reason: as the log gives it.
+        @param peer: the name of its peer.
+        @param reason: the reason, as in the log.
         """
         kind = kindOf(reason)
         self.counts["closed"][kind] += 1
@@ -116,12 +120,12 @@ class Counters:
         refused: bool,
     ) -> None:
         """
-        A connection of the protocol has closed.
+        Count a connection of the protocol that has closed, and add up its numbers.
 
-        @param connection: which, with its numbers.
-        @param nameOf: names its client.
-        @param reason: as the log gives it.
-        @param refused: whether it had no place.
+        @param connection: the connection.
+        @param nameOf: gets the name of its client.
+        @param reason: the reason, as in the log.
+        @param refused: whether it was refused, because there were too many.
         """
         undelivered, invalid = connection.undeliveredBytes, connection.invalidLines
         self._received += connection.receivedBytes
@@ -146,16 +150,18 @@ class Counters:
 
     def snapshot(self, connections: Collection[IServedConnection]) -> Counts:
         """
-        Give all counts as they are now. None of them is ever less than before.
+        Get all counts of this moment. No count is ever less than in an earlier
+        snapshot.
 
-        @param connections: those that are open.
+        @param connections: the open connections.
         """
         received, answered, invalid = self._received, self._answered, 0
         for connection in connections:
             received += connection.receivedBytes
             answered += connection.answeredBytes - connection.unsentBytes()
             invalid += connection.invalidLines
-        # The kernel may have bytes that are never delivered: the count must not fall.
+        # Bytes in the kernel count as sent. If they turn out undelivered later, the
+        # sum gets smaller, but the count must not.
         self._sent = max(self._sent, answered)
         more: Counts = {
             "closed": Counter(client=self._closedByClient),
@@ -178,6 +184,6 @@ def addUp(counts: Iterable[Mapping[str, Mapping[str, int]]]) -> Counts:
 
 def lastIncidents(incidents: Iterable[Any]) -> list[Any]:
     """
-    Bring incidents of several processes into their order, and keep the last ones.
+    Sort the incidents of several processes by time, and keep the last ones.
     """
     return sorted(incidents)[-INCIDENTS:]

@@ -13,16 +13,16 @@ from typing import Any
 
 class ReopenSignal:
     """
-    Call something at each SIGUSR1, for as long as a service runs.
+    Call a function at each SIGUSR1, while a service runs.
 
-    Whoever has had a handler before is called, too: C{twistd} rotates its own log file
-    then, and other services of this process open theirs anew.
+    The handler that was set before is called, too: C{twistd} rotates its own log file
+    then, and other services of this process open their files again.
     """
 
     def __init__(self, reactor: Any, call: Callable[[], None]) -> None:
         """
-        @param reactor: what calls.
-        @param call: what to call, from the reactor.
+        @param reactor: calls the function.
+        @param call: the function to call.
         """
         self._reactor = reactor
         self._call = call
@@ -30,30 +30,31 @@ class ReopenSignal:
 
     def start(self) -> None:
         """
-        Watch from now on; but Python lets only the main thread set handlers.
+        Handle the signal from now on. In another thread than the main one, do nothing,
+        because Python lets only the main thread set handlers.
         """
         if threading.current_thread() is threading.main_thread():
             self._handler = _Handler(lambda: self._reactor.callFromThread(self._call))
 
     def stop(self) -> None:
         """
-        Watch no longer, and put the handler back. Where another service has put its own
-        on top, that one does so when it stops.
+        Stop handling the signal, and set the earlier handler again. If another service
+        has set its handler after this one, that service does this when it stops.
         """
         if self._handler is not None:
             self._handler.call = None
             self._handler = None
             while (top := _owner(signal.getsignal(signal.SIGUSR1))) and not top.call:
-                # None is a handler that is not Python's.
+                # None means that the handler was not set from Python.
                 signal.signal(signal.SIGUSR1, top.before or signal.SIG_DFL)
 
 
 class _Handler:
     """
-    A handler, from one start to the next stop.
+    A signal handler, from one start to the next stop.
 
-    @ivar call: what to call; L{None} if nothing is any more.
-    @ivar before: the handler that stood before this one.
+    @ivar call: the function to call; L{None} after the stop.
+    @ivar before: the handler that was set before this one.
     """
 
     before: Any = None
@@ -71,7 +72,7 @@ class _Handler:
 
 def _owner(handler: object) -> _Handler | None:
     """
-    Whose handler this is, if it is one of ours.
+    Get the L{_Handler} of a handler, if it is one of ours.
     """
     owner = getattr(handler, "__self__", None)
     return owner if isinstance(owner, _Handler) else None

@@ -1,3 +1,3 @@
 """
-One service in several processes.
+Run the service in several worker processes, with one supervisor.
 """

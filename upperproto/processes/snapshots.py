@@ -1,5 +1,5 @@
 """
-The sum of the snapshots of several workers.
+Add up the snapshots (connections and counters) of several workers.
 """
 
 from __future__ import annotations

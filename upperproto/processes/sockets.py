@@ -4,7 +4,7 @@ The listening sockets that several processes share.
 The parent binds every socket and accepts nothing. It binds each TCP port once for each
 worker (C{SO_REUSEPORT}, socket(7)), and the kernel gives each worker its part of the
 connections. Other sockets are bound once, and all workers accept from them. The sockets
-stay when a worker ends: its connections wait until it is started again.
+stay when a worker ends, and new connections to them wait until it is started again.
 """
 
 from __future__ import annotations
@@ -43,11 +43,10 @@ class Workers(Factory):
 
 class SharedSockets:
     """
-    Take the place of the reactor for endpoints that listen: bind a socket for each
-    worker.
+    Bind a socket for each worker, in place of the reactor, for endpoints that listen.
 
-    The reactor binds the first socket. So an address that one process cannot listen on
-    gives the same error with several processes.
+    The reactor binds the first socket. So an address that cannot be bound gives the
+    same error with one process and with several.
 
     @ivar sockets: for each endpoint, the socket of each worker.
     """
@@ -118,7 +117,7 @@ class SharedSockets:
 
         @param udp: see C{port} of L{chooseAddress}.
         @param interface: see L{chooseAddress}.
-        @return: the address, as people write it.
+        @return: the address, in the form that people write.
         """
         hosts = [port.getHost() for port in self._ports]
         host, number = chooseAddress(udp, hosts, interface)
@@ -139,7 +138,7 @@ class SharedSockets:
 
     def _take(self, port: Any, times: int = 1) -> list[socket.socket]:
         """
-        Accept nothing from a port, and share its socket.
+        Share the socket of a port, which accepts nothing in this process.
         """
         port.stopReading()
         setConnectionOptions(port.socket)
@@ -158,8 +157,8 @@ class SharedSockets:
             maybeDeferred(port.stopListening).addErrback(self._notStopped)
             for port in self._ports
         ]
-        # Before the ports do it: they would shut down (shutdown(2)) the sockets, which
-        # the workers use, too.
+        # Close them before the ports do it. A port would also shut down (shutdown(2))
+        # its socket, which the workers still use.
         for each in {each for shared in self.sockets for each in shared}:
             each.close()
         self._ports, self.sockets = [], []

@@ -42,7 +42,7 @@ from upperproto.ways.endpoints import (
 )
 from upperproto.ways.inherited import Inheriting
 
-# How many seconds a worker has to end after its drain time.
+# The seconds that a worker has after its drain time, before it is killed.
 GRACE = 2.0
 
 
@@ -67,7 +67,7 @@ class Supervisor(Service):
         @param number: the number of workers.
         @param options: the options of each worker.
         @param endpoints: server endpoint descriptions, as Twisted has them.
-        @param drain: how many seconds the connections of a worker may go on when it has
+        @param drain: the seconds that the connections of a worker may go on when it has
             to stop.
         @param reactor: binds the sockets and starts the processes.
         @param datagrams: a port and an interface, as in
@@ -102,17 +102,17 @@ class Supervisor(Service):
         if options.get("access-log") is not None:
             self._reopenSignal = ReopenSignal(reactor, self._reopenLogs)
             if options["access-log"] == "-":
-                # The parent reads the standard output of a worker, so it hands over its
-                # own.
+                # The standard output of a worker is a pipe to the parent. So the parent
+                # gives the worker its own standard output, too.
                 self._logDescriptors = [STDOUT]
         self._told = False
         self._addresses: list[tuple[str, str]] = []
 
     def privilegedStartService(self) -> None:
         """
-        Bind the sockets, as C{twistd} asks while the process has its privileges.
+        Bind the sockets. C{twistd} calls this while the process has its privileges.
 
-        @raise CannotStart: if the system does not allow it.
+        @raise CannotStart: if a socket cannot be bound.
         """
         super().privilegedStartService()
         self._addresses = []
@@ -142,8 +142,8 @@ class Supervisor(Service):
         Start the workers. If the reactor does not run yet, wait until all of them
         serve. If it runs, do not wait; a worker that cannot serve is started again.
 
-        @raise CannotStart: if the system does not allow to listen, or a worker ends
-            before it serves.
+        @raise CannotStart: if a socket cannot be bound, or a worker ends before it
+            serves.
         """
         if not self._shared.sockets:
             self.privilegedStartService()
@@ -184,7 +184,8 @@ class Supervisor(Service):
     @property
     def serving(self) -> int:
         """
-        How many processes serve: see L{IObserved}. It is 0 until all of them serve.
+        The number of processes that serve: see L{IObserved}. It is 0 until all of them
+        serve.
         """
         if not self._told:
             return 0
@@ -205,7 +206,7 @@ class Supervisor(Service):
     def snapshot(self) -> dict[str, Any]:
         """
         Add up the snapshots of all processes: see L{IObserved}. The snapshot of a
-        process that lives is a second old at most.
+        running process is a second old at most.
         """
         return addUpWorkers(self._workers)
 

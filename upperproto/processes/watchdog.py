@@ -1,5 +1,5 @@
 """
-The watchdog: find out that a worker hangs, or that it does not begin to serve.
+The watchdog: it finds out if a worker hangs, or does not begin to serve.
 """
 
 from __future__ import annotations
@@ -7,8 +7,9 @@ from __future__ import annotations
 # A worker sends a heartbeat every so many seconds.
 HEARTBEAT = 1.0
 
-# After so many missing heartbeats, a worker hangs; after more, it is killed. One that
-# does not serve yet has more time, because the machine may be busy.
+# After HANGING_HEARTBEATS missing heartbeats, a worker hangs. After SILENT_HEARTBEATS,
+# it is killed. A worker that does not serve yet has START_HEARTBEATS, because the
+# machine may be busy.
 HANGING_HEARTBEATS = 5
 SILENT_HEARTBEATS = 10
 START_HEARTBEATS = 30
@@ -18,8 +19,8 @@ class Watchdog:
     """
     Count the missing heartbeats of a process.
 
-    It counts checks, and does not measure time. If this process was stopped or busy for
-    a while, the heartbeats have come, but have not been read.
+    It counts checks, and does not measure time. The reason: when this process was
+    stopped or busy for a while, heartbeats have come, but have not been read yet.
     """
 
     def __init__(self) -> None:
@@ -30,14 +31,14 @@ class Watchdog:
 
     def heard(self) -> None:
         """
-        A heartbeat has come.
+        Note that a heartbeat has come.
         """
         self._missing = 0
 
     @property
     def silence(self) -> float:
         """
-        For how many seconds no heartbeat has come.
+        The number of seconds without a heartbeat.
         """
         return self._missing * HEARTBEAT
 
@@ -50,10 +51,11 @@ class Watchdog:
 
     def check(self, serving: bool) -> str:
         """
-        Check a process. To be called every L{HEARTBEAT} seconds, by the reactor.
+        Count a missing heartbeat, and say whether the process has to be killed. The
+        reactor calls this every L{HEARTBEAT} seconds.
 
         @param serving: whether the process serves.
-        @return: why it has to be killed now; empty if it need not be.
+        @return: the reason to kill it now; empty if there is none.
         """
         self._missing += 1
         if serving and self._missing == SILENT_HEARTBEATS:

@@ -27,26 +27,27 @@ from upperproto.ways.inherited import Inheriting
 
 class ParentWatch(FileDescriptor):
     """
-    Stop when standard input ends: then the parent has ended.
+    Stop the reactor when standard input ends, because then the parent has ended.
     """
 
     reactor: Any
 
     def fileno(self) -> int:
         """
-        Standard input.
+        Get the descriptor of standard input.
         """
         return 0
 
     def doRead(self) -> ConnectionDone | None:
         """
-        Read from the parent, which writes nothing, until the end.
+        Read until the end. The parent writes nothing.
         """
         return None if os.read(0, 1) else ConnectionDone()
 
     def connectionLost(self, reason: Failure) -> None:
         """
-        Drain, and end. This is also called when the worker ends by itself.
+        Stop the reactor: the connections are drained, and the process ends. This is
+        also called when the worker ends by itself.
         """
         super().connectionLost(reason)
         with suppress(ReactorNotRunning):
@@ -55,9 +56,9 @@ class ParentWatch(FileDescriptor):
 
 class Heartbeat:
     """
-    Tell the parent regularly that this process serves, and what it has counted.
+    Tell the parent regularly that this process serves, and send its counters.
 
-    If the parent does not read, nobody waits for it.
+    If the parent does not read, this process does not wait for it.
     """
 
     def __init__(self, service: Any, counts: bool) -> None:
@@ -83,7 +84,7 @@ class Heartbeat:
 
 def run() -> None:
     """
-    Serve until told to stop.
+    Run the worker: serve until the parent says stop.
     """
     reactorModule, words = sys.argv[1:]
     installing: Any = import_module(reactorModule)
@@ -91,8 +92,8 @@ def run() -> None:
     from twisted.internet import reactor
 
     main: Any = reactor
-    # The terminal sends SIGINT to a group of processes. The parent is to get it, and to
-    # tell the workers.
+    # The terminal sends SIGINT to a group of processes. Only the parent must get it,
+    # because it tells the workers itself.
     os.setpgrp()
     os.set_blocking(CONTROL, False)
     # The parent adds the time and the name of this worker. If it does not read, this
@@ -106,7 +107,7 @@ def run() -> None:
     number = len(endpointsOf(options)) + (options["udp"] is not None)
     sockets = range(FIRST_SOCKET, FIRST_SOCKET + number)
     if options["access-log"] == "-":
-        # The standard output of the parent, which hands it over.
+        # The parent gives this process its own standard output, after the sockets.
         options["access-log"] = FIRST_SOCKET + number
     service = makeUpperService(options, Inheriting(main, sockets))
     heartbeat = Heartbeat(service, counts=options["status"] is not None)
@@ -114,7 +115,8 @@ def run() -> None:
     service.startService()
     main.addSystemEventTrigger("before", "shutdown", service.stopService)
     ParentWatch(main).startReading()
-    # Not before the reactor has its handler of SIGTERM. Heartbeats go on in the drain.
+    # The first heartbeat must wait until the reactor handles SIGTERM. Heartbeats go on
+    # while the connections are drained.
     main.callWhenRunning(LoopingCall(heartbeat.send).start, HEARTBEAT)
     main.addSystemEventTrigger("after", "shutdown", heartbeat.send)
     main.run()

@@ -1,6 +1,6 @@
 """
-A worker, in the parent process: start its process, read what it says, start it again
-when it has ended, and stop it.
+A worker, as the parent sees it: start its process, read its output, start it again when
+it has ended, and stop it.
 """
 
 from __future__ import annotations
@@ -23,20 +23,22 @@ from twisted.python.failure import Failure
 from upperproto.monitoring.counters import Counts, addUp
 from upperproto.processes.watchdog import Watchdog
 
-# The descriptors of a worker. It writes its heartbeats to CONTROL, the first one when
-# it begins to serve: a line each, empty or a snapshot in JSON, as IObserved has it. Its
-# listening sockets begin at FIRST_SOCKET.
+# The descriptors of a worker. It writes heartbeats to CONTROL, and sends the first one
+# when it begins to serve. A heartbeat is a line, which is empty or has a snapshot in
+# JSON (see IObserved). The listening sockets begin at FIRST_SOCKET.
 STDOUT, STDERR, CONTROL, FIRST_SOCKET = 1, 2, 3, 4
 
-# A worker is started again at once when it ends. But one that ends before it serves, or
-# within so many seconds, is started after a delay, which doubles between these bounds.
+# A worker is started again at once when it ends. But if it ends before it serves, or
+# lives less than SHORT_LIFE seconds, there is a delay. The delay doubles each time,
+# from LEAST_DELAY to MOST_DELAY seconds.
 SHORT_LIFE = 1.0
 LEAST_DELAY = 0.1
 MOST_DELAY = 5.0
 
-# After it has read from a worker, the parent waits so many seconds: to read each line
-# alone takes as long as a short connection. Twisted reads at most so many bytes of a
-# process at a time. If it has read so many, there may be more, and nobody waits.
+# After a read from a worker, the parent waits READ_INTERVAL seconds before the next,
+# because to read each line alone takes as long as a short connection. Twisted reads at
+# most READ_SIZE bytes of a process at a time. After a read of so many bytes there may
+# be more, and the parent does not wait.
 READ_INTERVAL = 0.01
 READ_SIZE = 8192
 
@@ -44,8 +46,8 @@ READ_SIZE = 8192
 def workerCommand(reactor: object, options: Mapping[str, Any]) -> list[bytes]:
     """
     Make the command that starts a worker. The worker has the same C{sys.path} and the
-    same encoding of file names as this process. It takes nothing from the working
-    directory or from the variables of Python.
+    same encoding of file names as this process. Neither the working directory nor the
+    environment variables of Python change it.
 
     @param reactor: the worker gets a reactor of the same kind.
     @param options: the options of the worker.
@@ -148,7 +150,7 @@ class Worker(ProcessProtocol):
     @property
     def state(self) -> str:
         """
-        What the process does, for people.
+        The state of the process, in words for people.
         """
         if self._process is None:
             return f"ended: {self.failure}" if self.failure else "ended"
@@ -172,15 +174,15 @@ class Worker(ProcessProtocol):
 
     def reopenLogs(self) -> None:
         """
-        Let the process open its log files again (SIGUSR1). One that does not serve yet
-        has no handler, and will open the new files in any case.
+        Make the process open its log files again (SIGUSR1). A process that does not
+        serve yet has no handler for the signal, and will open the new files anyway.
         """
         if self.serving:
             self._signal(signal.SIGUSR1)
 
     def watch(self) -> None:
         """
-        Kill the process if the watchdog says so. To be called as often as
+        Kill the process if the watchdog says so. This has to be called as often as
         L{Watchdog.check}.
         """
         if self._process is not None and (why := self._watchdog.check(self.serving)):
@@ -215,8 +217,8 @@ class Worker(ProcessProtocol):
 
     def processEnded(self, reason: Failure) -> None:
         """
-        Log the last, unfinished line of the process, and how the process has ended
-        if that was not in good order.
+        Log the last, unfinished line of the process. If the process has failed, log how
+        it has ended.
         """
         self._process = None
         for childFD in (STDOUT, STDERR):
@@ -266,7 +268,7 @@ class Worker(ProcessProtocol):
 
 def _describe(end: Any) -> str:
     """
-    Say how a process has ended.
+    Describe how a process has ended.
     """
     if end.signal is None:
         return f"ended with status {end.exitCode}"

@@ -1,3 +1,3 @@
 """
-Speed: a reactor, and the transports and ports that it makes.
+A faster reactor, and the transports and ports that it makes.
 """

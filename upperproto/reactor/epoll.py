@@ -1,26 +1,27 @@
 """
 A reactor on epoll(7) that makes fewer system calls for each answer.
 
-A round trip takes six of them on C{EPollReactor}. Here it takes three: to wait for the
-request, to read it, and to send the answer (see L{upperproto.reactor.transports}). A
-connection that is accepted, asks once and closes takes 12 in place of 18: it is read in
-the iteration that has accepted it. (All are counted by C{strace -c}.)
+A round trip takes six system calls with C{EPollReactor}. Here it takes three: one waits
+for the request, one reads it, and one sends the answer (see
+L{upperproto.reactor.transports}). A connection that asks once and closes takes 12
+calls in place of 18, because it is read in the iteration that accepts it. (C{strace -c}
+counted all these.)
 
 The answers of an iteration are sent together, at its end. A client that waits for its
-answer sleeps, and to wake it is most of what a short send costs. Sends that follow each
-other closely find the next client, or the next core, awake already: at 100 connections
-that makes 1.3 times as many round trips.
+answer sleeps, and most of the cost of a short send is to wake that client. When the
+sends follow each other closely, the next client, or the next core, is awake already.
+With 100 connections this makes 1.3 times as many round trips.
 
-The time of the reactor is monotonic: timeouts mean what they say when the system's
-clock is set.
+The time of the reactor is monotonic: when somebody sets the system's clock, timeouts
+keep their length.
 
-These private parts of C{EPollReactor} are used, unchanged from Twisted 24.3 to 26.10;
-the tests of C{tests.reactor.test_epoll} would notice their end:
+The reactor uses these private parts of C{EPollReactor}. They are the same from Twisted
+24.3 to 26.10, and the tests of C{tests.reactor.test_epoll} fail if they go away:
 
-  - C{_poller} tells of events, C{_selectables} has who they are for, and C{_reads}
-    which descriptors are read;
-  - C{_doReadOrWrite} handles any event, and C{_disconnectSelectable} what C{doRead}
-    and C{doWrite} give to end a connection.
+  - C{_poller} gives the events, C{_selectables} maps descriptors to transports, and
+    C{_reads} has the descriptors that are read;
+  - C{_doReadOrWrite} handles any event, and C{_disconnectSelectable} ends a connection
+    with the reason that C{doRead} or C{doWrite} returned.
 """
 
 from __future__ import annotations
@@ -48,35 +49,36 @@ from upperproto.reactor.transports import LARGEST_READ, TCPServer
 @implementer(IUNIXAdoption, IIterationEnd)
 class UpperReactor(EPollReactor):
     """
-    Wait for events, handle them, and send what was written meanwhile.
+    A reactor that waits for events, handles them, and then sends what was written.
 
-    @ivar writeAfterEvents: has C{doWrite} of a transport called after the events of
-        this iteration, or before the next waits for any, if it is C{queued} by then.
+    @ivar writeAfterEvents: makes the reactor call C{doWrite} of a transport after the
+        events of this iteration, or before the next iteration waits for events. The
+        reactor calls it only if the transport is still C{queued} then.
     """
 
     def __init__(self) -> None:
         """
-        Begin with no connection.
+        Make a reactor without connections.
         """
         self._wallClockAtZero = time() - monotonic()
         # The events of this iteration.
         self._events: list[tuple[int, int]] = []
-        # What is to be called at its end, unless the reactor waits.
+        # The calls to make at its end, unless the reactor waits for events.
         self._ending: list[Callable[[], object]] = []
         self._waiting = True
-        # What is to be sent from at its end.
+        # The transports that send at its end.
         self._writing: deque[TCPServer] = deque()
         self.writeAfterEvents: Callable[[TCPServer], object] = self._writing.append
-        # Once it has seen so much freed, the C library keeps the memory of a large read
-        # for the next (mallopt(3)). A read of a few bytes that makes room for 256 KiB
-        # takes 6 us then, and 35 without.
+        # After the process frees a block of this size once, the C library keeps the
+        # memory of a large read for the next read (mallopt(3)). Then a read of a few
+        # bytes into a buffer of 256 KiB takes 6 us, and otherwise 35 us.
         bytes(4 * LARGEST_READ)
         super().__init__()
 
     def seconds(self) -> float:
         """
-        Get the time, in seconds since 1970 as they were counted when the reactor was
-        made. It is not moved when the system's clock is set.
+        Get the time in seconds since 1970, by the system's clock when the reactor was
+        made. A later change of that clock does not change it.
         """
         return self._wallClockAtZero + monotonic()
 
@@ -119,7 +121,7 @@ class UpperReactor(EPollReactor):
         if addressFamily == socket.AF_UNIX:
             listening = InheritedUNIXPort(fileDescriptor, factory, self)
         elif addressFamily in (socket.AF_INET, socket.AF_INET6):
-            # The only way to make a port of a socket (24.3 to 26.10).
+            # Twisted 24.3 to 26.10 has no other way to make a port from a socket.
             listening = TCPPort._fromListeningDescriptor(
                 self, fileDescriptor, addressFamily, factory
             )
@@ -130,8 +132,8 @@ class UpperReactor(EPollReactor):
 
     def readAfterEvents(self, transport: TCPServer) -> None:
         """
-        Read a new connection in this iteration, after its events, if it is still read
-        by then.
+        Read a new connection in this iteration, after its events, unless it is paused
+        or closed then.
         """
         self._events.append((transport.fileno(), EPOLLIN))
 
@@ -152,9 +154,9 @@ class UpperReactor(EPollReactor):
         @param timeout: for how many seconds to wait at most; by default, for ever.
         """
         if self._writing:
-            # What timers have written.
+            # Timers have written this.
             self._write()
-            # Whoever heard of it may have set another one, or have stopped the reactor.
+            # The send may have called code that set a timer or stopped the reactor.
             timeout = 0
         selectables, reads = self._selectables, self._reads
         # In this order: a signal handler may call callAtEnd at any time.
@@ -165,7 +167,7 @@ class UpperReactor(EPollReactor):
             -1 if timeout is None else timeout, len(selectables)
         )
         self._waiting = False
-        # Those that readAfterEvents appends meanwhile are handled, too.
+        # The loop also handles the events that readAfterEvents appends meanwhile.
         for descriptor, event in self._events:
             selectable = selectables.get(descriptor)
             if selectable is None:
@@ -187,8 +189,8 @@ class UpperReactor(EPollReactor):
                         if isinstance(selectable, TCPServer) and (
                             selectable.queued and selectable.disconnecting
                         ):
-                            # Who has answered a client that has ended its side closes
-                            # now: a client that comes next finds a place.
+                            # The client ended its side and has its answer. Close now,
+                            # to make room for the next client.
                             self._writeFrom(selectable)
                     continue
             log.callWithLogger(
@@ -203,15 +205,15 @@ class UpperReactor(EPollReactor):
 
     def getWriters(self) -> list[Any]:
         """
-        Get all that wait to send.
+        Get all transports that wait to send.
         """
         return [*super().getWriters(), *self._queued()]
 
     def removeAll(self) -> list[Any]:
         """
-        Read from nobody and send to nobody any more.
+        Stop reading and sending for all transports.
 
-        @return: all who were read from or sent to.
+        @return: the transports that were read from or sent to.
         """
         queued = self._queued()
         self._writing.clear()
@@ -229,12 +231,12 @@ class UpperReactor(EPollReactor):
 
     def _write(self) -> None:
         """
-        Send from all that are queued. Those that write again meanwhile have to wait for
-        the next iteration.
+        Send from all queued transports. A transport that writes again meanwhile waits
+        for the next iteration.
         """
         for _ in range(len(self._writing)):
             transport = self._writing.popleft()
-            # Otherwise it was closed.
+            # A transport that is not queued any more was closed.
             if transport.queued:
                 self._writeFrom(transport)
 
@@ -257,8 +259,8 @@ class UpperReactor(EPollReactor):
             self._disconnect(transport, why, False)
 
     def _disconnect(self, selectable: Any, why: Any, isRead: bool) -> None:
-        # Its context is made where it is needed: two of them for each connection take a
-        # twentieth of the time of a short one.
+        # A log context is made only for an error: two contexts for each connection take
+        # a twentieth of the time of a short connection.
         try:
             self._disconnectSelectable(selectable, why, isRead)
         except BaseException:

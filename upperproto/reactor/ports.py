@@ -16,23 +16,24 @@ from twisted.python.failure import Failure
 
 from upperproto.reactor.transports import TCPServer, UNIXServer
 
-# For how many seconds a port that cannot accept is left alone.
+# A port that cannot accept is not tried again for so many seconds.
 ACCEPT_AGAIN = 0.1
 
-# How many connections are accepted in one iteration. A client that is cut off keeps its
-# descriptor until the next iteration: these must fit into what
-# L{upperproto.limits.descriptors} leaves to spare.
+# The largest number of connections that one iteration accepts. A client that is cut off
+# keeps its descriptor until the next iteration, so this number must fit into the spare
+# descriptors that L{upperproto.limits.descriptors} leaves.
 ACCEPTS = 32
 
 
 class TCPPort(tcp.Port):
     """
-    A TCP port that accepts a bounded number of connections in one iteration. What
-    Twisted does for each of them takes a tenth of the time of a short one.
+    A TCP port that accepts a limited number of connections in one iteration. The steps
+    of Twisted that it leaves out take a tenth of the time of a short connection.
 
-    It waits a little after an accept that failed for want of descriptors or memory:
-    the connection stays in the queue, so that the reactor would call again at once, and
-    the same error would be logged, for as long as the shortage lasts.
+    An accept fails when the process has no more descriptors or memory. Then the port
+    waits a little before the next try. The connection stays in the queue, so without
+    this wait the reactor would call the port again at once, and log the same error
+    again and again until the shortage ends.
     """
 
     transport = TCPServer
@@ -41,13 +42,13 @@ class TCPPort(tcp.Port):
     reactor: Any
 
     _again: IDelayedCall | None = None
-    # Tells whether connections wait.
+    # Shows whether connections wait.
     _poll: select.poll | None = None
 
     @property
     def protocol(self) -> IProtocolFactory | None:
         """
-        What the reactor asks whether it has a use for a log context, as it asks the
+        The reactor asks this, to learn whether it needs a log context, as it asks the
         protocol of a transport.
         """
         return self.factory
@@ -67,18 +68,19 @@ class TCPPort(tcp.Port):
                     return
                 self._begin(accepted, address)
                 if not self._readable():
-                    # To accept in vain takes 7 us, and to ask takes a half.
+                    # An accept that finds no connection takes 7 us, and this question
+                    # takes 0.5 us.
                     return
         except BaseException:
-            # As in Twisted: the port goes on.
+            # The port goes on, as a port of Twisted does.
             log.err()
 
     def _begin(self, accepted: socket.socket, address: Any) -> None:
         """
-        Let a connection begin, as Twisted does.
+        Make the protocol and the transport of a new connection, as Twisted does.
         """
         if isinstance(address, tuple) and len(address) == 4 and address[3]:
-            # A link-local address of IPv6 names its interface.
+            # This adds the name of the interface to a link-local address of IPv6.
             numeric = socket.NI_NUMERICHOST | socket.NI_NUMERICSERV
             address = (socket.getnameinfo(address, numeric)[0], *address[1:])
         assert self.factory is not None
@@ -94,8 +96,9 @@ class TCPPort(tcp.Port):
 
     def _cannotAccept(self) -> None:
         """
-        Let Twisted meet the error, too: it says so in the log, and where there are no
-        more descriptors, it uses one that it has spared to close what waits.
+        Let Twisted try to accept, too, so that it handles the error. It logs the error.
+        If there are no more descriptors, it uses its spare one to close the connections
+        that wait.
         """
         made = self.sessionno
         self.numberAccepts = 1
@@ -106,9 +109,9 @@ class TCPPort(tcp.Port):
 
     def loseConnection(self, *arguments: Any) -> Any:
         """
-        Refuse new connections.
+        Stop listening: refuse new connections.
 
-        @return: fires when they are refused.
+        @return: fires when the port is closed.
         """
         self._poll = None
         if self._again is not None and self._again.active():
@@ -137,15 +140,15 @@ class UNIXPort(unix.Port, TCPPort):
 
 class InheritedUNIXPort(UNIXPort):
     """
-    A UNIX socket that was bound by whoever started this process.
+    A port on a UNIX socket that this process inherits: its parent has bound it.
 
-    Twisted's own port takes it for its own: it makes it open to everybody, with
-    a backlog of 50, and at the end it shuts it down and removes it, although
-    others may listen on it now and later.
+    Twisted's own UNIX port treats such a socket as its own. It gives everybody access,
+    sets the backlog to 50, and at the end it shuts the socket down and removes it.
+    But other processes may listen on the same socket, now and later.
 
-    C{_shouldShutdown} is what keeps a TCP port of Twisted's from doing so, and
-    C{_getLogPrefix} names the factory in the log (seen in 24.3 to 26.10);
-    C{tests.reactor.test_ports} would notice their end.
+    C{_shouldShutdown} stops a TCP port of Twisted from shutting the socket down, and
+    C{_getLogPrefix} names the factory in the log. Both are private, and the same from
+    Twisted 24.3 to 26.10; C{tests.reactor.test_ports} fails if they go away.
     """
 
     _shouldShutdown = False
@@ -155,8 +158,8 @@ class InheritedUNIXPort(UNIXPort):
     ) -> None:
         """
         @param descriptor: the listening socket.
-        @param factory: what serves the connections.
-        @param reactor: what accepts them.
+        @param factory: serves the connections.
+        @param reactor: tells the port when to accept them.
         """
         self.socket = socket.fromfd(descriptor, socket.AF_UNIX, socket.SOCK_STREAM)
         super().__init__(self.socket.getsockname(), factory, reactor=reactor)
@@ -169,7 +172,7 @@ class InheritedUNIXPort(UNIXPort):
         prefix, host = self._getLogPrefix(self.factory), self.getHost()
         log.msg(f"{prefix} starting on {os.fsdecode(host.name)!r}")
         self.factory.doStart()
-        # What a port of Twisted's does when it has its socket.
+        # A port of Twisted does the same when it has its socket.
         self.fileno = self.socket.fileno  # type: ignore[method-assign]
         self.connected = True
         self.numberAccepts = ACCEPTS

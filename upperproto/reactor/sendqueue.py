@@ -1,5 +1,5 @@
 """
-How much of what was written to a plain transport of Twisted still waits.
+The number of bytes that wait to be sent in a plain transport of Twisted.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from upperproto.interfaces import ISendQueue
 
 def unacknowledgedInKernel(descriptor: int) -> int:
     """
-    How many bytes of a socket the peer's system has not acknowledged (C{SIOCOUTQ} of
-    tcp(7)).
+    Get the number of bytes that a socket has sent or will send, and that the peer's
+    system has not acknowledged (C{SIOCOUTQ} of tcp(7)).
 
     @param descriptor: the socket.
-    @return: bytes; 0 where the system does not tell.
+    @return: bytes; 0 if the system does not know.
     """
     with suppress(OSError):
         queued = fcntl.ioctl(descriptor, termios.TIOCOUTQ, b"\0" * 4)
@@ -33,22 +33,23 @@ def unacknowledgedInKernel(descriptor: int) -> int:
 @implementer(ISendQueue)
 class FileDescriptorSendQueue:
     """
-    The bytes that wait in a L{FileDescriptor}.
+    The number of bytes that wait in a L{FileDescriptor}.
 
-    It counts what is in C{dataBuffer} from C{offset} on, and C{_tempDataLen}, which is
-    private: what C{write} was given since the last C{doWrite}. All are unchanged from
-    Twisted 24.3 to 26.10; C{tests.reactor.test_sendqueue} would notice their end.
+    This is the sum of two numbers. The first is the length of C{dataBuffer} after
+    C{offset}. The second is C{_tempDataLen}, which is private: the number of bytes that
+    C{write} got after the last C{doWrite}. All three are the same from Twisted 24.3 to
+    26.10, and C{tests.reactor.test_sendqueue} fails if they go away.
     """
 
     def __init__(self, transport: FileDescriptor) -> None:
         """
-        @param transport: whose bytes these are.
+        @param transport: the transport that has these bytes.
         """
         self._transport = transport
 
     def unsentBytes(self) -> int:
         """
-        How many bytes the kernel has not taken yet.
+        Get the number of bytes that the kernel has not taken yet.
         """
         transport = self._transport
         waiting: int = len(transport.dataBuffer) - transport.offset
@@ -56,7 +57,7 @@ class FileDescriptorSendQueue:
 
     def unacknowledgedBytes(self) -> int:
         """
-        How many bytes the peer's system has not acknowledged yet.
+        Get the number of bytes that the peer's system has not acknowledged yet.
         """
         waiting = self.unsentBytes()
         if self._transport.connected:

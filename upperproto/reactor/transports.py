@@ -1,27 +1,26 @@
 """
-The transports that L{upperproto.reactor.epoll.UpperReactor} makes of connections to
-its ports.
+The transports of connections to the ports of L{upperproto.reactor.epoll.UpperReactor}.
 
-They differ from Twisted's in when they send, and in how much they read. All else, such
-as order, half-close and producers, is Twisted's own.
+Two things differ from Twisted's transports: when they send, and how much they read. All
+else, such as order, half-close and producers, is Twisted's own.
 
-Twisted waits for a socket to become writable before it sends, although it almost always
-is: that costs two calls of C{epoll_ctl} and one of C{epoll_wait} for each answer. Here
-the reactor calls C{doWrite} at the end of its iteration, and only a socket that did not
-take all is waited for.
+Before it sends, Twisted waits until the socket is writable. A socket almost always is
+writable, and this wait costs two calls of C{epoll_ctl} and one of C{epoll_wait} for
+each answer. Here the reactor calls C{doWrite} at the end of its iteration. It waits
+only for a socket that did not take all the bytes.
 
-These private parts of Twisted are used, unchanged from 24.3 to 26.10; the tests of
-C{tests.reactor.test_transports} would notice their end:
+These transports use private parts of Twisted. They are the same from 24.3 to 26.10, and
+the tests of C{tests.reactor.test_transports} fail if they go away:
 
   - C{write} keeps data in C{_tempDataBuffer} (its length is C{_tempDataLen}) until
-    C{doWrite} joins it, and in C{dataBuffer} from C{offset} on after that;
+    C{doWrite} joins it; after that, the data is in C{dataBuffer} from C{offset} on;
   - C{_writeDisconnecting} and C{_writeDisconnected}: the sending side is about to end,
     or has ended;
   - C{_maybePauseProducer} is called with each write, and asks C{_isSendBufferFull};
-  - C{_dataReceived} is given what was read;
+  - C{_dataReceived} gets the bytes that were read;
   - C{_realPortNumber} of a port is what C{repr} shows;
-  - a UNIX transport sends by its C{_writeSomeDataBase}, and keeps descriptors that it
-    has to send in C{_sendmsgQueue}.
+  - a UNIX transport sends by its C{_writeSomeDataBase}, and keeps in C{_sendmsgQueue}
+    the descriptors that it has to send.
 """
 
 from __future__ import annotations
@@ -37,19 +36,21 @@ from zope.interface import implementer
 from upperproto.interfaces import ISendQueue
 from upperproto.reactor.sendqueue import FileDescriptorSendQueue
 
-# How many bytes may wait before they are sent at once, or their producer is paused.
-# (Twisted pauses it at bufferSize, which by default is as much.)
+# When more bytes than this wait, they are sent at once, or their producer is paused.
+# (Twisted pauses it at bufferSize, which is the same number by default.)
 SEND_BUFFER = 65536
 
-# How many bytes are sent at once in one iteration. A producer that writes until it is
-# paused would keep all other connections waiting if its peer were fast.
+# After so many bytes in one iteration, a transport does not send at once any more.
+# Without this limit, a producer that writes until it is paused would keep all other
+# connections waiting if its peer is fast.
 SENT_AT_ONCE = 1048576
 
-# How many bytes are read at a time. Streams of ASCII are 1.2 times as fast with 256 KiB
-# as with 128. But a read keeps all other connections waiting, and a protocol may take
-# several hundred times as long for other bytes. So the next ones are taken to cost what
-# the last ones did, and those that a new connection sends to be the worst. A read is to
-# keep the others waiting for no more than READ_TIME seconds.
+# The number of bytes that one read may take. Streams of ASCII are 1.2 times as fast
+# with 256 KiB as with 128. But all other connections wait while the protocol handles a
+# read, and a protocol may need several hundred times as long for other bytes. So the
+# transport assumes that the next bytes cost what the last did, and that the first bytes
+# of a connection cost the most. It chooses the size of a read so that the others wait
+# for READ_TIME seconds at most.
 SMALLEST_READ = 1024
 LARGEST_READ = 262144
 GROWTH = 4
@@ -61,10 +62,9 @@ class TCPServer(tcp.Server):
     """
     A connection to a TCP port.
 
-    @ivar queued: whether the reactor is going to call L{doWrite} at the end of its
-        iteration.
-    @ivar bufferSize: how many bytes are read at a time. It follows the time that the
-        protocol takes for them.
+    @ivar queued: whether the reactor will call L{doWrite} at the end of its iteration.
+    @ivar bufferSize: the number of bytes that one read may take. It depends on the time
+        that the protocol needs for them.
     """
 
     # An UpperReactor.
@@ -75,27 +75,27 @@ class TCPServer(tcp.Server):
 
     # Whether the reactor waits until the socket can take more.
     _blocked = False
-    # How many bytes were sent since the last doWrite.
+    # The number of bytes that were sent at once after the last doWrite.
     _sentAtOnce = 0
     # The descriptors that a UNIX transport has to send.
     _sendmsgQueue: Any = ()
 
     def __init__(self, *arguments: Any, **keywords: Any) -> None:
         """
-        Be read in the iteration that has accepted the connection: a client that speaks
-        first has often done so by then.
+        Make the transport, and read it in the iteration that accepts the connection: a
+        client that speaks first has often sent its request by then.
         """
         super().__init__(*arguments, **keywords)
-        # Before Python 3.12, what an instance has is found ten times as fast as what
-        # its class has.
+        # Before Python 3.12, an attribute of an instance is found ten times as fast as
+        # an attribute of its class.
         self.queued = self._blocked = self.TLS = self.disconnecting = False
         self.reactor.readAfterEvents(self)
 
     @property
     def repstr(self) -> str:
         """
-        What C{repr} shows. To keep what Twisted makes of it would take a fourteenth of
-        the memory of a connection.
+        The text that C{repr} shows. Twisted makes it once and keeps it; that would take
+        a fourteenth of the memory of a connection.
         """
         name = type(getattr(self, "protocol", None)).__name__
         return f"<{name} #{self.sessionno} on {self.server._realPortNumber}>"
@@ -106,19 +106,19 @@ class TCPServer(tcp.Server):
 
     def logPrefix(self) -> str:
         """
-        Name the connection in the log of a fault; as the access log does, if its
-        protocol has such a name.
+        Get the name of the connection for the log of a fault. It has the name of the
+        access log in it, if the protocol has one.
         """
         prefix: str = super().logPrefix()
         protocol = getattr(self, "protocol", None)
-        # TLS may lie in between.
+        # The protocol of TLS may be around it.
         protocol = getattr(protocol, "wrappedProtocol", protocol)
         name = getattr(protocol, "connectionID", "")
         return f"{prefix},{name}" if name else prefix
 
     def startWriting(self) -> None:
         """
-        Send at the end of the iteration, if nothing is sent before.
+        Send at the end of the iteration.
         """
         if not (self.queued or self._blocked) and self.connected:
             self.queued = True
@@ -137,8 +137,8 @@ class TCPServer(tcp.Server):
         """
         Send some bytes at the end of the iteration.
 
-        It does what Twisted's own does, in one call instead of six. These take a
-        twentieth of the reactor's time for a round trip.
+        It does the same as Twisted's own C{write}, in one call instead of six. The six
+        calls take a twentieth of the reactor's time for a round trip.
         """
         if self.TLS or not isinstance(data, bytes):
             super().write(data)
@@ -153,12 +153,13 @@ class TCPServer(tcp.Server):
 
     def doWrite(self) -> Any:
         """
-        Send what waits.
+        Send the bytes that wait.
 
-        Most often that is all there is to do. Twisted's own way, which then looks after
-        half-close and producers, takes a tenth of the reactor's time for a round trip.
+        Most often there is nothing else to do. Twisted's own C{doWrite}, which then
+        also handles half-close and producers, takes a tenth of the reactor's time for a
+        round trip.
 
-        @return: an exception where the connection is to end.
+        @return: an exception if the connection has to end.
         """
         self.queued = False
         self._sentAtOnce = 0
@@ -178,9 +179,9 @@ class TCPServer(tcp.Server):
 
     def writeSomeData(self, data: bytes) -> Any:
         """
-        Send, without the limit of 128 KiB that only Windows needs.
+        Send without the limit of 128 KiB that only Windows needs.
 
-        @return: how many bytes were sent, or an exception where the connection is lost.
+        @return: the number of bytes sent, or an exception if the connection is lost.
         """
         if not data:
             return 0
@@ -191,22 +192,22 @@ class TCPServer(tcp.Server):
 
     def unsentBytes(self) -> int:
         """
-        How many bytes the kernel has not taken yet.
+        Get the number of bytes that the kernel has not taken yet.
         """
         return len(self.dataBuffer) - self.offset + self._tempDataLen
 
     def unacknowledgedBytes(self) -> int:
         """
-        How many bytes the peer's system has not acknowledged yet.
+        Get the number of bytes that the peer's system has not acknowledged yet.
         """
         return FileDescriptorSendQueue(self).unacknowledgedBytes()
 
     def _send(self) -> Any:
         """
-        Send all that was written, while nothing is blocked, and wait for the socket if
-        it does not take all.
+        Send all bytes that were written, and wait for the socket if it does not take
+        all of them. The caller makes sure that the socket is not waited for already.
 
-        @return: an exception where the connection is lost; then all waits as before.
+        @return: an exception if the connection is lost; then all bytes wait as before.
         """
         data = b"".join(self._tempDataBuffer)
         sent = self.writeSomeData(data)
@@ -222,10 +223,10 @@ class TCPServer(tcp.Server):
 
     def _maybePauseProducer(self) -> None:
         """
-        Send at once where much waits, and pause the producer if that does not help.
+        Send at once if many bytes wait, and pause the producer if that does not help.
 
-        An answer to a large read is larger than what may wait, and to pause and to
-        resume its producer for it would cost two calls of C{epoll_ctl}.
+        An answer to a large read is larger than SEND_BUFFER. To pause and resume its
+        producer for such an answer would cost two calls of C{epoll_ctl}.
         """
         if (
             not self._blocked
@@ -241,8 +242,8 @@ class TCPServer(tcp.Server):
         return self.unsentBytes() > SEND_BUFFER
 
     def _dataReceived(self, data: bytes | None) -> Any:
-        # What the protocol returns means nothing, as with Twisted 26.10. In 24.3 that
-        # is deprecated, and still heard.
+        # The return value of the protocol is ignored, as in Twisted 26.10. Twisted 24.3
+        # still obeys it, and calls that deprecated.
         if not data:
             return CONNECTION_DONE
         size = len(data)
@@ -261,14 +262,14 @@ class TCPServer(tcp.Server):
 
 class UNIXServer(unix.Server, TCPServer):
     """
-    A connection to a UNIX port. It can be sent descriptors of files, too.
+    A connection to a UNIX port. Its peer can send descriptors of files, too.
     """
 
     _writeSomeDataBase = TCPServer
 
     def __init__(self, *arguments: Any, **keywords: Any) -> None:
         """
-        Be read in the iteration that has accepted the connection.
+        Make the transport, and read it in the iteration that accepts the connection.
         """
         super().__init__(*arguments, **keywords)
         self.reactor.readAfterEvents(self)

@@ -1,3 +1,3 @@
 """
-Status: what the running service tells over HTTP, to people and to machines.
+The status of the running service over HTTP: a page, health checks and metrics.
 """

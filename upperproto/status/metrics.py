@@ -17,7 +17,7 @@ from prometheus_client.registry import Collector
 
 from upperproto.status.report import Report
 
-# Metrics with a label: what they count, the label, and what it is.
+# Metrics with a label. Each has the name of its counter, the label, and its help text.
 _BY_KIND = {
     "upper_connections_opened": ("opened", "listener", "Connections accepted."),
     "upper_connections_closed": ("closed", "reason", "Connections that have ended."),
@@ -40,7 +40,7 @@ class ReportCollector(Collector):
 
     def __init__(self, report: Report) -> None:
         """
-        @param report: what is known of the service.
+        @param report: the status of the service.
         """
         self._report = report
 
@@ -85,10 +85,10 @@ class ReportCollector(Collector):
 
 def exposition(report: Report, accept: str) -> tuple[str, bytes]:
     """
-    Write down the metrics.
+    Encode the metrics in the format that the client asks for.
 
-    @param report: what is known of the service.
-    @param accept: the formats that are asked for, as HTTP's C{Accept} has them.
+    @param report: the status of the service.
+    @param accept: the value of HTTP's C{Accept}.
     @return: the media type and the body.
     """
     registry = CollectorRegistry(auto_describe=False)

@@ -10,7 +10,8 @@ from html import escape
 
 from upperproto.status.report import Report
 
-# The page loads again every so many seconds. A rate is taken over so many, at least.
+# The page loads again every REFRESH seconds. A rate is computed over LEAST_SPAN seconds
+# or more.
 REFRESH = 2
 LEAST_SPAN = 1.0
 
@@ -35,12 +36,13 @@ th, td { text-align: left; padding: .2rem .8rem .2rem 0; vertical-align: top;
 
 class Rates:
     """
-    How fast counts grow: since the page was made the last time, or a little longer.
+    Compute how fast counts grow, since the last time that the page was made, or since
+    a little earlier.
     """
 
     def __init__(self) -> None:
         """
-        Begin without counts.
+        Start without counts.
         """
         self._before: tuple[float, dict[str, int]] | None = None
         self._last: tuple[float, dict[str, int]] | None = None
@@ -63,7 +65,7 @@ class Rates:
 
 def render(report: Report, rates: Rates) -> str:
     """
-    Make the page.
+    Make the HTML of the page.
 
     @param report: the status of the service.
     @param rates: has the counts of the last page.

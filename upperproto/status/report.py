@@ -1,5 +1,5 @@
 """
-What is known of a service at one time.
+The report: the status of a service at one moment.
 """
 
 from __future__ import annotations
@@ -17,21 +17,21 @@ from upperproto.monitoring.counters import Counts
 @dataclass
 class Report:
     """
-    What is known of a service.
+    The status of a service at one moment.
 
     @ivar state: C{starting}, C{serving} or C{draining}.
-    @ivar began: when it started, in seconds since 1970.
-    @ivar now: when this was known, likewise.
-    @ivar connections: how many are open.
-    @ivar counts: what was counted, as L{upperproto.monitoring.counters.Counters} does.
-    @ivar incidents: what went wrong last: when, with whom, what.
-    @ivar notAfter: when the certificate expires, in seconds since 1970; L{None} without
-        one.
-    @ivar listeners: the addresses that are listened on, each with the faults that its
-        connections are given.
+    @ivar began: the time when the service started, in seconds since 1970.
+    @ivar now: the time of this report, in seconds since 1970.
+    @ivar connections: the number of open connections.
+    @ivar counts: the counts of L{upperproto.monitoring.counters.Counters}.
+    @ivar incidents: the last problems: the time, the client and the reason of each.
+    @ivar notAfter: the time when the certificate expires, in seconds since 1970;
+        L{None} without a certificate.
+    @ivar listeners: the addresses of the listeners, each with the faults that it puts
+        into its connections.
     @ivar workers: the name and the state of each process, if there are several.
-    @ivar serving: how many processes serve.
-    @ivar versions: those of what runs.
+    @ivar serving: the number of processes that serve.
+    @ivar versions: the versions of this package, of Twisted and of Python.
     """
 
     state: str
@@ -49,7 +49,7 @@ class Report:
 
 class Observer:
     """
-    Ask a service what is known of it.
+    Ask a service for its state, and make reports of its status.
 
     @ivar stopping: whether the service is about to end.
     """
@@ -69,7 +69,7 @@ class Observer:
 
     def state(self) -> str:
         """
-        Give the state of the service. It takes less time than a report.
+        Give the state of the service. This takes less time than a report.
         """
         if self.stopping:
             return "draining"
@@ -77,7 +77,7 @@ class Observer:
 
     def report(self) -> Report:
         """
-        Give all that is known.
+        Make a report now.
         """
         return Report(
             state=self.state(),

@@ -1,5 +1,5 @@
 """
-L{StatusService}: a service, and the status of it over HTTP.
+L{StatusService}: run a service, and show its status over HTTP.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ class StatusListener(Listener):
 
 class StatusService(Service):
     """
-    Run a service, tell over HTTP how it does, and tell before it stops.
+    Run a service, show its status over HTTP, and show that it ends before it stops.
 
-    The status is there before the service serves, and until it has ended.
+    The status can be asked for before the service serves, and until it has ended.
     """
 
     _log = Logger()
@@ -46,12 +46,13 @@ class StatusService(Service):
         """
         @param observed: the service that it starts and stops, an
             L{upperproto.interfaces.IObserved}.
-        @param reactor: what listens and tells the time.
-        @param endpoint: where the status is asked for, as Twisted describes server
-            endpoints; nowhere by default.
-        @param readyDelay: for how many seconds the service goes on after the status has
-            begun to say that it ends. A second signal makes it stop at once.
-        @raise CannotStart: for a description that is not one.
+        @param reactor: listens and tells the time.
+        @param endpoint: the server endpoint for the status, as Twisted describes it; by
+            default, there is none.
+        @param readyDelay: when the service has to stop, the status first says so, and
+            the service goes on for so many seconds. A second signal makes it stop at
+            once.
+        @raise CannotStart: for a description that is not valid.
         """
         self.observed = observed
         self._reactor = reactor
@@ -68,18 +69,18 @@ class StatusService(Service):
 
     def privilegedStartService(self) -> None:
         """
-        Listen, as C{twistd} asks while the process has its privileges.
+        Listen. C{twistd} calls this while the process has its privileges.
 
-        @raise CannotStart: where the system refuses. Then nothing listens.
+        @raise CannotStart: if the system does not allow it. Then nothing listens.
         """
         super().privilegedStartService()
         self._start("privilegedStartService")
 
     def startService(self) -> None:
         """
-        Serve.
+        Start the service.
 
-        @raise CannotStart: what the service raises. Then nothing listens.
+        @raise CannotStart: if the service cannot start. Then nothing listens.
         """
         super().startService()
         self._start("startService")
@@ -97,7 +98,7 @@ class StatusService(Service):
 
     def stopService(self) -> Deferred[None]:
         """
-        Say that the service ends; then end it.
+        Show in the status that the service ends, and then end it.
 
         @return: fires when it has ended.
         """

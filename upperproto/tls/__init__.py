@@ -1,3 +1,3 @@
 """
-TLS without losing an answer, and the certificates of both sides.
+A TLS transport that loses no answer, and the certificates of both sides.
 """

@@ -1,5 +1,5 @@
 """
-The certificates of a TLS server: what their files hold now.
+The certificate files of a TLS server, which are read again when they change.
 """
 
 from __future__ import annotations
@@ -22,20 +22,21 @@ from twisted.logger import Logger
 
 from upperproto.tls.peercertificate import expiry
 
-# What one side says of a handshake in one go is shorter, with any chain.
+# A side of a handshake sends fewer bytes than this before it waits for the other side,
+# with any chain of certificates.
 _FLIGHT = 1 << 20
 
-# What OpenSSL says of a key that is not the certificate's: the values differ, or the
-# kinds do.
+# The errors of OpenSSL for a key that is not the certificate's: the values or the kinds
+# differ.
 _MISMATCH = ["key values mismatch", "key type mismatch", "no certificate assigned"]
 
 
 class Certificates:
     """
-    Make TLS contexts, with Twisted's defaults, out of PEM files; and make new
-    ones when the files have changed.
+    Make TLS contexts from PEM files, with Twisted's defaults, and make new contexts
+    when the files have changed.
 
-    @ivar notAfter: when the certificate that is served expires, in seconds since 1970.
+    @ivar notAfter: the time when the served certificate expires, in seconds since 1970.
     """
 
     _log = Logger()
@@ -46,15 +47,14 @@ class Certificates:
         """
         Read the files.
 
-        @param certificate: the path of the server's certificate, followed by
-            its intermediate ones.
+        @param certificate: the path of a file with the server's certificate, and after
+            it the intermediate certificates.
         @param key: the path of its private key, which is not encrypted; by
             default, it is in the file of the certificate.
-        @param clientCA: the path of the certificates of those who issue the
-            clients' certificates; every client needs one then. By default,
-            none does.
-        @raise ValueError: for files that are of no use, with a message that
-            says why.
+        @param clientCA: the path of the certificates of the CAs that issue the clients'
+            certificates; then every client needs a certificate. By default, no client
+            needs one.
+        @raise ValueError: for files that cannot be used, with a message that says why.
         """
         self._certificate = Path(certificate)
         self._key = self._certificate if key is None else Path(key)
@@ -66,10 +66,10 @@ class Certificates:
         """
         Get the context for the next connection.
 
-        Three calls of C{stat} find out whether it is still right: 3 us, where
-        the handshake takes 600.
+        Three calls of C{stat} find out whether the files have changed. They take 3 us,
+        and the handshake takes 600 us.
 
-        @return: a new one, if the files have changed and are of use.
+        @return: a new context, if the files have changed and can be used.
         """
         seen = self._look()
         if seen != self._seen:
@@ -88,17 +88,17 @@ class Certificates:
 
     def check(self) -> None:
         """
-        See that the files can still be read, as they have to be when they change: the
-        process may have given up its privileges since.
+        Check that the files can still be read. They have to be read again when they
+        change, and the process may have given up its privileges in the meantime.
 
-        @raise ValueError: if one of them cannot, with a message that says why.
+        @raise ValueError: if a file cannot be read, with a message that says why.
         """
         for path in self._paths():
             _contents(path)
 
     def _look(self) -> list[tuple[int, ...]]:
         """
-        What changes when one of the files does.
+        Get a value that changes when one of the files changes.
         """
         return [_mark(path) for path in self._paths()]
 
@@ -120,8 +120,9 @@ class Certificates:
         try:
             context: Context = CertificateOptions(
                 trustRoot=trustRoot,
-                # A client that comes back need not be proved its certificate again. One
-                # that has to show its own has to do so each time.
+                # With session tickets, the server need not prove its certificate again
+                # to a client that comes back. But clients that need a certificate
+                # have to show it each time.
                 enableSessionTickets=trustRoot is None,
                 **pair,
             ).getContext()
@@ -133,9 +134,9 @@ class Certificates:
 
     def _explain(self, error: SSLError) -> str:
         """
-        Say why certificate and key are of no use.
+        Say why the certificate and the key cannot be used.
 
-        @param error: what OpenSSL says: triples of library, function and reason.
+        @param error: OpenSSL's error: triples of library, function and reason.
         """
         reason = error.args[0][-1][2]
         if reason in _MISMATCH:
@@ -182,22 +183,22 @@ def _keyIn(path: Path) -> PKey:
 
 def _tryHandshake(context: Context) -> None:
     """
-    Shake hands as a client does that takes any certificate. OpenSSL takes keys that
-    no cipher of TLS can use, and would only then say so.
+    Try a TLS handshake with a client that accepts any certificate. OpenSSL also loads
+    keys that no cipher of TLS can use, and reports them only in a handshake.
 
     @param context: the server's.
-    @raise SSLError: if that cannot be done.
+    @raise SSLError: if the handshake fails.
     """
     server, client = Connection(context), Connection(Context(TLS_METHOD))
     server.set_accept_state()
     client.set_connect_state()
-    # Each side has two turns to speak in TLS 1.3, and as many in 1.2.
+    # Each side sends at most twice in a handshake, in TLS 1.3 and in 1.2.
     for side, other in ((client, server), (server, client)) * 3:
         with suppress(WantReadError):
             side.do_handshake()
         with suppress(WantReadError):
             other.bio_write(side.bio_read(_FLIGHT))
-    # One that still waits has not succeeded.
+    # This raises an error if the server still waits: then the handshake has failed.
     server.do_handshake()
 
 

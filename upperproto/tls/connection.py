@@ -18,8 +18,8 @@ from zope.interface import implementer
 
 from upperproto.tls.records import Records
 
-# How many bytes a peer may send in which there is no text: more than a record has. What
-# else there is (KeyUpdate) takes OpenSSL a second for each 600 KB.
+# The number of bytes without text that a peer may send: more than one record has. Such
+# bytes can be KeyUpdate messages, and OpenSSL takes a second for each 600 KB of them.
 MAX_WITHOUT_TEXT = 20_000
 
 # An alert takes a few dozen bytes.
@@ -28,17 +28,18 @@ _ALERT_MOST = 1024
 
 class TLSConnection:
     """
-    A connection of OpenSSL that does not end when one side has ended, nor in the
-    middle of a read.
+    A connection of OpenSSL that does not end when one side has ended, and that does
+    not end in the middle of a read.
 
     C{twisted.protocols.tls} closes the transport below it when OpenSSL has nothing
-    more to read, and while it still works with the connection. Here, the end and the
-    error are noted for whoever asks when the work is done.
+    more to read, even while it still works with the connection. This class keeps the
+    end and the error in attributes, and the transport looks at them when that work is
+    done.
 
     @ivar established: whether the handshake is over.
     @ivar ended: whether our side has ended.
     @ivar peerEnded: whether the peer's close_notify has come.
-    @ivar error: what has broken the connection.
+    @ivar error: the error that has broken the connection.
     """
 
     established = ended = peerEnded = False
@@ -48,28 +49,28 @@ class TLSConnection:
     _lost = False
     # OpenSSL has nothing more to read.
     _allRead = False
-    # All has been taken that we will send.
+    # The last record that we will send has been taken.
     _allTaken = False
-    # How many bytes have come since there was text in them.
+    # The number of bytes that have come after the last text.
     _withoutText = 0
 
     def __init__(self, connection: SSL.Connection, records: Records) -> None:
         """
-        @param connection: OpenSSL's.
-        @param records: what counts what is sent.
+        @param connection: OpenSSL's connection.
+        @param records: counts the bytes that are sent.
         """
         self._connection = connection
         self._records = records
 
     def __getattr__(self, name: str) -> Any:
         """
-        All else is OpenSSL's.
+        Get everything else from OpenSSL's connection.
         """
         return getattr(self._connection, name)
 
     def do_handshake(self) -> None:
         """
-        Go on with the handshake, which a close_notify makes fail.
+        Go on with the handshake. A close_notify makes it fail.
         """
         try:
             self._connection.do_handshake()
@@ -86,15 +87,15 @@ class TLSConnection:
 
     def recv(self, size: int) -> bytes:
         """
-        Read text: all that there is, however many records it has come in. A protocol
-        that is given it piece by piece takes four times as long for small ones.
+        Read all the text that has come, from any number of records. A protocol that
+        gets small pieces one by one takes four times as long.
         """
         texts: list[bytes] = []
         try:
             while self.error is None and not self._allRead:
                 texts.append(self._connection.recv(size))
         except SSL.WantReadError:
-            # To ask again, as is done behind each text, would take 4 us.
+            # Twisted reads again after each text. To ask OpenSSL again takes 4 us.
             self._allRead = True
         except SSL.ZeroReturnError:
             self.peerEnded = True
@@ -119,9 +120,10 @@ class TLSConnection:
 
     def bio_read(self, size: int) -> bytes:
         """
-        Take the records that are to be sent: all of them, though only so many bytes
-        are asked for once. A flood of requests that OpenSSL answers (KeyUpdate) makes
-        more, and the text behind it would wait for the next occasion.
+        Take all the records that have to be sent, even if they are more than C{size}
+        bytes. Twisted asks only once. OpenSSL answers a flood of requests (KeyUpdate)
+        with more bytes than that, and the text after these answers would have to wait
+        for the next call.
         """
         taken = chunk = self._connection.bio_read(size)
         with suppress(SSL.WantReadError):
@@ -129,8 +131,8 @@ class TLSConnection:
                 chunk = self._connection.bio_read(size)
                 taken += chunk
         if self._allTaken or self._lost:
-            # Nothing may follow a close_notify (RFC 8446, section 6.1), nor can it when
-            # the transport is lost.
+            # Nothing may follow a close_notify (RFC 8446, section 6.1), and nothing can
+            # be sent when the transport is lost.
             raise SSL.WantReadError
         self._allTaken = self.ended
         self._records.sent(len(taken))
@@ -140,8 +142,7 @@ class TLSConnection:
         """
         End our side.
 
-        @return: C{False}, as if it were always left to somebody else to close the
-            transport.
+        @return: C{False}, so that Twisted does not close the transport.
         """
         self.ended = True
         self._connection.shutdown()
@@ -151,8 +152,7 @@ class TLSConnection:
         """
         End our side.
 
-        @return: the records that say so; none where there is nobody to tell, because
-            the connection is broken.
+        @return: the records with the close_notify; empty if the connection is broken.
         """
         with suppress(SSL.Error):
             self.shutdown()
@@ -161,7 +161,7 @@ class TLSConnection:
 
     def bio_write(self, received: bytes) -> int:
         """
-        Take what the peer has sent.
+        Take the bytes that the peer has sent.
         """
         self._withoutText += len(received)
         self._allRead = False
@@ -169,7 +169,7 @@ class TLSConnection:
 
     def bio_shutdown(self) -> None:
         """
-        The transport is lost.
+        Note that the transport is lost.
         """
         self._lost = True
         self._allRead = False
@@ -179,12 +179,12 @@ class TLSConnection:
 @implementer(IOpenSSLClientConnectionCreator, IOpenSSLServerConnectionCreator)
 class ConnectionCreator:
     """
-    Make a L{TLSConnection} of each connection that another creator makes.
+    Make a L{TLSConnection} from each connection that another creator makes.
     """
 
     def __init__(self, creator: Any) -> None:
         """
-        @param creator: the other one, for the same side.
+        @param creator: the other creator, for the same side.
         """
         self._creator = creator
 
@@ -208,10 +208,10 @@ class ConnectionCreator:
 @implementer(IOpenSSLServerConnectionCreator)
 class ServerConnectionCreator:
     """
-    Make connections of contexts, so that a client that offers protocols by ALPN (RFC
-    7301) is served without one.
+    Make connections from contexts, and serve clients that offer protocols by ALPN (RFC
+    7301). No protocol of theirs is selected.
 
-    The contexts of Twisted 26.10 refuse such a client where no protocol was set.
+    The contexts of Twisted 26.10 refuse such a client if no protocol is set.
     """
 
     def __init__(self, getContext: Callable[[], SSL.Context]) -> None:
@@ -229,14 +229,14 @@ class ServerConnectionCreator:
 
     def prepare(self, context: SSL.Context) -> SSL.Context:
         """
-        Let a context take clients that offer protocols.
+        Change a context so that it accepts clients that offer protocols.
 
         @return: the context.
         """
         if context not in self._prepared:
             self._prepared.add(context)
-            # One that has made a connection for another listener is prepared, and
-            # cannot be changed any more.
+            # A context that has made a connection for another listener cannot be
+            # changed any more. It has been prepared for that listener.
             with suppress(ValueError):
                 context.set_alpn_select_callback(_selectNone)
         return context
@@ -244,8 +244,8 @@ class ServerConnectionCreator:
 
 class _ServerConnection(SSL.Connection):
     """
-    A connection that prepares the context to which the name that a client asks for
-    (SNI) makes it change.
+    A connection that can change to another context, and prepares that context. It
+    changes when a client asks for a server by name (SNI).
     """
 
     def __init__(
@@ -262,6 +262,6 @@ class _ServerConnection(SSL.Connection):
 
 def _selectNone(connection: SSL.Connection, offered: Sequence[bytes]) -> Any:
     """
-    Agree on no protocol.
+    Select no protocol, whatever the client offers.
     """
     return SSL.NO_OVERLAPPING_PROTOCOLS

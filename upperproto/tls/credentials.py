@@ -1,5 +1,5 @@
 """
-What C{upper-client} shows to a TLS server, and what it trusts one for.
+The certificate that C{upper-client} shows to a TLS server, and the CAs that it trusts.
 
 Importing this needs the extra C{tls}.
 """
@@ -23,7 +23,7 @@ from twisted.internet.ssl import (
 
 class BadCredentials(Exception):
     """
-    A file does not hold what it should. The message says so, in one line.
+    A file of a certificate or a key cannot be used. The message says why, in one line.
     """
 
 
@@ -31,15 +31,15 @@ def clientTLS(
     name: str, ca: str | None, certificate: str | None, key: str | None
 ) -> IOpenSSLClientConnectionCreator:
     """
-    Prepare TLS as a client.
+    Prepare the client's side of TLS.
 
     @param name: the name that the server's certificate must have.
-    @param ca: a PEM file, or a folder of them, of the certificates to trust;
-        L{None} for those that the system trusts.
-    @param certificate: a PEM file of a certificate to show, and behind it those
-        that lead to its CA; L{None} to show none.
-    @param key: a PEM file of its private key; L{None} for the same file.
-    @return: what makes the TLS side of a connection.
+    @param ca: a PEM file, or a folder of PEM files, with the certificates to trust;
+        L{None} to trust the same certificates as the system.
+    @param certificate: a PEM file with a certificate to show, and after it the
+        certificates that lead to its CA; L{None} to show none.
+    @param key: a PEM file with its private key; L{None} for the same file.
+    @return: makes the TLS side of a connection.
     @raise BadCredentials: for a file that cannot be used.
     """
     trusted = None if ca is None else trustRootFromCertificates(_certificates(ca))
@@ -56,8 +56,8 @@ def clientTLS(
 
 def _certificates(path: str) -> list[Certificate]:
     """
-    Load the certificates of a PEM file, or of all C{.pem} files in a folder: one at
-    least.
+    Load at least one certificate, from a PEM file or from all C{.pem} files in a
+    folder.
     """
     folder = Path(path)
     files = sorted(folder.glob("*.pem")) if folder.is_dir() else [path]
@@ -76,7 +76,7 @@ def _certificates(path: str) -> list[Certificate]:
 
 def _withKey(certificate: Certificate, path: str) -> PrivateCertificate:
     """
-    Join a certificate and the private key of a PEM file. If that is encrypted,
+    Join a certificate and the private key in a PEM file. If the key is encrypted,
     OpenSSL asks for the pass phrase on the terminal.
     """
     try:

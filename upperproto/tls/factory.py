@@ -1,5 +1,5 @@
 """
-What puts a TLS transport below the protocols of either side.
+The factory that puts a TLS transport below the protocols of a server or a client.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ class TLSFactory(TLSMemoryBIOFactory):
     """
     Put a L{TLSTransport} below each protocol that another factory builds.
 
-    @ivar clock: what tells the time.
-    @ivar truncated: is given each protocol whose peer's stream ends without a
+    @ivar clock: tells the time.
+    @ivar truncated: called with a protocol when the stream of its peer ends without a
         close_notify.
     """
 
@@ -38,9 +38,9 @@ class TLSFactory(TLSMemoryBIOFactory):
         @param creator: makes OpenSSL's connections for this side.
         @param isClient: whether this is the client's side.
         @param wrappedFactory: builds the protocols.
-        @param clock: what tells the time.
-        @param truncated: is given each protocol whose peer's stream ends without a
-            close_notify.
+        @param clock: tells the time.
+        @param truncated: called with a protocol when the stream of its peer ends
+            without a close_notify.
         """
         super().__init__(ConnectionCreator(creator), isClient, wrappedFactory, clock)
         self.clock = clock

@@ -1,5 +1,5 @@
 """
-What a TLS connection shows of its server.
+The certificate of a TLS server, as its client sees it.
 
 Importing this needs the extra C{tls}.
 """
@@ -15,16 +15,16 @@ from OpenSSL.SSL import Connection
 
 class TLSDetails(TypedDict):
     """
-    What a TLS server has shown.
+    The TLS version, the cipher and the certificate of a server.
 
-    @ivar version: of TLS, such as C{TLSv1.3}.
+    @ivar version: the version of TLS, such as C{TLSv1.3}.
     @ivar cipher: the cipher suite's name.
-    @ivar names: for whom its certificate is: DNS names and IP addresses, or the
-        common name where it has none.
-    @ivar issuer: who has issued it.
-    @ivar expires: when the first of the certificates that it showed expires, in
-        seconds since 1970.
-    @ivar days: how many days are left until then.
+    @ivar names: the DNS names and the IP addresses in the certificate, or its common
+        name if it has none of them.
+    @ivar issuer: the name of its issuer.
+    @ivar expires: the earliest time when a certificate that the server has sent
+        expires, in seconds since 1970.
+    @ivar days: the number of days until then.
     """
 
     version: str
@@ -37,9 +37,9 @@ class TLSDetails(TypedDict):
 
 def describe(connection: Connection) -> TLSDetails:
     """
-    Describe a connection's TLS.
+    Describe the TLS of a connection.
 
-    @param connection: as far as its handshake has come.
+    @param connection: its handshake need not be complete.
     """
     chain = [each.to_cryptography() for each in connection.get_peer_cert_chain() or ()]
     expires = min((expiry(each) for each in chain), default=0.0)
@@ -55,11 +55,11 @@ def describe(connection: Connection) -> TLSDetails:
 
 def expiry(certificate: x509.Certificate) -> float:
     """
-    Say when a certificate expires.
+    Get the time when a certificate expires.
 
     @return: seconds since 1970.
     """
-    # The one with _utc is of cryptography 42.
+    # The attribute with _utc exists since cryptography 42.
     if hasattr(certificate, "not_valid_after_utc"):
         return certificate.not_valid_after_utc.timestamp()
     from datetime import timezone

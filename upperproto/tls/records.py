@@ -1,6 +1,6 @@
 """
-How much of the text of a TLS connection is on its way, where only the records that
-carry it can be counted.
+Count the text of a TLS connection that has not arrived yet. The transport below counts
+only bytes of records, so this module computes the bytes of text in them.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from zope.interface import implementer
 
 from upperproto.interfaces import ISendQueue
 
-# How many marks are kept. Where more pieces of text than these are unacknowledged, too
-# much may count: a thirty-second of all that is.
+# The number of marks to keep. If more pieces of text than these are unacknowledged, the
+# result may be too large, by a thirty-second of all unacknowledged bytes.
 MAX_MARKS = 128
 
 
@@ -23,9 +23,10 @@ class Records:
     """
     The records of a connection, and the text in them.
 
-    A mark for each piece of text tells where its records end, so that from how many
-    bytes of records wait in the transport below, it is known how much text waits.
-    Records without text, such as session tickets and alerts, do not count.
+    For each piece of text there is a mark, which says where its records end. The
+    transport below knows how many bytes of records wait, and the marks say how much
+    text is in them. Records without text, such as session tickets and alerts, do not
+    count.
     """
 
     def __init__(self, below: Any) -> None:
@@ -33,16 +34,17 @@ class Records:
         @param below: the transport to which records are written.
         """
         self._below = below
-        # Bytes of text: all, what is in records, and what cannot be in any.
+        # Three numbers of bytes of text: all text, the text in records, and the text
+        # that will never be in a record.
         self._written = self._encrypted = self._refused = 0
         # Bytes of records.
         self._sent = 0
-        # Pairs of bytes of records, and bytes of text up to there.
+        # Pairs: a number of bytes of records, and the bytes of text in them.
         self._marks = [(0, 0)]
 
     def written(self, size: int) -> None:
         """
-        The protocol has written text.
+        Count text that the protocol has written.
         """
         self._written += size
         if len(self._marks) > MAX_MARKS:
@@ -50,22 +52,22 @@ class Records:
 
     def refused(self, size: int) -> None:
         """
-        The protocol has written text, and nobody will get it.
+        Count text that the protocol has written, and that nobody will get.
         """
         self._written += size
         self._refused += size
 
     def encrypted(self, size: int) -> None:
         """
-        Text is in records that have not been sent yet.
+        Count text that is now in records which have not been sent yet.
         """
         self._encrypted += size
 
     def sent(self, size: int) -> None:
         """
-        All records that there are have been sent.
+        Note that all records have been sent.
 
-        @param size: the bytes of those that had not been.
+        @param size: the bytes of the records that were not sent before.
         """
         self._sent += size
         if self._encrypted > self._marks[-1][1]:
@@ -73,21 +75,22 @@ class Records:
 
     def isWaiting(self) -> bool:
         """
-        Whether text is not in records yet, but will be.
+        Whether text waits until it can be put into records.
         """
         return self._written - self._refused > self._encrypted
 
     def unsentBytes(self) -> int:
         """
-        How many bytes of text the kernel has not taken yet.
+        Get the number of bytes of text that the kernel has not taken yet.
         """
         unsent, _ = self._waiting()
         return self._written - self._encrypted + self._textIn(unsent)
 
     def unacknowledgedBytes(self) -> int:
         """
-        How many bytes the peer's system has not acknowledged yet: of text, what is
-        unsent; of records that carry text, what waits in the kernel.
+        Get the number of bytes that the peer's system has not acknowledged yet. This is
+        the sum of the bytes of text that are unsent, and the bytes that wait in the
+        kernel, of records with text.
         """
         unsent, unacknowledged = self._waiting()
         records = unacknowledged - unsent
@@ -96,8 +99,8 @@ class Records:
 
     def _waiting(self) -> tuple[int, int]:
         """
-        How many bytes of records the kernel has not taken, and how many the peer's
-        system has not acknowledged.
+        Get the bytes of records that the kernel has not taken, and the bytes that the
+        peer's system has not acknowledged.
         """
         queue = ISendQueue(self._below, None)
         if queue is None:
@@ -106,24 +109,27 @@ class Records:
 
     def _textIn(self, last: int) -> int:
         """
-        How much text is in what was sent last. A record of which a part has gone
-        ahead counts whole: without the rest, nobody can read it.
+        Get the bytes of text in the last bytes of records. If only the end of a record
+        is among these bytes, the whole record counts, because the peer cannot read a
+        record without its end.
 
-        @param last: bytes of records.
+        @param last: the number of bytes of records.
         """
         return self._encrypted - self._marks[self._before(last)][1]
 
     def _before(self, last: int) -> int:
         """
-        Find the last mark before the last so many bytes.
+        Find the index of the mark before the last bytes of records.
+
+        @param last: the number of these bytes.
         """
         index = bisect_right(self._marks, self._sent - last, key=itemgetter(0))
         return max(0, index - 1)
 
     def _forget(self) -> None:
         """
-        Keep memory bounded: let go of what has arrived and, if that is little, of
-        marks that are near to one another.
+        Limit the memory of the marks: remove the marks of text that has arrived. If too
+        many are left, remove marks that are near to one another.
         """
         _, unacknowledged = self._waiting()
         first, *others = self._marks[self._before(unacknowledged) :]

@@ -1,15 +1,15 @@
 """
-A TLS transport for both sides that loses nothing.
+A TLS transport for servers and clients that loses no data when a side ends.
 
-Twisted's TLS transport takes the peer's close_notify, which says that it will send
-no more (RFC 8446, section 6.1), for the end of the whole connection: what was asked
-in the same segment is not answered. Its C{loseWriteConnection} ends the TCP stream
-without a close_notify, which to the peer looks like an attack (U{Twisted issue 5341
+A close_notify of the peer says only that it will send no more (RFC 8446, section 6.1).
+Twisted's TLS transport ends the whole connection then, and does not answer requests in
+the same segment. Its C{loseWriteConnection} ends the TCP stream without a
+close_notify, which looks like an attack to the peer (U{Twisted issue 5341
 <https://github.com/twisted/twisted/issues/5341>}). Its C{loseConnection} waits for
 the peer's close_notify without limit
-(U{7926<https://github.com/twisted/twisted/issues/7926>}). And when TLS breaks while a
-producer is paused, it waits for that for ever. Here, each side ends its half as over
-TCP, and a connection that breaks closes; by public interfaces alone.
+(U{7926<https://github.com/twisted/twisted/issues/7926>}). And if TLS breaks while a
+producer is paused, it waits for that producer for ever. Here, each side ends its half
+as over TCP, and a broken connection closes. Only public interfaces are used.
 """
 
 from __future__ import annotations
@@ -32,52 +32,52 @@ from upperproto.interfaces import IPeerAware, ISendQueue
 from upperproto.tls.connection import TLSConnection
 from upperproto.tls.records import Records
 
-# How many bytes OpenSSL is given at a time, so that it notices a flood soon.
+# OpenSSL gets at most so many bytes at a time, so that a flood is noticed soon.
 MAX_AT_A_TIME = 32768
 
-# How many seconds a peer may take to close a connection that is broken.
+# The seconds that a peer may take to close a broken connection.
 LINGER_TIMEOUT = 2.0
 
 
 @implementer(IHalfCloseableProtocol, IPeerAware, ISendQueue, ISSLTransport)
 class TLSTransport(TLSMemoryBIOProtocol):
     """
-    Twisted's TLS transport, with the half-close of both sides.
+    Twisted's TLS transport, but each side can end alone (half-close).
 
-    While a producer is registered, more text may come: a protocol unregisters it
+    While a producer is registered, more text may come. So a protocol unregisters it
     before it ends its side or the connection, as on every transport of Twisted.
 
-    @ivar peer: the other end, where somebody has told who it is.
-    @ivar records: what has been written and sent.
+    @ivar peer: the address of the other end, if somebody has set it.
+    @ivar records: counts the bytes that have been written and sent.
     """
 
-    # What the endpoints hand us.
+    # The transport below, from the endpoint.
     transport: Any
     # A TLSFactory, which knows this class.
     factory: Any
 
     peer: IAddress | None = None
 
-    # What the protocol has asked for.
+    # The protocol has asked to end our side, or to close.
     _endIsAsked = _closeIsAsked = False
-    # Twisted works with what OpenSSL has been given.
+    # Twisted works with the bytes that OpenSSL has got.
     _isReceiving = False
-    # What is the matter with TLS has been seen to.
+    # TLS has broken, and the end of the connection has begun.
     _isBroken = False
-    # The transport below has sent all, and ended our side.
+    # The transport below has sent everything, and ended our side.
     _belowHasEnded = False
-    # The producer that is registered, and one that was until it could send no more.
+    # The registered producer, and one that was detached when it could send no more.
     _source: Any = None
     _detached: Any = None
-    # Waits for the peer to close a connection that is broken.
+    # Waits for the peer to close a broken connection.
     _lingerTimer: IDelayedCall | None = None
-    # The protocol has been told that the peer's side has ended.
+    # The protocol knows that the peer's side has ended.
     _peerEndIsTold = False
 
     @property
     def logContext(self) -> bool:
         """
-        Whether the protocol has a use for a log context.
+        Whether the protocol needs a log context.
         """
         return getattr(self.wrappedProtocol, "logContext", True)
 
@@ -110,19 +110,19 @@ class TLSTransport(TLSMemoryBIOProtocol):
 
     def getPeer(self) -> Any:
         """
-        Where the other end is.
+        Get the address of the other end.
         """
         return self.peer or super().getPeer()
 
     def dataReceived(self, bytes: bytes) -> None:  # noqa: A002 # Twisted's name.
         """
-        Pass on what was said, and then that it was all.
+        Give the received text to the protocol, and then the end of the peer's side.
         """
         connection: TLSConnection = self.getHandle()
         self._isReceiving = True
         try:
             for start in range(0, len(bytes), MAX_AT_A_TIME):
-                # Behind the end it has no meaning, and OpenSSL would only store it.
+                # Bytes after the end have no meaning, and OpenSSL would store them.
                 if not (connection.peerEnded or connection.error):
                     super().dataReceived(bytes[start : start + MAX_AT_A_TIME])
         finally:
@@ -133,9 +133,9 @@ class TLSTransport(TLSMemoryBIOProtocol):
 
     def readConnectionLost(self) -> None:
         """
-        The stream below has ended. If no close_notify came before, somebody may have
-        cut it short, or the peer is a simple one (C{ncat --ssl} is): the factory is
-        told. A protocol that can end one side goes on as over TCP.
+        The stream below has ended. Tell the factory if no close_notify came before: an
+        attacker may have cut the stream, or the peer is a simple program, such as
+        C{ncat --ssl}. A protocol that can end one side goes on as over TCP.
         """
         connection: TLSConnection = self.getHandle()
         if connection.error is not None:
@@ -147,7 +147,7 @@ class TLSTransport(TLSMemoryBIOProtocol):
 
     def writeConnectionLost(self) -> None:
         """
-        Our side has ended, as the protocol asked or because TLS is broken.
+        Our side has ended, because the protocol asked for it or because TLS is broken.
         """
         self._belowHasEnded = True
         if self._isBroken:
@@ -173,7 +173,7 @@ class TLSTransport(TLSMemoryBIOProtocol):
 
     def loseWriteConnection(self) -> None:
         """
-        End our side, in TLS and then below it, when all that was written has been
+        End our side, first in TLS and then below it, after all written text has been
         sent.
         """
         self._endIsAsked = True
@@ -181,8 +181,8 @@ class TLSTransport(TLSMemoryBIOProtocol):
 
     def loseConnection(self) -> None:
         """
-        Send what was written, and a close_notify, and close. The peer's close_notify
-        need not be waited for.
+        Send the written text and a close_notify, and close. Do not wait for the peer's
+        close_notify.
         """
         super().loseConnection()
         self._closeIsAsked = True
@@ -190,7 +190,7 @@ class TLSTransport(TLSMemoryBIOProtocol):
 
     def abortConnection(self) -> None:
         """
-        Close at once; what was not delivered is lost.
+        Close at once; text that was not delivered is lost.
         """
         if self.getHandle() is not None:
             super().abortConnection()
@@ -213,20 +213,20 @@ class TLSTransport(TLSMemoryBIOProtocol):
 
     def unsentBytes(self) -> int:
         """
-        How many bytes of text the kernel has not taken yet.
+        Get the number of bytes of text that the kernel has not taken yet.
         """
         return self.records.unsentBytes()
 
     def unacknowledgedBytes(self) -> int:
         """
-        How many bytes of text the peer's system has not acknowledged yet.
+        Get the number of bytes of text that the peer's system has not acknowledged yet.
         """
         return self.records.unacknowledgedBytes()
 
     def _follow(self) -> None:
         """
-        Do with the transport below what has been asked for or has become necessary.
-        It may close in this call, so it comes last in each method.
+        End or close the transport below, if that was asked for or is necessary now.
+        The connection may close in this call, so each method makes this call last.
         """
         connection: TLSConnection | None = self.getHandle()
         if connection is None or self._isReceiving:
@@ -238,7 +238,7 @@ class TLSTransport(TLSMemoryBIOProtocol):
             if not self._isBroken:
                 self._break(connection)
         elif self._endIsAsked and connection.established and not connection.ended:
-            # Only a handshake makes text wait.
+            # Text waits only for a handshake.
             if not self.records.isWaiting() and self._source is None:
                 below.write(connection.end())
                 below.loseWriteConnection()
@@ -247,7 +247,7 @@ class TLSTransport(TLSMemoryBIOProtocol):
 
     def _break(self, connection: TLSConnection) -> None:
         """
-        TLS is broken, and TCP is not: let what was sent arrive before it is closed.
+        TLS is broken, but TCP is not: let the sent bytes arrive before TCP closes.
         """
         self._isBroken = True
         below = self.transport
@@ -260,9 +260,9 @@ class TLSTransport(TLSMemoryBIOProtocol):
 
     def _linger(self) -> None:
         """
-        Wait for the peer to close, and throw away what it sends. If that were left
-        unread, the kernel would answer our close with a reset, which destroys what is
-        on its way to the peer (RFC 1122, section 4.2.2.13).
+        Wait for the peer to close, and throw away the bytes that it sends. If we close
+        while such bytes are unread, the kernel sends a reset, which destroys the bytes
+        that are on their way to the peer (RFC 1122, section 4.2.2.13).
         """
         below, clock = self.transport, self.factory.clock
         below.resumeProducing()
@@ -270,8 +270,8 @@ class TLSTransport(TLSMemoryBIOProtocol):
 
     def _peerHasEnded(self) -> None:
         """
-        Tell the protocol that the peer's side has ended. One that can not end one
-        side alone ends the other, too.
+        Tell the protocol that the peer's side has ended. If the protocol cannot end one
+        side alone, end our side, too.
         """
         if self._peerEndIsTold:
             return
@@ -285,8 +285,8 @@ class TLSTransport(TLSMemoryBIOProtocol):
 
     def _detachProducer(self) -> None:
         """
-        Let the transport below forget the producer, which can send no more: one that
-        closes, and has a producer that is paused, waits for that for ever.
+        Unregister the producer, which can send no more. A transport below that closes
+        while its producer is paused would wait for that producer for ever.
         """
         source = self._source
         if source is not None:

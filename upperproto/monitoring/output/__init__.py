@@ -1,3 +1,3 @@
 """
-Output of logs that never makes the reactor wait.
+The output of logs to files, pipes and terminals; it never makes the reactor wait.
 """

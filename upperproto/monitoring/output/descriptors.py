@@ -1,11 +1,12 @@
 """
 Ways to write to a descriptor without waiting.
 
-A write to a pipe or a terminal blocks when nobody reads the pipe, or somebody has typed
-Ctrl-S in the terminal, and with it the whole service. The descriptor cannot be made
-non-blocking, because that would change it for every process that shares it. So a pipe
-or a terminal is opened once more, and a socket is asked not to wait (C{MSG_DONTWAIT} of
-send(2)). A disk cannot be asked: only a thread can wait for it.
+A write to a pipe blocks when nobody reads the pipe. A write to a terminal blocks when
+somebody has typed Ctrl-S there. Then the whole service blocks. The descriptor cannot be
+made non-blocking, because that would change it for every process that shares it. So
+a pipe or a terminal is opened once more, and a write to a socket has a flag that says
+not to wait (C{MSG_DONTWAIT} of send(2)). Disks have no such way: only a thread can wait
+for a disk.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
 
-# Writes some of what it is given, and gives how many bytes.
+# Writes the first bytes of its argument, and returns their number.
 Write = Callable[[bytes | bytearray], int]
 
 
@@ -26,10 +27,10 @@ def chooseWrite(descriptor: int, descriptors: ExitStack) -> Write | None:
     """
     Find a way to write without waiting.
 
-    @param descriptor: what to write to.
-    @param descriptors: closes what is opened for that.
-    @return: raises C{BlockingIOError} where it would have to wait; nothing if there is
-        no way.
+    @param descriptor: the descriptor to write to.
+    @param descriptors: closes the descriptors that this opens.
+    @return: a function that raises C{BlockingIOError} if it would have to wait;
+        L{None} if there is no way.
     """
     mode = os.fstat(descriptor).st_mode
     if stat.S_ISREG(mode):
@@ -42,8 +43,8 @@ def chooseWrite(descriptor: int, descriptors: ExitStack) -> Write | None:
             f"/proc/self/fd/{descriptor}", os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY
         )
     except OSError:
-        # It belongs to another user (supervisors start a service like that), the reader
-        # of the pipe has gone, or there is no /proc.
+        # Either it belongs to another user (supervisors start a service like that), or
+        # the reader of the pipe has closed it, or there is no /proc.
         return _splicer(descriptor, descriptors) if stat.S_ISFIFO(mode) else None
     descriptors.callback(os.close, again)
     if stat.S_ISFIFO(mode):
@@ -55,8 +56,9 @@ def wholeLines(
     data: bytes | bytearray, size: int = select.PIPE_BUF
 ) -> bytes | bytearray:
     """
-    Take as many lines as fit, by default as many as a pipe takes in one piece, whoever
-    else writes to it, or none (pipe(7)).
+    Get as many whole lines as fit into C{size} bytes. The default is the size that
+    a pipe takes in one piece or not at all, even when others write to it (pipe(7)).
+    If the first line is too long, get its beginning.
     """
     if len(data) <= size:
         return data
@@ -65,9 +67,10 @@ def wholeLines(
 
 def _splicer(descriptor: int, descriptors: ExitStack) -> Write:
     """
-    Write to a pipe by way of one of our own: splice(2) from one pipe to another can be
-    told not to wait. It takes three calls in place of one, and each write takes one of
-    the 16 places that a pipe has.
+    Make a function that writes to a pipe through another pipe, which is our own:
+    splice(2) from one pipe to another has a flag that says not to wait. This takes
+    three system calls in place of one, and each write uses one of the 16 buffers that
+    a pipe has.
     """
     reader, writer = os.pipe()
     descriptors.callback(os.close, reader)
@@ -87,6 +90,6 @@ def _splicer(descriptor: int, descriptors: ExitStack) -> Write:
 
 def writeSome(descriptor: int, data: bytes | bytearray) -> int:
     """
-    Write no more than a terminal takes at once, as a rule.
+    Write as many bytes as a terminal usually takes at once, or fewer.
     """
     return os.write(descriptor, data[: select.PIPE_BUF])

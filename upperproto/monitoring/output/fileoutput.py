@@ -1,8 +1,8 @@
 """
-Output of a log's records to a file, which never makes the reactor wait.
+The output of a log to a file; it never makes the reactor wait.
 
-A disk, above all that of another machine, may take any time for each call, and cannot
-be asked not to. So a thread makes all of them.
+A disk, especially a disk of another machine, may need any time for a call, and has no
+way to say that it would have to wait. So a thread makes all these calls.
 """
 
 from __future__ import annotations
@@ -18,39 +18,41 @@ from typing import Any
 from upperproto.monitoring.output.descriptors import wholeLines
 from upperproto.monitoring.output.logoutput import MAX_WRITE, LogOutput
 
-# How long, in seconds, the thread collects records once it has written. To be woken for
-# each one would take more time than all else that is done for it.
+# After a write, the thread collects records for so many seconds. To wake it for each
+# record would take more time than everything else that is done for the record.
 PAUSE = 0.01
 
-# How long, in seconds, an urgent record may wait until it is written, and any record
-# until there is room again.
+# The caller waits at most so many seconds until an urgent record is written, or, for
+# any record, until there is room again.
 URGENT_TIMEOUT = 0.05
 
-# How often, in seconds, the thread looks whether the file was moved away, at most.
+# The thread checks whether the file was moved away, but only once in so many seconds.
 CHECK_INTERVAL = 1.0
 
-# Not everybody may read who was served.
+# The mode of a new file. Other users must not read the names of clients.
 _MODE = 0o640
 
 
 class FileOutput(LogOutput):
     """
-    Write whole records to a regular file, from a thread. It ends when nothing has come
-    for some time.
+    Write whole records to a regular file, from a thread. The thread ends when no record
+    has come for some time.
 
-    An urgent record is waited for, for L{URGENT_TIMEOUT} at most, so that it is in the
-    file when a crash follows. So are others when much waits: a disk that answers loses
-    nothing of a burst. While the disk does not answer, this is done only once.
+    The caller waits until an urgent record is written, so that it is in the file when
+    a crash follows. When many bytes wait, the caller also waits for other records, so
+    that no record of a burst is lost while the disk works. Each wait is at most
+    L{URGENT_TIMEOUT} seconds. If the disk does not answer in this time, the caller does
+    not wait again until it answers.
     """
 
     # Whether the last line in the file is whole.
     _isWhole = True
     _isHurried = False
-    # The thread that was waited for in vain.
+    # The thread that has not ended within URGENT_TIMEOUT.
     _stuck: Thread | None = None
 
     def _awaitRoom(self) -> None:
-        # A file has room, or says that it has none.
+        # A file always has room, or a write to it gives an error.
         pass
 
     def _write(self, data: bytes) -> int:
@@ -81,7 +83,9 @@ class FileOutput(LogOutput):
 
     def _isWoken(self, seconds: float) -> bool:
         """
-        Wait until somebody wakes the thread, for so many seconds at most.
+        Wait until the thread is woken, for so many seconds at most.
+
+        @return: whether it was woken.
         """
         poll = select.poll()
         poll.register(self._wakeReader, select.POLLIN)
@@ -90,9 +94,10 @@ class FileOutput(LogOutput):
 
 class NamedFileOutput(FileOutput):
     """
-    Write to the file of some name. Where it was moved away, it is made anew: when a
-    record is written a second later or more, or when somebody says so. Where that
-    cannot be done, the old one is written to.
+    Write to the file with a certain name. If the file was moved away, a new one is
+    made: by a call of L{reopen}, or when a record is written. (For a record, the name
+    is checked once in L{CHECK_INTERVAL} seconds.) If no new file can be made, the old
+    one is used.
     """
 
     def __init__(
@@ -105,21 +110,21 @@ class NamedFileOutput(FileOutput):
     ) -> None:
         """
         @param path: its name.
-        @param descriptor: what was opened by that name; it is closed.
+        @param descriptor: the open file with that name; it is closed at the end.
         @param describeLoss: see L{LogOutput}.
-        @param reactor: likewise.
-        @param tell: is called by the thread when the file was made anew, or with the
-            reason for which it cannot be.
+        @param reactor: see L{LogOutput}.
+        @param tell: called by the thread: with an empty text when a new file was made,
+            or with the reason why none can be made.
         """
         self._path = path
         self._tell = tell
-        # When it is looked for in any case.
+        # The time of the next check of the name.
         self._nextCheck = 0.0
         super().__init__(descriptor, describeLoss, reactor, isOwn=True)
 
     def reopen(self) -> None:
         """
-        Look now whether the file was moved away.
+        Check now whether the file was moved away, and make a new one if it was.
         """
         with self._lock:
             self._isDue = True
@@ -130,7 +135,7 @@ class NamedFileOutput(FileOutput):
 
     def _writeChunk(self) -> bool:
         now = monotonic()
-        # The rest of a line belongs to its beginning.
+        # The rest of a line has to follow its beginning, in the same file.
         if (self._isDue or now >= self._nextCheck) and self._isWhole:
             self._isDue = False
             self._nextCheck = now + CHECK_INTERVAL
@@ -155,10 +160,10 @@ class NamedFileOutput(FileOutput):
 
 def openFile(path: str) -> int:
     """
-    Open a file to append to it, or make it.
+    Open a file to append to it; if there is none, make it.
 
-    @raise OSError: where that cannot be done. A pipe without a reader is an error, and
-        so it is not waited for.
+    @raise OSError: if this is not possible. A pipe without a reader gives this error,
+        too, so that nobody waits for a reader.
     """
     flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK | os.O_NOCTTY
     return os.open(path, flags, _MODE)
@@ -166,9 +171,9 @@ def openFile(path: str) -> int:
 
 def isFile(descriptor: int) -> bool:
     """
-    Whether a descriptor is that of a regular file.
+    Whether a descriptor belongs to a regular file.
 
-    @raise OSError: for what is no open descriptor.
+    @raise OSError: if the descriptor is not open.
     """
     return stat.S_ISREG(os.fstat(descriptor).st_mode)
 
@@ -177,7 +182,7 @@ def outputTo(
     descriptor: int, describeLoss: Callable[[int], bytes], reactor: Any = None
 ) -> LogOutput:
     """
-    Make the output for a descriptor that somebody else closes: see L{LogOutput}.
+    Make the output for a descriptor, which it does not close: see L{LogOutput}.
     """
     make = FileOutput if isFile(descriptor) else LogOutput
     return make(descriptor, describeLoss, reactor)

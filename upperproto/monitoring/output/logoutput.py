@@ -1,5 +1,5 @@
 """
-Output of a log's records: what cannot be written at once, a thread writes.
+The output of a log; a thread writes the records that cannot be written at once.
 """
 
 from __future__ import annotations
@@ -16,42 +16,41 @@ from typing import Any
 from upperproto.interfaces import IIterationEnd
 from upperproto.monitoring.output.descriptors import chooseWrite, wholeLines, writeSome
 
-# How many bytes may wait to be written, unless it is a single record.
+# At most so many bytes may wait to be written, except for a single longer record.
 MAX_WAITING = 1 << 20
 
-# How long, in seconds, the end of the process may wait for its last records.
+# At its end, the process waits at most so many seconds for its last records.
 FINISH_TIMEOUT = 0.2
 
-# How long, in seconds, the end of an output may wait for a call that does not return.
+# At its end, an output waits at most so many seconds for a call that does not return.
 CLOSE_TIMEOUT = 1.0
 
-# How long, in seconds, the thread waits where a descriptor was ready and took nothing:
-# a terminal with room for one byte takes no line end, which it writes as two.
+# If a descriptor is ready but takes nothing, the thread waits so many seconds. A
+# terminal with room for one byte takes no line end, for it writes that as two bytes.
 RETRY_INTERVAL = 0.01
 
-# How many bytes the thread writes at a time: as many as a pipe holds, as a rule.
+# The thread writes at most so many bytes at a time. A pipe usually holds as many.
 MAX_WRITE = 1 << 16
 
-# How many records are collected in one iteration, and of how many bytes each: together
-# no more than half of what may wait.
+# An iteration collects at most so many records, of at most so many bytes each. Together
+# they are at most half of MAX_WAITING.
 MAX_COLLECTED = 256
 LONGEST_COLLECTED = 2048
 
 
 class LogOutput:
     """
-    Write whole records to a descriptor: at once what needs no waiting, the rest from a
-    thread, which ends when nothing waits any more. When too much waits, whole records
-    are lost, and counted.
+    Write whole records to a descriptor, at once if that is possible. A thread writes
+    the others, and ends when none waits any more. When too many bytes wait, whole
+    records are lost, and counted.
 
-    Lines are written whole: where several outputs share a file that was opened to
-    append, or a pipe, one does not write into the middle of another's line (as long as
-    that is no longer than C{PIPE_BUF}).
+    Lines are written whole. If several outputs share a pipe, or a file that was opened
+    to append, none writes into a line of another that has at most C{PIPE_BUF} bytes.
 
-    It may be used from any thread, and by a signal handler that interrupts its use: to
-    write a record, nobody waits for the lock. Whoever has the lock takes the record.
+    Any thread may use it, and also a signal handler that interrupts its use: to write
+    a record, no call waits for the lock. The owner of the lock takes the record.
 
-    @ivar lost: how many lines were lost, altogether.
+    @ivar lost: the number of all lost lines.
     """
 
     def __init__(
@@ -62,13 +61,12 @@ class LogOutput:
         isOwn: bool = False,
     ) -> None:
         """
-        @param descriptor: what to write to.
-        @param describeLoss: makes the record that tells how many lines are lost; it
-            may be empty.
-        @param reactor: where it is an L{IIterationEnd}, the records of an iteration
-            that are not urgent are written together, at its end.
+        @param descriptor: the descriptor to write to.
+        @param describeLoss: makes the record about lost lines, which may be empty.
+        @param reactor: if it is an L{IIterationEnd}, the records of an iteration that
+            are not urgent are written together, at its end.
         @param isOwn: whether to close the descriptor at the end.
-        @raise OSError: for what is no open descriptor.
+        @raise OSError: if the descriptor is not open.
         """
         self.lost = 0
         iterations = IIterationEnd(reactor, None)
@@ -84,25 +82,25 @@ class LogOutput:
         self._closed = False
         if isOwn:
             self._descriptors.callback(lambda: os.close(self._descriptor))
-        # What nobody has taken yet.
+        # The records that no owner of the lock has taken yet.
         self._arrived: deque[bytes] = deque()
-        # All below is for whoever has the lock. While the thread runs, nobody else
-        # takes away from what waits.
+        # Only the owner of the lock uses the attributes below. While the thread runs,
+        # only the thread removes bytes from _waiting.
         self._lock = Lock()
         self._thread: Thread | None = None
         self._running = False
         # Whether the thread has something else to do.
         self._isDue = False
         self._waiting = bytearray()
-        # How many lines were lost since that was told.
+        # The number of lines lost since the last record about losses.
         self._lost = 0
 
     def write(self, record: bytes, isUrgent: bool = True) -> None:
         """
-        Have a record written, or lose it if too much waits already.
+        Write a record, or lose it if too many bytes wait already.
 
-        @param record: the whole of it.
-        @param isUrgent: whether it may not be collected.
+        @param record: the whole record.
+        @param isUrgent: whether to write it now, and not at the end of the iteration.
         """
         if self._closed:
             return
@@ -110,7 +108,7 @@ class LogOutput:
         arrived.append(record)
         alone = isUrgent or self._deadline is not None
         later = None if alone or len(record) > LONGEST_COLLECTED else self._callAtEnd
-        # Whoever takes the first one takes them all.
+        # The call that takes the first record takes them all.
         if later is not None and (
             1 < len(arrived) <= MAX_COLLECTED
             or (len(arrived) == 1 and later(self._takeArrived))
@@ -124,8 +122,9 @@ class LogOutput:
 
     def finish(self) -> None:
         """
-        Wait until all is written, and from now on for each record, too; but for no more
-        than L{FINISH_TIMEOUT} altogether, because the process is about to end.
+        Wait until all records are written, because the process is about to end. From
+        now on, wait for each new record, too. All these waits together take at most
+        L{FINISH_TIMEOUT} seconds.
         """
         if self._closed:
             return
@@ -137,9 +136,9 @@ class LogOutput:
 
     def close(self) -> None:
         """
-        Finish, and write no more; what waits then is lost. Neither a thread nor a
-        descriptor of its own is left, unless a call does not return. (A signal handler
-        must not call this.)
+        Finish, and stop writing; records that still wait are lost. Its thread has ended
+        then, and its own descriptors are closed, unless a call does not return. (A
+        signal handler must not call this.)
         """
         if self._closed:
             return
@@ -167,14 +166,15 @@ class LogOutput:
         self._descriptors.close()
 
     def _wake(self) -> None:
-        """Let the thread pause no more. This one does not."""
+        """End a pause of the thread. The thread of this class makes no pause."""
 
     def _hurry(self) -> None:
-        """Do what can be done for an urgent record, or before records are lost."""
+        """Try to get an urgent record written, or records that may soon be lost."""
 
     def _takeArrived(self) -> None:
         """
-        Take what has arrived, unless somebody else is taking it, and write it.
+        Take the records that have arrived, and write them. If another call is doing
+        this, do nothing.
         """
         while self._lock.acquire(False):
             try:
@@ -184,12 +184,12 @@ class LogOutput:
                     self._flush()
             finally:
                 self._lock.release()
-            # Nobody could take what has arrived since the last look.
+            # Records that have arrived before the release were not taken: look again.
             if not self._arrived:
                 break
 
     def _accept(self, record: bytes) -> None:
-        """Let a record wait, or lose it."""
+        """Put a record after those that wait, or lose it."""
         if self._lost:
             self._tellLoss()
         waiting = len(self._waiting)
@@ -201,14 +201,14 @@ class LogOutput:
             self._waiting += record
 
     def _tellLoss(self) -> None:
-        """Tell how many lines are lost, once there is room for more than one."""
+        """Say how many lines are lost, when there is room for many records."""
         if self._lost and len(self._waiting) < MAX_WAITING // 2:
             self._waiting += self._describeLoss(self._lost)
             self._lost = 0
 
     def _flush(self) -> None:
         """
-        Write what waits, and start the thread if somebody has to be waited for.
+        Write the bytes that wait. Start the thread if this cannot be done at once.
         """
         try:
             while self._waiting and self._writeNow is not None:
@@ -216,21 +216,21 @@ class LogOutput:
         except BlockingIOError:
             pass
         except OSError:
-            # The disk is full, or the reader has gone: the next record is the next
-            # chance.
+            # The disk is full, or the reader has closed the pipe. The next record tries
+            # again.
             return
         if self._waiting:
             self._startThread()
 
     def _startThread(self) -> None:
         thread = Thread(target=self._writeWaiting, name="log output", daemon=True)
-        # The system may have no more threads. It is the same then.
+        # If the system has no more threads, the next record tries again, too.
         with suppress(RuntimeError):
             thread.start()
             self._thread, self._running = thread, True
 
     def _writeWaiting(self) -> None:
-        """Write until nothing waits, in the thread."""
+        """Run in the thread: write until nothing waits."""
         more = True
         try:
             while more:
@@ -243,14 +243,14 @@ class LogOutput:
             self._takeArrived()
 
     def _awaitRoom(self) -> None:
-        """Wait until the descriptor takes something, or the output is closed."""
+        """Wait until the descriptor takes bytes, or the output is closed."""
         poll = select.poll()
         poll.register(self._descriptor, select.POLLOUT)
         poll.register(self._wakeReader, select.POLLIN)
         poll.poll()
 
     def _writeChunk(self) -> bool:
-        """Write some of what waits; give whether more waits."""
+        """Write some of the bytes that wait, and return whether more wait."""
         with self._lock:
             chunk = bytes(wholeLines(self._waiting, MAX_WRITE))
         sent = 0
@@ -264,7 +264,7 @@ class LogOutput:
         return not self._mayEnd()
 
     def _write(self, data: bytes) -> int:
-        """Write some, in the thread. It blocks where there is no other way."""
+        """Write some bytes, in the thread. This may block if there is no other way."""
         if self._writeNow is None:
             return writeSome(self._descriptor, data)
         return self._writeNow(data)
@@ -277,11 +277,13 @@ class LogOutput:
 
     def _waitForThread(self, deadline: float) -> Thread | None:
         """
-        Wait until nothing waits to be written, or cannot be.
+        Wait until no record waits, or none can be written.
 
-        @return: the thread that has not ended by then.
+        @param deadline: the latest end of this wait.
+        @return: the thread, if it has not ended by then.
         """
-        # Who has the lock may be on the way from one of them to the other.
+        # The owner of the lock may have a record that is neither in _arrived nor in
+        # _waiting yet.
         while self._running or self._arrived or self._lock.locked():
             thread = self._thread
             if thread is None or self._closed:
@@ -293,6 +295,6 @@ class LogOutput:
             if self._arrived:
                 self._takeArrived()
             if not self._running and (self._arrived or self._lock.locked()):
-                # This is a signal handler, and what it interrupted has the lock.
+                # This is a signal handler that has interrupted the owner of the lock.
                 break
         return None
