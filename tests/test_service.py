@@ -280,7 +280,7 @@ class UpperServiceTests(SynchronousTestCase):
                 getattr(self.make("tcp:1", "tcp:2", "tcp:3"), start)()
             self.assertEqual(self.events, ["close"] * 3)
 
-    def test_certificatefiles(self) -> None:
+    def test_certificateFiles(self) -> None:
         """
         Files that will be read again are read at the start, with the rights that the
         process has then.

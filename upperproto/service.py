@@ -30,7 +30,7 @@ from upperproto.ways.proxyprotocol import Network
 
 if TYPE_CHECKING:
     # Only who wants TLS needs it.
-    from upperproto.tls.certificatefiles import Certificates
+    from upperproto.tls.certificates.files import Certificates
 
 
 @implementer(IObserved)

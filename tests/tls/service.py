@@ -22,7 +22,7 @@ from upperproto.interfaces import IServedConnection
 from upperproto.limits.pending import PendingConnections
 from upperproto.protocol import UpperProtocol
 from upperproto.reactor import sendqueue
-from upperproto.tls.certificatefiles import Certificates
+from upperproto.tls.certificates.files import Certificates
 from upperproto.ways.tls import TLSListenerFactory
 
 
@@ -82,10 +82,16 @@ class TLSTestCase(SynchronousTestCase):
 
     version = ssl.TLSVersion.TLSv1_3
 
+    # Whether the server uses Python's ssl; otherwise pyOpenSSL.
+    usesPython = True
+
     def setUp(self) -> None:
         """
         Make the service.
         """
+        if not self.usesPython:
+            # As if Python could not use the key.
+            self.patch(Certificates, "_lightContext", lambda certificates: None)
         self.network = MemoryNetwork()
         kernel = patch.object(sendqueue, "fcntl", self.network)
         kernel.start()

@@ -16,9 +16,9 @@ from tests.tls.clients import TLSClient
 from tests.tls.rawrecords import ALERT, HANDSHAKE, TEXT, RecordWriter
 from tests.tls.service import TLSTestCase
 from tests.tls.test_transport import Talker
+from upperproto.tls.certificates.credentials import _certificates
 from upperproto.tls.connection import MAX_WITHOUT_TEXT
-from upperproto.tls.credentials import _certificates
-from upperproto.tls.factory import TLSFactory
+from upperproto.tls.factory import TLSFactory, clientSide
 from upperproto.tls.transport import TLSTransport
 
 # As large a read as there is.
@@ -214,6 +214,14 @@ class FloodTests(TLSTestCase):
         self.assertEqual(self.service.ends, [("cut off", 0)])
 
 
+class PyOpenSSLFloodTests(FloodTests):
+    """
+    The same with pyOpenSSL on the server.
+    """
+
+    usesPython = False
+
+
 class HandshakeFloodTests(TLSTestCase):
     """
     A client that makes much of its handshake.
@@ -290,6 +298,14 @@ class HandshakeFloodTests(TLSTestCase):
         self.assertRefused(client, "TLS handshake failed: excessive message size")
 
 
+class PyOpenSSLHandshakeFloodTests(HandshakeFloodTests):
+    """
+    The same with pyOpenSSL on the server.
+    """
+
+    usesPython = False
+
+
 class RenegotiationTests(TLSTestCase):
     """
     TLS 1.2, in which either side may want to shake hands again.
@@ -346,7 +362,7 @@ class RenegotiationTests(TLSTestCase):
         trusted = trustRootFromCertificates(_certificates(self.authority.certificate))
         creator = optionsForClientTLS("localhost", trusted)
         factory = TLSFactory(
-            creator, True, ServerFactory.forProtocol(Talker), self.network
+            clientSide(creator), ServerFactory.forProtocol(Talker), self.network
         )
         end = self.network.connect(factory)
         tls: TLSTransport = end.protocol

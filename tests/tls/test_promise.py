@@ -6,8 +6,10 @@ every answer arrives or the connection fails, and nothing stays open for ever.
 from __future__ import annotations
 
 import ssl
+from collections.abc import Callable
 from contextlib import ExitStack
 from functools import cache
+from tempfile import NamedTemporaryFile
 from typing import Any, cast
 from unittest.mock import patch
 
@@ -43,7 +45,8 @@ from upperproto.limits.drain import CLOSING_TIME
 from upperproto.limits.pending import PendingConnections
 from upperproto.protocol import UpperProtocol
 from upperproto.reactor import sendqueue
-from upperproto.tls import transport
+from upperproto.tls import stream
+from upperproto.tls.connection import ServerContext
 from upperproto.ways.handshake import HANDSHAKE_TIMEOUT
 from upperproto.ways.tls import TLSListenerFactory
 
@@ -81,13 +84,26 @@ PIECES = [
 
 
 @cache
-def serverContext() -> Context:
+def pyOpenSSLContext() -> Context:
     """
-    Make the server's context: one for all examples.
+    Make a server's context of pyOpenSSL: one for all examples.
     """
     pair = PrivateCertificate.loadPEM(CERTIFICATE)
     options = CertificateOptions(pair.privateKey.original, pair.original)
     context: Context = options.getContext()
+    return context
+
+
+@cache
+def pythonContext() -> ssl.SSLContext:
+    """
+    Make a server's context of Python's C{ssl}.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    with NamedTemporaryFile() as file:
+        file.write(CERTIFICATE)
+        file.flush()
+        context.load_cert_chain(file.name)
     return context
 
 
@@ -300,7 +316,7 @@ class Promise(RuleBasedStateMachine):
         self.patches = ExitStack()
         for patched in (
             patch.object(sendqueue, "fcntl", self.network),
-            patch.object(transport, "MAX_AT_A_TIME", READ),
+            patch.object(stream, "MAX_AT_A_TIME", READ),
         ):
             self.patches.enter_context(patched)
         self.faults: list[LogEvent] = []
@@ -324,6 +340,7 @@ class Promise(RuleBasedStateMachine):
         window=sampled_from([0, 100, 1000, 5000]),
         version=sampled_from(VERSIONS),
         readsMuch=booleans(),
+        getContext=sampled_from([pythonContext, pyOpenSSLContext]),
     )
     def serve(
         self,
@@ -332,6 +349,7 @@ class Promise(RuleBasedStateMachine):
         window: int,
         version: ssl.TLSVersion,
         readsMuch: bool,
+        getContext: Callable[[], ServerContext],
     ) -> None:
         """
         Start a service, with a client that has shaken hands.
@@ -347,7 +365,7 @@ class Promise(RuleBasedStateMachine):
         self.listener = TLSListenerFactory(
             self.pending,
             self.factory,
-            serverContext,
+            getContext,
             self.factory.truncated,
         )
         self.connect(window, version, True)

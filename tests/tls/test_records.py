@@ -80,7 +80,6 @@ class RecordsTests(SynchronousTestCase):
         At first nothing waits.
         """
         self.assertWaiting(0, 0)
-        self.assertFalse(self.records.isWaiting())
 
     def test_withoutText(self) -> None:
         """
@@ -132,12 +131,10 @@ class RecordsTests(SynchronousTestCase):
         Text that waits for a handshake, or that nobody will get, is unsent.
         """
         self.records.written(100)
-        self.assertTrue(self.records.isWaiting())
-        self.records.refused(10)
+        self.records.written(10)
         self.assertWaiting(110, 110)
         self.records.encrypted(100)
         self.records.sent(122)
-        self.assertFalse(self.records.isWaiting())
         self.assertWaiting(10, 10)
 
     def test_unknown(self) -> None:

@@ -12,6 +12,7 @@ from twisted.internet.interfaces import (
     IAddress,
     IHalfCloseableProtocol,
     IHandshakeListener,
+    IPullProducer,
     IPushProducer,
 )
 from twisted.internet.protocol import Protocol, ServerFactory, connectionDone
@@ -21,8 +22,8 @@ from zope.interface import implementer
 
 from tests.tls.clients import TLSClient
 from tests.tls.service import TLSTestCase
-from upperproto.tls.credentials import _certificates
-from upperproto.tls.factory import TLSFactory
+from upperproto.tls.certificates.credentials import _certificates
+from upperproto.tls.factory import TLSFactory, clientSide
 from upperproto.tls.transport import LINGER_TIMEOUT, TLSTransport
 
 # A record that no key has made.
@@ -208,7 +209,7 @@ class PressureTests(TLSTestCase):
         client.flush()
         given: list[bytes] = []
         connection = client.client.protocol.getHandle()
-        self.patch(connection, "bio_write", given.append)
+        self.patch(connection, "receive", given.append)
         client.client.send(b"y" * 100_000)
         self.network.iterateUntilIdle()
         self.assertEqual(given, [])
@@ -221,6 +222,14 @@ class TLS12PressureTests(PressureTests):
     """
 
     version = ssl.TLSVersion.TLSv1_2
+
+
+class PyOpenSSLPressureTests(PressureTests):
+    """
+    The same with pyOpenSSL on the server.
+    """
+
+    usesPython = False
 
 
 @implementer(IHalfCloseableProtocol, IHandshakeListener)
@@ -335,8 +344,7 @@ class ClientTests(TLSTestCase):
         trusted = trustRootFromCertificates(_certificates(self.authority.certificate))
         creator = optionsForClientTLS("localhost", trusted)
         factory = TLSFactory(
-            creator,
-            True,
+            clientSide(creator),
             ServerFactory.forProtocol(protocol),
             self.network,
             self.truncations.append,
@@ -519,6 +527,77 @@ class ClientTests(TLSTestCase):
         self.assertEqual(server.received, b"hello\n")
         self.assertTrue(server.notified)
 
+    def test_producerBeforeTheHandshake(self) -> None:
+        """
+        A producer waits while its text waits for the handshake.
+        """
+        server = self.connectTo()
+        source = Input()
+        self.tls.registerProducer(source, True)
+        self.tls.write(b"hel")
+        self.tls.write(b"lo\n")
+        self.assertEqual(source.calls, ["pause"])
+        server.shakeHands()
+        self.assertEqual(source.calls, ["pause", "resume"])
+        server.receive()
+        self.assertEqual(server.received, b"hello\n")
+
+    def test_pullProducer(self) -> None:
+        """
+        A pull producer is asked for more when its text was sent, from the beginning of
+        the handshake on; and for no more when the peer has ended.
+        """
+
+        @implementer(IPullProducer)
+        class Lines:
+            stopped = False
+
+            def __init__(self, tls: TLSTransport, count: int) -> None:
+                self.tls, self.left = tls, count
+
+            def resumeProducing(self) -> None:
+                self.left -= 1
+                self.tls.write(b"x" * 999 + b"\n")
+                if not self.left:
+                    self.tls.unregisterProducer()
+
+            def stopProducing(self) -> None:
+                self.stopped = True
+
+        server = self.connectTo()
+        self.tls.registerProducer(Lines(self.tls, 500), False)
+        self.tls.loseWriteConnection()
+        server.shakeHands()
+        while not server.notified:
+            self.network.iterateUntilIdle()
+            server.receive()
+        self.assertEqual(len(server.received), 500_000)
+        server = self.shaken(WholeTalker)
+        server.client.socket.window = 0
+        source = Lines(self.tls, 500)
+        self.tls.registerProducer(source, False)
+        self.network.iterateUntilIdle()
+        server.end()
+        server.flush()
+        server.client.socket.window = 1 << 30
+        self.network.iterateUntilIdle()
+        self.assertTrue(source.stopped)
+        self.assertTrue(server.client.socket.closed)
+        late = Lines(self.tls, 1)
+        self.tls.registerProducer(late, False)
+        self.assertTrue(late.stopped)
+
+    def test_pieces(self) -> None:
+        """
+        Pieces of text are sent in their order.
+        """
+        server = self.shaken()
+        self.tls.writeSequence([b"hello", b"\n"])
+        self.tls.write(b"x" * 40_000)
+        self.network.iterateUntilIdle()
+        server.receive()
+        self.assertEqual(server.received, b"hello\n" + b"x" * 40_000)
+
     def test_writtenBehindTheEnd(self) -> None:
         """
         What is written behind the end of our side goes nowhere, and breaks nothing.
@@ -600,5 +679,5 @@ class ClientTests(TLSTestCase):
                 pass
 
         creator = optionsForClientTLS("localhost")
-        factory = TLSFactory(creator, True, Closed(), self.network)
+        factory = TLSFactory(clientSide(creator), Closed(), self.network)
         self.assertIsNone(factory.buildProtocol(None))

@@ -424,3 +424,11 @@ class TLS12Tests(TLSTests):
     """
 
     version = ssl.TLSVersion.TLSv1_2
+
+
+class PyOpenSSLTLSTests(TLSTests):
+    """
+    The same with pyOpenSSL on the server.
+    """
+
+    usesPython = False

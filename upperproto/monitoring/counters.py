@@ -65,10 +65,11 @@ class Counters:
     asked for, and when a connection closes. So a chunk costs no more than without
     counters.
 
-    @ivar counts: some of the counts that L{snapshot} gives. C{opened} has connections by
-        listener, C{closed} and C{refused} have them by the kind of reason; C{bytes} has
-        C{undelivered}; C{errors} has the errors that clients got, by kind; C{datagrams}
-        has them by outcome; C{lost} has the C{lines} of the access log that were lost.
+    @ivar counts: some of the counts that L{snapshot} gives. C{opened} has connections
+        by listener, C{closed} and C{refused} have them by the kind of reason; C{bytes}
+        has C{undelivered}; C{errors} has the errors that clients got, by kind;
+        C{datagrams} has them by outcome; C{lost} has the C{lines} of the access log
+        that were lost.
     @ivar incidents: the last problems: for each, the time in seconds since 1970, the
         client, and the reason.
     """
@@ -85,8 +86,8 @@ class Counters:
             )
         }
         self.incidents: deque[tuple[float, str, str]] = deque(maxlen=INCIDENTS)
-        # The bytes of all connections that have closed, and how many of them were closed
-        # by the client in good order. To add these to counts each time would double the
+        # The bytes of all connections that have closed, and how many of them the client
+        # has closed in good order. To add these to counts each time would double the
         # cost of counting.
         self._received = self._answered = self._closedByClient = 0
         # The most bytes that were ever shown as sent.

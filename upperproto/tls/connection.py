@@ -1,20 +1,13 @@
 """
-TLS connections of OpenSSL, as our transport needs them.
+One end of a TLS connection, without a network: records in, text out, and back.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import ssl
 from contextlib import suppress
-from typing import Any
-from weakref import WeakSet
 
 from OpenSSL import SSL
-from twisted.internet.interfaces import (
-    IOpenSSLClientConnectionCreator,
-    IOpenSSLServerConnectionCreator,
-)
-from zope.interface import implementer
 
 from upperproto.tls.records import Records
 
@@ -22,246 +15,245 @@ from upperproto.tls.records import Records
 # bytes can be KeyUpdate messages, and OpenSSL takes a second for each 600 KB of them.
 MAX_WITHOUT_TEXT = 20_000
 
-# An alert takes a few dozen bytes.
-_ALERT_MOST = 1024
+# The settings for a server's connections, for Python's ssl or for pyOpenSSL.
+ServerContext = ssl.SSLContext | SSL.Context
+
+# The most bytes of text in one record (RFC 8446, section 5.1).
+MAX_TEXT = 16384
 
 
 class TLSConnection:
     """
-    A connection of OpenSSL that does not end when one side has ended, and that does
-    not end in the middle of a read.
+    One end of a TLS connection. A subclass does the work with one library.
 
-    C{twisted.protocols.tls} closes the transport below it when OpenSSL has nothing
-    more to read, even while it still works with the connection. This class keeps the
-    end and the error in attributes, and the transport looks at them when that work is
-    done.
+    Each side ends by itself, as over TCP. This class keeps the end and the error in
+    attributes, and the transport looks at them.
 
+    @ivar isClient: whether this end speaks first.
     @ivar established: whether the handshake is over.
     @ivar ended: whether our side has ended.
     @ivar peerEnded: whether the peer's close_notify has come.
     @ivar error: the error that has broken the connection.
     """
 
-    established = ended = peerEnded = False
+    isClient = established = ended = peerEnded = False
     error: SSL.Error | None = None
 
-    # The transport is lost: the end and the error matter now.
-    _lost = False
-    # OpenSSL has nothing more to read.
-    _allRead = False
-    # The last record that we will send has been taken.
+    # Our close_notify has been taken.
     _allTaken = False
     # The number of bytes that have come after the last text.
     _withoutText = 0
 
-    def __init__(self, connection: SSL.Connection, records: Records) -> None:
+    def __init__(self, records: Records) -> None:
         """
-        @param connection: OpenSSL's connection.
         @param records: counts the bytes that are sent.
         """
-        self._connection = connection
         self._records = records
 
-    def __getattr__(self, name: str) -> Any:
+    def shakeHands(self) -> bool:
         """
-        Get everything else from OpenSSL's connection.
-        """
-        return getattr(self._connection, name)
+        Go on with the handshake.
 
-    def do_handshake(self) -> None:
-        """
-        Go on with the handshake. A close_notify makes it fail.
+        @return: whether it is over.
         """
         try:
-            self._connection.do_handshake()
-        except SSL.WantReadError:
-            raise
-        except SSL.ZeroReturnError:
-            self.error = SSL.Error([("", "", "close notify")])
-            raise self.error from None
+            self.established = self._handshake()
         except SSL.Error as error:
             self.error = error
-            raise
-        self.established = True
-        self._withoutText = 0
+        if self.established:
+            self._withoutText = 0
+        return self.established
 
-    def recv(self, size: int) -> bytes:
+    def receive(self, records: bytes) -> None:
+        """
+        Take the bytes that the peer has sent.
+        """
+        self._withoutText += len(records)
+        self._put(records)
+
+    def read(self) -> bytes:
         """
         Read all the text that has come, from any number of records. A protocol that
         gets small pieces one by one takes four times as long.
         """
-        texts: list[bytes] = []
-        try:
-            while self.error is None and not self._allRead:
-                texts.append(self._connection.recv(size))
-        except SSL.WantReadError:
-            # Twisted reads again after each text. To ask OpenSSL again takes 4 us.
-            self._allRead = True
-        except SSL.ZeroReturnError:
-            self.peerEnded = True
-        except SSL.Error as error:
-            self.error = error
-        if texts:
+        text = self._read()
+        if text:
             self._withoutText = 0
-            return b"".join(texts)
-        if self.error is None and self._withoutText > MAX_WITHOUT_TEXT:
-            self.error = SSL.Error([("", "", "too many records without text")])
-        if self._lost and self.error is not None:
-            raise self.error
-        raise SSL.WantReadError
+        elif self._withoutText > MAX_WITHOUT_TEXT and self.error is None:
+            self.error = broken("too many records without text")
+        return text
 
-    def send(self, text: bytes) -> int:
+    def write(self, text: bytes) -> int:
         """
         Encrypt text.
+
+        @return: the number of encrypted bytes. The rest has to wait until more has been
+            received: the peer wants another handshake (TLS 1.2).
         """
-        size = self._connection.send(text)
+        size = 0
+        pieces = text if len(text) <= MAX_TEXT else memoryview(text)
+        try:
+            while size < len(text):
+                size += self._write(pieces[size : size + MAX_TEXT])
+        except SSL.WantReadError:
+            pass
+        except SSL.Error as error:
+            self.error = error
         self._records.encrypted(size)
         return size
 
-    def bio_read(self, size: int) -> bytes:
+    def take(self) -> bytes:
         """
-        Take all the records that have to be sent, even if they are more than C{size}
-        bytes. Twisted asks only once. OpenSSL answers a flood of requests (KeyUpdate)
-        with more bytes than that, and the text after these answers would have to wait
-        for the next call.
+        Take all the records that have to be sent. Nothing may follow our close_notify
+        (RFC 8446, section 6.1).
         """
-        taken = chunk = self._connection.bio_read(size)
-        with suppress(SSL.WantReadError):
-            while len(chunk) == size:
-                chunk = self._connection.bio_read(size)
-                taken += chunk
-        if self._allTaken or self._lost:
-            # Nothing may follow a close_notify (RFC 8446, section 6.1), and nothing can
-            # be sent when the transport is lost.
-            raise SSL.WantReadError
+        taken = self._get()
+        if not taken or self._allTaken:
+            return b""
         self._allTaken = self.ended
         self._records.sent(len(taken))
         return taken
 
-    def shutdown(self) -> bool:
+    def end(self) -> None:
         """
-        End our side.
-
-        @return: C{False}, so that Twisted does not close the transport.
+        End our side. The next records contain a close_notify, unless the connection is
+        broken.
         """
         self.ended = True
-        self._connection.shutdown()
-        return False
-
-    def end(self) -> bytes:
-        """
-        End our side.
-
-        @return: the records with the close_notify; empty if the connection is broken.
-        """
         with suppress(SSL.Error):
-            self.shutdown()
-            return self.bio_read(_ALERT_MOST)
-        return b""
+            self._end()
 
-    def bio_write(self, received: bytes) -> int:
+    def _handshake(self) -> bool:
         """
-        Take the bytes that the peer has sent.
-        """
-        self._withoutText += len(received)
-        self._allRead = False
-        return self._connection.bio_write(received)
+        Go on with the handshake.
 
-    def bio_shutdown(self) -> None:
+        @return: whether it is over.
+        @raise SSL.Error: if it has failed.
         """
-        Note that the transport is lost.
+        raise NotImplementedError
+
+    def _put(self, records: bytes) -> None:
         """
-        self._lost = True
-        self._allRead = False
-        self._connection.bio_shutdown()
+        Give the library records.
+        """
+        raise NotImplementedError
+
+    def _get(self) -> bytes:
+        """
+        Get all records from the library.
+        """
+        raise NotImplementedError
+
+    def _read(self) -> bytes:
+        """
+        Decrypt all the text that has come, and keep the end and the error.
+        """
+        raise NotImplementedError
+
+    def _write(self, text: bytes | memoryview) -> int:
+        """
+        Encrypt the text of one record.
+
+        @return: how many bytes of it.
+        @raise SSL.WantReadError: if the peer has to say something first.
+        @raise SSL.Error: if the connection is broken.
+        """
+        raise NotImplementedError
+
+    def _end(self) -> None:
+        """
+        Make our close_notify.
+        """
+        raise NotImplementedError
 
 
-@implementer(IOpenSSLClientConnectionCreator, IOpenSSLServerConnectionCreator)
-class ConnectionCreator:
+class ServerConnection(TLSConnection):
     """
-    Make a L{TLSConnection} from each connection that another creator makes.
-    """
-
-    def __init__(self, creator: Any) -> None:
-        """
-        @param creator: the other creator, for the same side.
-        """
-        self._creator = creator
-
-    def clientConnectionForTLS(self, protocol: Any) -> Any:
-        """
-        Make the client's end of a connection.
-        """
-        return TLSConnection(
-            self._creator.clientConnectionForTLS(protocol), protocol.records
-        )
-
-    def serverConnectionForTLS(self, protocol: Any) -> Any:
-        """
-        Make the server's end of a connection.
-        """
-        return TLSConnection(
-            self._creator.serverConnectionForTLS(protocol), protocol.records
-        )
-
-
-@implementer(IOpenSSLServerConnectionCreator)
-class ServerConnectionCreator:
-    """
-    Make connections from contexts, and serve clients that offer protocols by ALPN (RFC
-    7301). No protocol of theirs is selected.
-
-    The contexts of Twisted 26.10 refuse such a client if no protocol is set.
+    The server's end, by Python's C{ssl}. For a record it takes a third of the time that
+    pyOpenSSL takes.
     """
 
-    def __init__(self, getContext: Callable[[], SSL.Context]) -> None:
+    def __init__(self, context: ssl.SSLContext, records: Records) -> None:
         """
-        @param getContext: gives the context for each connection.
+        @param context: the server's.
+        @param records: counts the bytes that are sent.
         """
-        self._getContext = getContext
-        self._prepared: WeakSet[SSL.Context] = WeakSet()
+        super().__init__(records)
+        self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self._tls = context.wrap_bio(self._incoming, self._outgoing, server_side=True)
 
-    def serverConnectionForTLS(self, protocol: object) -> SSL.Connection:
+    def get_protocol_version_name(self) -> str:
         """
-        Make the server's end of a connection.
+        Get the version of TLS. It has the name that pyOpenSSL gives it.
         """
-        return _ServerConnection(self.prepare(self._getContext()), self.prepare)
+        return self._tls.version() or ""
 
-    def prepare(self, context: SSL.Context) -> SSL.Context:
+    def get_peer_certificate(self) -> None:
         """
-        Change a context so that it accepts clients that offer protocols.
-
-        @return: the context.
+        Get no certificate: no client is asked for one.
         """
-        if context not in self._prepared:
-            self._prepared.add(context)
-            # A context that has made a connection for another listener cannot be
-            # changed any more. It has been prepared for that listener.
-            with suppress(ValueError):
-                context.set_alpn_select_callback(_selectNone)
-        return context
+
+    def _handshake(self) -> bool:
+        try:
+            self._tls.do_handshake()
+        except ssl.SSLWantReadError:
+            return False
+        except ssl.SSLZeroReturnError:
+            raise broken("close notify") from None
+        except ssl.SSLError as error:
+            raise broken(_why(error)) from error
+        return True
+
+    def _put(self, records: bytes) -> None:
+        self._incoming.write(records)
+
+    def _get(self) -> bytes:
+        return self._outgoing.read()
+
+    def _read(self) -> bytes:
+        texts: list[bytes] = []
+        try:
+            while True:
+                text = self._tls.read(MAX_TEXT)
+                if not text:
+                    self.peerEnded = True
+                    break
+                texts.append(text)
+                if not self._incoming.pending:
+                    # There is no other record. To find this out by a read would take as
+                    # long as to decrypt a short text.
+                    break
+        except ssl.SSLWantReadError:
+            pass
+        except ssl.SSLZeroReturnError:
+            self.peerEnded = True
+        except ssl.SSLError as error:
+            self.error = broken(_why(error))
+        return b"".join(texts)
+
+    def _write(self, text: bytes | memoryview) -> int:
+        try:
+            return self._tls.write(text)
+        except ssl.SSLError as error:
+            raise broken(_why(error)) from error
+
+    def _end(self) -> None:
+        # This wants the peer's close_notify, too, which need not have come.
+        with suppress(ssl.SSLError):
+            self._tls.unwrap()
 
 
-class _ServerConnection(SSL.Connection):
+def broken(why: str) -> SSL.Error:
     """
-    A connection that can change to another context, and prepares that context. It
-    changes when a client asks for a server by name (SNI).
+    Make an error as pyOpenSSL does.
+
+    @param why: in the words of OpenSSL.
     """
-
-    def __init__(
-        self,
-        context: SSL.Context,
-        prepare: Callable[[SSL.Context], SSL.Context],
-    ) -> None:
-        super().__init__(context, None)
-        self._prepare = prepare
-
-    def set_context(self, context: SSL.Context) -> None:
-        super().set_context(self._prepare(context))
+    return SSL.Error([("", "", why)])
 
 
-def _selectNone(connection: SSL.Connection, offered: Sequence[bytes]) -> Any:
+def _why(error: ssl.SSLError) -> str:
     """
-    Select no protocol, whatever the client offers.
+    Get the reason of an error, in the words of OpenSSL.
     """
-    return SSL.NO_OVERLAPPING_PROTOCOLS
+    return (error.reason or str(error)).replace("_", " ").lower()

@@ -34,9 +34,8 @@ class Records:
         @param below: the transport to which records are written.
         """
         self._below = below
-        # Three numbers of bytes of text: all text, the text in records, and the text
-        # that will never be in a record.
-        self._written = self._encrypted = self._refused = 0
+        # Two numbers of bytes of text: all text, and the text in records.
+        self._written = self._encrypted = 0
         # Bytes of records.
         self._sent = 0
         # Pairs: a number of bytes of records, and the bytes of text in them.
@@ -49,13 +48,6 @@ class Records:
         self._written += size
         if len(self._marks) > MAX_MARKS:
             self._forget()
-
-    def refused(self, size: int) -> None:
-        """
-        Count text that the protocol has written, and that nobody will get.
-        """
-        self._written += size
-        self._refused += size
 
     def encrypted(self, size: int) -> None:
         """
@@ -72,12 +64,6 @@ class Records:
         self._sent += size
         if self._encrypted > self._marks[-1][1]:
             self._marks.append((self._sent, self._encrypted))
-
-    def isWaiting(self) -> bool:
-        """
-        Whether text waits until it can be put into records.
-        """
-        return self._written - self._refused > self._encrypted
 
     def unsentBytes(self) -> int:
         """

@@ -18,7 +18,7 @@ from upperproto.ways.proxyprotocol import Network, ProxyFactory
 
 if TYPE_CHECKING:
     # Only who wants TLS needs it.
-    from OpenSSL.SSL import Context
+    from upperproto.tls.connection import ServerContext
 
 
 class Layers:
@@ -31,7 +31,7 @@ class Layers:
         pending: IPendingConnections,
         factory: Factory[Any],
         truncated: Callable[[Any], None] = lambda protocol: None,
-        getContext: Callable[[], Context] | None = None,
+        getContext: Callable[[], ServerContext] | None = None,
         proxies: Iterable[Network] | None = None,
         opened: Callable[[str], None] | None = None,
     ) -> None:
@@ -54,7 +54,7 @@ class Layers:
         self._proxies = proxies
 
     def _wrapFactory(
-        self, getContext: Callable[[], Context] | None = None
+        self, getContext: Callable[[], ServerContext] | None = None
     ) -> Factory[Any]:
         """
         Make the factory for a listener.
@@ -85,7 +85,9 @@ class Layers:
         kind = kindOf(description)
         faults = faultsFrom(description)
 
-        def wrap(getContext: Callable[[], Context] | None = None) -> Factory[Any]:
+        def wrap(
+            getContext: Callable[[], ServerContext] | None = None,
+        ) -> Factory[Any]:
             factory = self._wrapFactory(getContext)
             if faults is not None:
                 # Few want it.
@@ -156,7 +158,9 @@ class _SSLReactor:
     """
 
     def __init__(
-        self, reactor: Any, wrap: Callable[[Callable[[], Context]], Factory[Any]]
+        self,
+        reactor: Any,
+        wrap: Callable[[Callable[[], ServerContext]], Factory[Any]],
     ) -> None:
         self._reactor = reactor
         self._wrap = wrap

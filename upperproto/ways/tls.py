@@ -15,8 +15,8 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from upperproto.interfaces import IPendingConnections, IServedConnection
-from upperproto.tls.connection import ServerConnectionCreator
-from upperproto.tls.factory import TLSFactory
+from upperproto.tls.connection import ServerContext
+from upperproto.tls.factory import TLSFactory, serverSide
 from upperproto.tls.transport import TLSTransport
 from upperproto.ways.handshake import PendingFactory, PendingProtocol
 
@@ -76,7 +76,7 @@ class TLSListenerFactory(TLSFactory):
         self,
         pending: IPendingConnections,
         inner: Factory[Any],
-        getContext: Callable[[], SSL.Context],
+        getContext: Callable[[], ServerContext],
         truncated: Callable[[Any], None],
     ) -> None:
         """
@@ -87,8 +87,7 @@ class TLSListenerFactory(TLSFactory):
             without a close_notify.
         """
         super().__init__(
-            ServerConnectionCreator(getContext),
-            False,
+            serverSide(getContext),
             _PendingTLSFactory(pending, inner),
             pending.clock,
             truncated,

@@ -40,7 +40,7 @@ class TLSTests(CheckTestCase):
             self.assertIn(each, found["tls"][1])
         self.assertEqual(found["answer"], ("skip", "no TLS session"))
 
-    def test_certificatefiles(self) -> None:
+    def test_certificateFiles(self) -> None:
         """
         What is wrong with a certificate is told, and what it shows, too.
         """

@@ -73,7 +73,7 @@ class Target(NamedTuple):
         """
         if self.credentials is None:
             return None
-        from upperproto.tls.credentials import BadCredentials, clientTLS
+        from upperproto.tls.certificates.credentials import BadCredentials, clientTLS
 
         try:
             return clientTLS(*self.credentials)

@@ -1,0 +1,3 @@
+"""
+The certificates of both sides: a server's files, what a client shows and trusts.
+"""
