@@ -2,11 +2,11 @@
  * The load of the benchmarks: it asks one server, checks every byte of each answer,
  * and prints what it has counted as one line of JSON.
  *
- *   load stream|connect|idle tcp|tls|resume PORT CONNECTIONS SECONDS REQUEST ANSWER
- *       WINDOW TEXT CLIENTS
+ *   load KIND tcp|tls|resume|udp PORT CONNECTIONS SECONDS REQUEST ANSWER WINDOW TEXT
+ *       CLIENTS
  *
  * REQUEST and ANSWER are files: what is sent, over and over, and what has to come back.
- * With "resume", all connections resume one TLS session.
+ * With "resume", all connections resume one TLS session. The kinds are:
  *
  * stream: each connection keeps up to WINDOW requests on their way. With a WINDOW of 1
  * and a request of one line, these are round trips. Each of them is timed where so many
@@ -15,6 +15,9 @@
  * close; CONNECTIONS are open at a time.
  * idle: open the connections, ask on each (SECONDS is -1) or on the last one only, say
  * "open", and hold them until standard input ends.
+ * window: each socket keeps WINDOW datagrams on their way, and none may be lost.
+ * rate: WINDOW datagrams are sent in a second, evenly, whatever comes back; "share" is
+ * how much of them is answered.
  *
  * One thread, nothing but system calls, OpenSSL and memcmp() on the way. The first
  * quarter of a second is not counted.
@@ -27,6 +30,7 @@
 #include <netinet/tcp.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -39,6 +43,9 @@
 
 #define GRACE 60    /* A run that takes so many seconds longer has failed. */
 #define LARGE 16384 /* A request of so many bytes is better sent without a copy. */
+#define BATCH 32    /* So many datagrams are sent or received by one call. */
+#define SIZE 2048   /* No datagram is longer. */
+#define LOST 2      /* What has no answer after so many seconds has none. */
 
 static struct bytes {
     char *at;
@@ -59,7 +66,7 @@ struct connection {
 static unsigned long asked, answered, received;
 
 static char buffer[1 << 18];
-static int port;
+static int port, type = SOCK_STREAM;
 static SSL_CTX *context;     /* or 0, without TLS */
 static SSL_SESSION *session; /* to resume, or 0 */
 
@@ -106,8 +113,9 @@ static int counted(double seconds, double count)
 
 static void report(unsigned long total)
 {
-    printf("{\"total\": %lu, \"perSecond\": %.6f, \"times\": [", total,
-           done / (ended - began));
+    printf("{\"total\": %lu, \"perSecond\": %.6f, \"share\": %.6f, ", total,
+           done / (ended - began), (double)answered / asked);
+    printf("\"times\": [");
     for (size_t i = 0; i < timed; i++)
         printf("%s%.6f", i ? ", " : "", times[i]);
     puts("]}");
@@ -142,7 +150,7 @@ static struct connection dial(void)
      * has 28,000; so each comes from another address. */
     static unsigned count;
     struct sockaddr_in here = {.sin_family = AF_INET}, there = here;
-    struct connection c = {.fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)};
+    struct connection c = {.fd = socket(AF_INET, type | SOCK_CLOEXEC, 0)};
     int on = 1;
 
     here.sin_addr.s_addr = htonl(INADDR_LOOPBACK + count++ % 200);
@@ -349,6 +357,83 @@ static void idle(int count, int askAll)
     (void)!read(0, buffer, 1);
 }
 
+/* Send datagrams, at most BATCH, as many as the system takes. */
+static void sendSome(struct connection *c, struct mmsghdr *out, int count)
+{
+    int most = count < BATCH ? count : BATCH;
+    int sent = count > 0 ? sendmmsg(c->fd, out, most, MSG_DONTWAIT) : 0;
+
+    if (sent < 0 && errno != EAGAIN)
+        failed("send");
+    sent = sent < 0 ? 0 : sent;
+    c->asked += sent;
+    asked += sent;
+}
+
+/* Check the datagrams that have come, at most BATCH, and return how many it was. */
+static int receiveSome(struct connection *c, struct mmsghdr *in)
+{
+    int got = recvmmsg(c->fd, in, BATCH, MSG_DONTWAIT, 0);
+
+    if (got < 0 && errno != EAGAIN)
+        failed("receive");
+    got = got < 0 ? 0 : got;
+    for (int i = 0; i < got; i++) {
+        char *text = in[i].msg_hdr.msg_iov->iov_base;
+
+        if (in[i].msg_len != answer.length || memcmp(text, answer.at, answer.length))
+            errx(1, "a wrong answer: \"%.*s\"", (int)in[i].msg_len, text);
+    }
+    c->answered += got;
+    answered += got;
+    if (c->answered > c->asked)
+        errx(1, "more came than was asked for");
+    return got;
+}
+
+static void datagrams(int count, double seconds, double number, int atRate)
+{
+    struct iovec text = {request.at, request.length}, rooms[BATCH];
+    struct mmsghdr out[BATCH] = {0}, in[BATCH] = {0};
+    struct connection *all = calloc(count, sizeof *all);
+    struct pollfd *waiting = calloc(count, sizeof *waiting);
+    struct timespec pause = {0, 50000};
+    double start = now(), heard = start, time;
+
+    for (int i = 0; i < BATCH; i++) {
+        rooms[i] = (struct iovec){buffer + i * SIZE, SIZE};
+        out[i].msg_hdr = (struct msghdr){.msg_iov = &text, .msg_iovlen = 1};
+        in[i].msg_hdr = (struct msghdr){.msg_iov = &rooms[i], .msg_iovlen = 1};
+    }
+    for (int i = 0; i < count; i++) {
+        all[i] = dial();
+        waiting[i] = (struct pollfd){.fd = all[i].fd, .events = POLLIN};
+    }
+    /* At the end nothing more is asked; what is on its way may still be answered. */
+    while (!ended || (asked > answered && now() - heard < (atRate ? .2 : LOST))) {
+        counted(seconds, answered);
+        time = now();
+        for (int i = 0; i < count; i++) {
+            struct connection *c = &all[i];
+            double due = atRate ? ((time - start) * number - asked) / (count - i)
+                                : number - (c->asked - c->answered);
+            int got = BATCH;
+
+            if (!ended)
+                sendSome(c, out, due);
+            while (got == BATCH)
+                if ((got = receiveSome(c, in)))
+                    heard = time;
+        }
+        if (!atRate && !ended && time - heard > LOST)
+            break;
+        ppoll(waiting, count, &pause, 0);
+    }
+    if (!answered || (!atRate && asked > answered))
+        errx(1, "%lu datagrams have no answer", asked - answered);
+    report(answered);
+}
+
 /* Speak TLS 1.3 only, with the same cipher and group to every server. */
 static void secure(int resume)
 {
@@ -380,13 +465,17 @@ int main(int argc, char **argv)
     answer = contents(argv[7]);
     signal(SIGPIPE, SIG_IGN);
     alarm(seconds + GRACE);
-    if (strcmp(argv[2], "tcp"))
+    if (!strcmp(argv[2], "udp"))
+        type = SOCK_DGRAM;
+    else if (strcmp(argv[2], "tcp"))
         secure(!strcmp(argv[2], "resume"));
     if (!strcmp(argv[1], "stream"))
         stream(count, seconds, atol(argv[8]), contents(argv[9]), atoi(argv[10]));
     else if (!strcmp(argv[1], "connect"))
         dialAndClose(count, seconds);
-    else
+    else if (!strcmp(argv[1], "idle"))
         idle(count, seconds < 0);
+    else
+        datagrams(count, seconds, atof(argv[8]), !strcmp(argv[1], "rate"));
     return 0;
 }

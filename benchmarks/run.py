@@ -157,12 +157,11 @@ class Bench:
     def _load(
         self, server: Server, scene: Scene, seconds: float, connections: int = 0
     ) -> subprocess.Popen[str]:
-        program = "datagrams" if scene.security == "udp" else "load"
         numbers = server.port, connections or scene.connections, seconds
         answer = scene.request.decode().upper().encode()
         return subprocess.Popen(
             [
-                *(f"{self.folder}/{program}", scene.kind, scene.security),
+                *(f"{self.folder}/load", scene.kind, scene.security),
                 *map(str, numbers),
                 *(self._file(scene.request), self._file(answer), str(scene.window)),
                 *(self._file(scene.text), str(scene.clients)),

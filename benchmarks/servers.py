@@ -105,7 +105,6 @@ def build(folder: Path) -> None:
     for command in (
         "cc -O2 -Wall -Wextra -o load $sources/load.c -lssl -lcrypto",
         "cc -O3 -march=native -Wall -Wextra -o limit $sources/peers/limit.c",
-        "cc -O2 -Wall -Wextra -o datagrams $sources/datagrams.c",
         "cc -O3 -march=native -Wall -Wextra -o recvmmsg $sources/peers/datagrams.c",
         "go build -o lines $sources/peers/lines.go",
         "go build -o golang $sources/peers/datagrams.go",
