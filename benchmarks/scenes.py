@@ -16,7 +16,7 @@ class Scene:
     """Something that can be measured."""
 
     title: str
-    unit: str  # Of its figures; of bytes and ms, less is better.
+    unit: str  # Of its figures.
     kind: str  # What the load does (see load.c); or start, or client: it does nothing.
     goals: dict[str, float]  # So many times a peer's figure; of a measure, not more.
     connections: int = 1
@@ -28,6 +28,11 @@ class Scene:
     text: bytes = b""  # What others stream.
     clients: int = 0  # How many others.
     rate: int = 0  # How many datagrams are sent in a second, whatever comes back.
+
+    @property
+    def lessIsBetter(self) -> bool:
+        """Whether a smaller figure is a better one."""
+        return self.unit in ("bytes", "ms")
 
     @property
     def window(self) -> int:
