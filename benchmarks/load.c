@@ -1,6 +1,6 @@
 /*
- * The load of the benchmarks: it asks one server, checks every byte of each answer,
- * and prints what it has counted as one line of JSON.
+ * The load: it asks one server, checks every byte of each answer, and prints as one line
+ * of JSON what it has counted.
  *
  *   load KIND tcp|tls|resume|udp PORT CONNECTIONS SECONDS REQUEST ANSWER WINDOW TEXT
  *       CLIENTS
@@ -8,16 +8,15 @@
  * REQUEST and ANSWER are files: what is sent, over and over, and what has to come back.
  * With "resume", all connections resume one TLS session. The kinds are:
  *
- * stream: each connection keeps up to WINDOW requests on their way. With a WINDOW of 1
- * and a request of one line, these are round trips. Each of them is timed where so many
- * CLIENTS more send the file TEXT without end, and throw the answers away.
+ * stream: each connection keeps up to WINDOW requests on their way. Where so many
+ *     CLIENTS more send the file TEXT without end, each round trip is timed.
  * connect: connect, send, read the answer, end our side, wait for the end of the other,
- * close; CONNECTIONS are open at a time.
+ *     close; CONNECTIONS are open at a time.
  * idle: open the connections, ask on each (SECONDS is -1) or on the last one only, say
- * "open", and hold them until standard input ends.
+ *     "open", and hold them until standard input ends.
  * window: each socket keeps WINDOW datagrams on their way, and none may be lost.
  * rate: WINDOW datagrams are sent in a second, evenly, whatever comes back; "share" is
- * how much of them is answered.
+ *     how much of them is answered.
  *
  * One thread, nothing but system calls, OpenSSL and memcmp() on the way. The first
  * quarter of a second is not counted.
@@ -111,11 +110,10 @@ static int counted(double seconds, double count)
     return ended != 0;
 }
 
-static void report(unsigned long total)
+static void report(void)
 {
-    printf("{\"total\": %lu, \"perSecond\": %.6f, \"share\": %.6f, ", total,
+    printf("{\"perSecond\": %.6f, \"share\": %.6f, \"times\": [",
            done / (ended - began), (double)answered / asked);
-    printf("\"times\": [");
     for (size_t i = 0; i < timed; i++)
         printf("%s%.6f", i ? ", " : "", times[i]);
     puts("]}");
@@ -165,8 +163,7 @@ static struct connection dial(void)
         return c;
     c.tls = SSL_new(context);
     SSL_set_fd(c.tls, c.fd);
-    if (session)
-        SSL_set_session(c.tls, session);
+    SSL_set_session(c.tls, session);
     fcntl(c.fd, F_SETFL, O_NONBLOCK);
     SSL_connect(c.tls);
     fcntl(c.fd, F_SETFL, 0);
@@ -207,6 +204,14 @@ static ssize_t give(struct connection *c, const struct bytes *what)
     return took > 0 ? took : -1;
 }
 
+/* Check what has come against so many bytes of the answer, from some place on. */
+static void check(const char *text, size_t length, size_t expected, size_t from)
+{
+    if (length != expected || memcmp(text, answer.at + from, length))
+        errx(1, "a wrong answer after byte %zu: \"%.*s\"", from,
+             (int)(length < 60 ? length : 60), text);
+}
+
 /* Read what has come, and check it against what has to come next. Return whether there
  * may be more. */
 static int receive(struct connection *c)
@@ -221,9 +226,7 @@ static int receive(struct connection *c)
             part = got - from;
         if (c->answered == c->asked)
             errx(1, "more came than was asked for");
-        if (memcmp(buffer + from, answer.at + c->received, part))
-            errx(1, "a wrong answer after byte %zu: \"%.*s\"", c->received,
-                 (int)(part < 60 ? part : 60), buffer + from);
+        check(buffer + from, part, part, c->received);
         received += part;
         c->received = (c->received + part) % answer.length;
         c->answered += !c->received;
@@ -296,7 +299,7 @@ static void stream(int count, double seconds, unsigned long window,
             ask(c, window);
         }
     }
-    report(answered);
+    report();
 }
 
 /* The connections stand in a ring. When one is opened, the one a part of the ring
@@ -338,7 +341,7 @@ static void dialAndClose(int count, double seconds)
                 shutdown(c->fd, SHUT_WR);
         }
     } while (closed < opened);
-    report(closed);
+    report();
 }
 
 static void idle(int count, int askAll)
@@ -357,81 +360,62 @@ static void idle(int count, int askAll)
     (void)!read(0, buffer, 1);
 }
 
-/* Send datagrams, at most BATCH, as many as the system takes. */
-static void sendSome(struct connection *c, struct mmsghdr *out, int count)
+/* Tell how many datagrams a call has passed on, by what it returns. */
+static int passed(int result)
 {
-    int most = count < BATCH ? count : BATCH;
-    int sent = count > 0 ? sendmmsg(c->fd, out, most, MSG_DONTWAIT) : 0;
-
-    if (sent < 0 && errno != EAGAIN)
-        failed("send");
-    sent = sent < 0 ? 0 : sent;
-    c->asked += sent;
-    asked += sent;
-}
-
-/* Check the datagrams that have come, at most BATCH, and return how many it was. */
-static int receiveSome(struct connection *c, struct mmsghdr *in)
-{
-    int got = recvmmsg(c->fd, in, BATCH, MSG_DONTWAIT, 0);
-
-    if (got < 0 && errno != EAGAIN)
-        failed("receive");
-    got = got < 0 ? 0 : got;
-    for (int i = 0; i < got; i++) {
-        char *text = in[i].msg_hdr.msg_iov->iov_base;
-
-        if (in[i].msg_len != answer.length || memcmp(text, answer.at, answer.length))
-            errx(1, "a wrong answer: \"%.*s\"", (int)in[i].msg_len, text);
-    }
-    c->answered += got;
-    answered += got;
-    if (c->answered > c->asked)
-        errx(1, "more came than was asked for");
-    return got;
+    if (result < 0 && errno != EAGAIN)
+        failed("datagrams");
+    return result < 0 ? 0 : result;
 }
 
 static void datagrams(int count, double seconds, double number, int atRate)
 {
     struct iovec text = {request.at, request.length}, rooms[BATCH];
     struct mmsghdr out[BATCH] = {0}, in[BATCH] = {0};
-    struct connection *all = calloc(count, sizeof *all);
-    struct pollfd *waiting = calloc(count, sizeof *waiting);
-    struct timespec pause = {0, 50000};
+    struct pollfd *sockets = calloc(count, sizeof *sockets);
+    long *waiting = calloc(count, sizeof *waiting);
     double start = now(), heard = start, time;
+    struct timespec pause = {0, 50000};
 
     for (int i = 0; i < BATCH; i++) {
         rooms[i] = (struct iovec){buffer + i * SIZE, SIZE};
         out[i].msg_hdr = (struct msghdr){.msg_iov = &text, .msg_iovlen = 1};
         in[i].msg_hdr = (struct msghdr){.msg_iov = &rooms[i], .msg_iovlen = 1};
     }
-    for (int i = 0; i < count; i++) {
-        all[i] = dial();
-        waiting[i] = (struct pollfd){.fd = all[i].fd, .events = POLLIN};
-    }
+    for (int i = 0; i < count; i++)
+        sockets[i] = (struct pollfd){.fd = dial().fd, .events = POLLIN};
     /* At the end nothing more is asked; what is on its way may still be answered. */
     while (!ended || (asked > answered && now() - heard < (atRate ? .2 : LOST))) {
         counted(seconds, answered);
         time = now();
-        for (int i = 0; i < count; i++) {
-            struct connection *c = &all[i];
-            double due = atRate ? ((time - start) * number - asked) / (count - i)
-                                : number - (c->asked - c->answered);
-            int got = BATCH;
+        for (int i = 0, got = BATCH; i < count; i++, got = BATCH) {
+            int fd = sockets[i].fd, sent = 0;
+            int due = atRate ? ((time - start) * number - asked) / (count - i)
+                             : number - waiting[i];
 
-            if (!ended)
-                sendSome(c, out, due);
-            while (got == BATCH)
-                if ((got = receiveSome(c, in)))
-                    heard = time;
+            due = due < BATCH ? due : BATCH;
+            if (due > 0 && !ended)
+                sent = passed(sendmmsg(fd, out, due, MSG_DONTWAIT));
+            asked += sent;
+            waiting[i] += sent;
+            while (got == BATCH) {
+                got = passed(recvmmsg(fd, in, BATCH, MSG_DONTWAIT, 0));
+                for (int j = 0; j < got; j++)
+                    check(buffer + j * SIZE, in[j].msg_len, answer.length, 0);
+                heard = got ? time : heard;
+                answered += got;
+                waiting[i] -= got;
+            }
         }
         if (!atRate && !ended && time - heard > LOST)
             break;
-        ppoll(waiting, count, &pause, 0);
+        ppoll(sockets, count, &pause, 0);
     }
+    if (answered > asked)
+        errx(1, "more came than was asked for");
     if (!answered || (!atRate && asked > answered))
         errx(1, "%lu datagrams have no answer", asked - answered);
-    report(answered);
+    report();
 }
 
 /* Speak TLS 1.3 only, with the same cipher and group to every server. */

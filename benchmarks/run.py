@@ -40,17 +40,6 @@ print(json.dumps({"Python": platform.python_version(), "Twisted": twisted.__vers
     "bytes.upper": f"{rate / 1e9:.2f} GB/s"}))
 """
 
-# What looks on while a server is asked, and what then tells how often, or in how many
-# percent of the samples, something was seen. Virtual machines count no cycles.
-TRACERS = {
-    "system-calls": ("strace -fco trace -U calls,name -p", "cat trace"),
-    "profile": (
-        "perf record -q -F 999 -e cpu-clock -o trace -p",
-        "perf report -i trace --stdio --percent-limit 1 --sort dso,sym",
-    ),
-}
-
-
 class Bench:
     """
     One run.
@@ -120,11 +109,11 @@ class Bench:
         """Let the load ask a server."""
         server = self.server(peer, scene)
         began, before = time.monotonic(), usage(server.processes())
-        found = _result(self._load(server, scene, self.seconds))
+        load = self._load(server, scene, self.seconds, scene.connections)
+        found = _result(load)
         passed, after = time.monotonic() - began, usage(server.processes())
         measures = {
             "figure": found["perSecond"],
-            "total": found["total"],
             "processor": (after[0] - before[0]) / passed,
             "load": found["ran"] / passed,
             "waited": max(found["waited"], after[1] - before[1]) / passed,
@@ -138,34 +127,17 @@ class Bench:
             measures["worst"] = max(found["times"]) * 1e3
         return measures
 
-    def trace(self, name: str, peer: str, scene: Scene) -> str:
-        """Let one of L{TRACERS} look on while the load asks, and tell what it saw."""
-        command, report = (each.split() for each in TRACERS[name])
-        command.append(",".join(map(str, self.server(peer, scene).processes())))
-        tracer = subprocess.Popen(command, cwd=self.folder, stderr=subprocess.DEVNULL)
-        time.sleep(0.5)  # It does not say when it has begun.
-        asked = self.traffic(peer, scene)["total"]
-        tracer.send_signal(signal.SIGINT)
-        tracer.wait()
-        seen = subprocess.run(report, cwd=self.folder, stdout=-1, stderr=-1, text=True)
-        found = re.findall(r"^ *([\d.]+)(%?) +(\S.*?) *$", seen.stdout, re.MULTILINE)
-        counts = (
-            (float(each) / (1 if share else asked), what) for each, share, what in found
-        )
-        return "\n".join(f"{count:8.2f}  {what}" for count, what in counts)
-
     def _load(
-        self, server: Server, scene: Scene, seconds: float, connections: int = 0
+        self, server: Server, scene: Scene, seconds: float, connections: int
     ) -> subprocess.Popen[str]:
-        numbers = server.port, connections or scene.connections, seconds
         answer = scene.request.decode().upper().encode()
+        words = [
+            *(self.folder / "load", scene.kind, scene.security, server.port),
+            *(connections, seconds, self._file(scene.request), self._file(answer)),
+            *(scene.window, self._file(scene.text), scene.clients),
+        ]
         return subprocess.Popen(
-            [
-                *(f"{self.folder}/load", scene.kind, scene.security),
-                *map(str, numbers),
-                *(self._file(scene.request), self._file(answer), str(scene.window)),
-                *(self._file(scene.text), str(scene.clients)),
-            ],
+            [str(word) for word in words],
             stdin=-1, stdout=-1, stderr=-1, text=True,
             preexec_fn=lambda: place(LOAD_CORE),
         )  # fmt: skip
@@ -252,12 +224,7 @@ def run(options: argparse.Namespace, names: dict[str, str]) -> None:
         "rounds": f"{options.rounds} of {options.seconds:g} s",
     }
     with closing(Bench(names, options.seconds)) as bench:
-        for key in options.scenes if options.trace else ():
-            for peer in options.peers:
-                if PEERS[peer].serves(SCENES[key]):
-                    print(f"\n{SCENES[key].title}, {PEERS[peer].name}")
-                    print(bench.trace(options.trace, peer, SCENES[key]))
-        for number in range(0 if options.trace else options.rounds):
+        for number in range(options.rounds):
             print(f"round {number + 1} of {options.rounds}", file=sys.stderr)
             bench.round(options.scenes, options.peers)
     results = {"about": about, "without": bench.without, "scenes": bench.values}
@@ -283,9 +250,6 @@ def main(arguments: list[str]) -> None:
     add("--baseline", type=os.path.abspath, help="a checkout with its venv: 'before'")
     add("--keep", type=Path, help="the folder for the results of each machine")
     add("--python", action="append", help="measure with this one; repeatable")
-    for name, (command, _) in TRACERS.items():
-        add(f"--{name}", dest="trace", action="store_const", const=name,
-            help=f"instead, look on with {command.split()[0]}")  # fmt: skip
     options = parser.parse_args(arguments)
     if options.baseline is None:
         options.peers = [each for each in options.peers if each != "before"]

@@ -11,7 +11,7 @@ import signal
 import socket
 import subprocess
 import time
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from string import Template
@@ -35,7 +35,7 @@ class Peer:
 
     In its words, C{$bin} is the folder of this Python's programs, C{$before} that of
     the baseline's, C{$sources} and C{$folder} are those of sources and of what is made
-    of them, C{$port} is the port to ask, C{$fd} a socket to inherit, C{$own} its port.
+    of them, C{$port} is the port to ask, C{$own} one to listen at.
     """
 
     name: str  # For the tables.
@@ -100,28 +100,26 @@ for _key, _programs in (("ours", "$bin"), ("before", "$before")):
     PEERS[_key].can["client"] = f"{_programs}/upper-client --port $port"
 
 
+# What makes the programs and the certificate.
+_BUILD = (
+    "cc -O2 -Wall -Wextra -o load $sources/load.c -lssl -lcrypto",
+    "cc -O3 -march=native -Wall -Wextra -o limit $sources/peers/limit.c",
+    "cc -O3 -march=native -Wall -Wextra -o recvmmsg $sources/peers/datagrams.c",
+    "go build -o lines $sources/peers/lines.go",
+    "go build -o golang $sources/peers/datagrams.go",
+    "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2"
+    " -subj /CN=localhost -keyout server.pem -out server.pem",
+)
+
+
 def build(folder: Path) -> None:
-    """Make the programs and the certificate, where there is what makes them."""
-    for command in (
-        "cc -O2 -Wall -Wextra -o load $sources/load.c -lssl -lcrypto",
-        "cc -O3 -march=native -Wall -Wextra -o limit $sources/peers/limit.c",
-        "cc -O3 -march=native -Wall -Wextra -o recvmmsg $sources/peers/datagrams.c",
-        "go build -o lines $sources/peers/lines.go",
-        "go build -o golang $sources/peers/datagrams.go",
-        "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2"
-        " -subj /CN=localhost -keyout server.key -out server.crt",
-    ):
-        # Go wants a home for its cache; the tree stays as it is.
-        go = {"GOCACHE": f"{folder}/go", "GO111MODULE": "off"}
+    """Run these commands, but for those of Go where there is none."""
+    # Go wants a home for its cache; the tree stays as it is.
+    more = {"GOCACHE": f"{folder}/go", "GO111MODULE": "off"}
+    for command in _BUILD:
         words = split(command, {"sources": str(SOURCES)})
         if words[0] != "go" or shutil.which("go"):
-            done = subprocess.run(
-                words, cwd=folder, env={**os.environ, **go}, stderr=-1, text=True
-            )
-            if done.returncode:
-                raise RuntimeError(f"{command}: {done.stderr.strip()}")
-    pem = (folder / each for each in ("server.key", "server.crt"))
-    (folder / "server.pem").write_text("".join(each.read_text() for each in pem))
+            subprocess.run(words, cwd=folder, env={**os.environ, **more}, check=True)
 
 
 def split(command: str, names: dict[str, str]) -> list[str]:
@@ -165,50 +163,45 @@ class Server:
         """
         self._folder = Path(names["folder"])
         self._started: list[subprocess.Popen[bytes]] = []
-        # Where the sockets stand in proc(5), and the state of those that wait.
-        self._table, self._state = "tcp", "0A"
-        if scene.security == "udp":
-            self._table, self._state = "udp", "07"
-        commands = peer.words(scene).split(" then ")
-        with socket.create_server(("127.0.0.1", 0), backlog=1024) as listener:
-            fd = listener.fileno()
-            names = {**names, "fd": str(fd), "own": str(listener.getsockname()[1])}
-            for number, command in enumerate(commands):
-                for source in (SOURCES / "peers").glob("*.c*f*") if number else ():
+        with socket.socket() as reserved, ExitStack() as failed:
+            failed.callback(self.close)
+            # Nobody else gets this port; who stands before another may share it.
+            reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            reserved.bind(("127.0.0.1", 0))
+            names = {**names, "own": str(reserved.getsockname()[1])}
+            for command in peer.words(scene).split(" then "):
+                for source in (SOURCES / "peers").glob("*.c*f*") if self._started else ():
                     text = Template(source.read_text()).substitute(names)
                     (self._folder / source.name).write_text(text)
-                try:
-                    # Only who stands before another inherits a socket.
-                    self._start(split(command, names), [fd] * number)
-                    self.port = self._listeningPort()
-                except BaseException:
-                    self.close()
-                    raise
+                self._start(split(command, names))
+                self.port = self._listeningPort(scene.security)
                 names["port"] = str(self.port)
+            failed.pop_all()
 
-    def _start(self, command: list[str], descriptors: list[int]) -> None:
+    def _start(self, command: list[str]) -> None:
         program = shutil.which(command[0], path=f"{os.environ['PATH']}:/usr/sbin")
         if program is None:
             raise RuntimeError(f"{command[0]} is not here")
-        more = {"GOMAXPROCS": "1", "NGINX": "".join(f"{fd};" for fd in descriptors)}
         with (self._folder / "server.log").open("wb") as log:
             process = subprocess.Popen(
                 [program, *command[1:]],
-                cwd=self._folder, env={**os.environ, **more}, pass_fds=descriptors,
+                cwd=self._folder, env={**os.environ, "GOMAXPROCS": "1"},
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                 preexec_fn=lambda: place(SERVER_CORE),
                 start_new_session=True,  # What it starts ends with it.
             )  # fmt: skip
         self._started.append(process)
 
-    def _listeningPort(self) -> int:
+    def _listeningPort(self, security: str) -> int:
         """Wait until what was started last listens, as proc(5) shows it."""
+        # Where the sockets stand there, and the state of those that wait.
+        table, waits = ("udp", "07") if security == "udp" else ("tcp", "0A")
         deadline = time.monotonic() + 30
         while time.monotonic() < deadline and self.running():
             listeners = {}
-            for line in Path(f"/proc/net/{self._table}").read_text().splitlines():
+            for line in Path(f"/proc/net/{table}").read_text().splitlines():
                 _, address, _, state, *rest = line.split()
-                if state == self._state:
+                if state == waits:
                     listeners[f"socket:[{rest[5]}]"] = int(address.split(":")[1], 16)
             for descriptor in Path(f"/proc/{self._started[-1].pid}/fd").iterdir():
                 with suppress(OSError, KeyError):
