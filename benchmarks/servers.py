@@ -127,9 +127,9 @@ def split(command: str, names: dict[str, str]) -> list[str]:
     return [Template(word).substitute(names) for word in command.split()]
 
 
-def place(core: int) -> None:
-    """Keep this process on one core, and no longer than the one that started it."""
-    os.sched_setaffinity(0, {core})
+def _place() -> None:
+    """Keep a server on its core, and no longer than the process that started it."""
+    os.sched_setaffinity(0, {SERVER_CORE})
     _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
@@ -170,7 +170,9 @@ class Server:
             reserved.bind(("127.0.0.1", 0))
             names = {**names, "own": str(reserved.getsockname()[1])}
             for command in peer.words(scene).split(" then "):
-                for source in (SOURCES / "peers").glob("*.c*f*") if self._started else ():
+                for source in (
+                    (SOURCES / "peers").glob("*.c*f*") if self._started else ()
+                ):
                     text = Template(source.read_text()).substitute(names)
                     (self._folder / source.name).write_text(text)
                 self._start(split(command, names))
@@ -187,7 +189,7 @@ class Server:
                 [program, *command[1:]],
                 cwd=self._folder, env={**os.environ, "GOMAXPROCS": "1"},
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                preexec_fn=lambda: place(SERVER_CORE),
+                preexec_fn=_place,
                 start_new_session=True,  # What it starts ends with it.
             )  # fmt: skip
         self._started.append(process)

@@ -43,4 +43,6 @@ def run(create: Callable[[], Awaitable[Any]]) -> None:
         # Once it has seen a larger block freed, the C library keeps the memory of
         # smaller ones (M_MMAP_THRESHOLD in mallopt(3)): no more page faults.
         bytes(1 << 20)
-    importlib.import_module("uvloop" if "uvloop" in sys.argv else "asyncio").run(serve())
+    importlib.import_module("uvloop" if "uvloop" in sys.argv else "asyncio").run(
+        serve()
+    )
