@@ -51,54 +51,46 @@ class Peer:
         return " ".join([self.command, *(self.can[need] for need in scene.needs)])
 
 
+_TWISTD = "-n --pidfile= upper --port 0"
+_OURS = {"tcp": "", "unicode": "", "tls": "--tls-cert server.pem", "udp": "--udp",
+         "log": "", "quiet": "--log none"}  # fmt: skip
+_PYTHON = "$bin/python $sources/peers"
 _PROGRAM = {"tcp": "", "tls": "tls", "log": "log", "quiet": ""}
-_OURS = {"tls": "--tls-cert server.pem", "log": "", "quiet": "--log none",
-         "udp": "--udp"}  # fmt: skip
-_FRONT = {"tls": "", "quiet": "", "unicode": ""}
-
-
-_DATAGRAMS = "$bin/python $sources/peers/datagrams"
-
-
-def _ours(name: str, programs: str = "$bin", twistd: str = "", upper: str = "") -> Peer:
-    command = f"{programs}/twistd -n --pidfile= {twistd} upper --port 0 {upper}"
-    return Peer(name, command, {"tcp": "", "unicode": "", **_OURS})
-
-
-def _python(name: str, words: str) -> Peer:
-    command = f"$bin/python $sources/peers/{words}"
-    return Peer(name, command, {"unicode": "", **_PROGRAM})
-
-
-def _front(name: str, command: str) -> Peer:
-    return Peer(name, f"{_ours('').command} then {command}", _FRONT)
-
+_TEXT = {"unicode": "", **_PROGRAM}
+_FRONT = {"unicode": "", "tls": "", "quiet": ""}
+_CLIENT = "upper-client --port $port"
+_NO_CLIENT = "$bin/python -c print(open(0).read().upper(),end='')"
 
 PEERS = {
-    "ours": _ours("upperproto"),
-    "epoll": _ours("upperproto, --reactor=epoll", twistd="--reactor=epoll"),
-    "workers": _ours("upperproto, --workers 2", upper="--workers 2"),
-    "before": _ours("upperproto, before", programs="$before"),
-    "textbook": _python("Twisted LineReceiver", "textbook.py"),
-    "streams": _python("asyncio streams", "streams.py"),
-    "streams-uvloop": _python("asyncio streams, uvloop", "streams.py uvloop"),
-    "blocks": _python("asyncio Protocol", "blocks.py keep"),
-    "blocks-uvloop": _python("asyncio Protocol, uvloop", "blocks.py uvloop keep"),
+    "ours": Peer("upperproto", f"$bin/twistd {_TWISTD}",
+                 {**_OURS, "client": f"$bin/{_CLIENT}"}),
+    "epoll": Peer("upperproto, --reactor=epoll",
+                  f"$bin/twistd --reactor=epoll {_TWISTD}", _OURS),
+    "workers": Peer("upperproto, --workers 2", f"$bin/twistd {_TWISTD} --workers 2",
+                    _OURS),
+    "before": Peer("upperproto, before", f"$before/twistd {_TWISTD}",
+                   {**_OURS, "client": f"$before/{_CLIENT}"}),
+    "textbook": Peer("Twisted LineReceiver", f"{_PYTHON}/textbook.py", _TEXT),
+    "streams": Peer("asyncio streams", f"{_PYTHON}/streams.py", _TEXT),
+    "streams-uvloop": Peer("asyncio streams, uvloop", f"{_PYTHON}/streams.py uvloop",
+                           _TEXT),
+    "blocks": Peer("asyncio Protocol", f"{_PYTHON}/blocks.py keep", _TEXT),
+    "blocks-uvloop": Peer("asyncio Protocol, uvloop",
+                          f"{_PYTHON}/blocks.py uvloop keep", _TEXT),
     "go": Peer("Go", "$folder/lines", _PROGRAM),
-    "nginx": _front("nginx and ours", "nginx -p $folder -c nginx.conf"),
-    "haproxy": _front("HAProxy and ours", "haproxy -f haproxy.cfg"),
+    "nginx": Peer("nginx and ours",
+                  f"$bin/twistd {_TWISTD} then nginx -p $folder -c nginx.conf", _FRONT),
+    "haproxy": Peer("HAProxy and ours",
+                    f"$bin/twistd {_TWISTD} then haproxy -f haproxy.cfg", _FRONT),
     "limit": Peer("the limit: C, epoll", "$folder/limit", {"tcp": "", "quiet": ""}),
-    "udp": Peer("asyncio", f"{_DATAGRAMS}.py", {"udp": ""}),
-    "udp-uvloop": Peer("asyncio, uvloop", f"{_DATAGRAMS}.py uvloop", {"udp": ""}),
+    "udp": Peer("asyncio", f"{_PYTHON}/datagrams.py", {"udp": ""}),
+    "udp-uvloop": Peer("asyncio, uvloop", f"{_PYTHON}/datagrams.py uvloop",
+                       {"udp": ""}),
     "udp-go": Peer("Go, net.UDPConn", "$folder/golang", {"udp": ""}),
     "udp-limit": Peer("the limit: C, recvmmsg", "$folder/recvmmsg", {"udp": ""}),
     "nc": Peer("nc -N", "", {"client": "nc -N 127.0.0.1 $port"}),
-    "python": Peer("Python, without a network", "",
-        {"client": "$bin/python -c print(open(0).read().upper(),end='')"}),
+    "python": Peer("Python, without a network", "", {"client": _NO_CLIENT}),
 }  # fmt: skip
-for _key, _programs in (("ours", "$bin"), ("before", "$before")):
-    PEERS[_key].can["client"] = f"{_programs}/upper-client --port $port"
-
 
 # What makes the programs and the certificate.
 _BUILD = (
