@@ -61,20 +61,15 @@ struct connection {
     double askedAt;
 };
 
-/* Of all connections together. */
-static unsigned long asked, answered, received;
+static unsigned long asked, answered, received; /* Of all connections together. */
+static double times[1 << 20]; /* How long answers took, in seconds. */
+static size_t timed;
+static double began, ended, done; /* When was counted, and how much was done then. */
 
 static char buffer[1 << 18];
 static int port, type = SOCK_STREAM;
 static SSL_CTX *context;     /* or 0, without TLS */
 static SSL_SESSION *session; /* to resume, or 0 */
-
-/* How long answers took, in seconds. */
-static double times[1 << 20];
-static size_t timed;
-
-/* When counting began and ended, and how much was done in between. */
-static double began, ended, done;
 
 static void failed(const char *what)
 {
@@ -91,8 +86,7 @@ static double now(void)
     return time.tv_sec + time.tv_nsec * 1e-9;
 }
 
-/* Begin or end to count, if it is time and something was done. Return whether it has
- * ended. */
+/* Begin or end to count, if it is time. Return whether it has ended. */
 static int counted(double seconds, double count)
 {
     static double start;
@@ -144,8 +138,8 @@ static void handshake(struct connection *c)
 /* Connect; over TLS, only begin the handshake. */
 static struct connection dial(void)
 {
-    /* Each connection that we close keeps its pair of ports for a minute. One address
-     * has 28,000; so each comes from another address. */
+    /* A connection that we close keeps its ports for a minute, and an address has only
+     * 28,000: so each comes from another address. */
     static unsigned count;
     struct sockaddr_in here = {.sin_family = AF_INET}, there = here;
     struct connection c = {.fd = socket(AF_INET, type | SOCK_CLOEXEC, 0)};

@@ -127,8 +127,8 @@ def _place() -> None:
 
 def usage(processes: list[int]) -> tuple[float, float]:
     """
-    Tell for how many seconds processes had a core, and for how many a thread that is
-    the only one was ready while another process had it (of several: 0).
+    Tell for how many seconds processes had a core, and for how many their thread, if
+    there is but one, was ready while another process had it.
     """
     threads = [
         thread.read_text().split()
@@ -147,12 +147,7 @@ class Server:
     """
 
     def __init__(self, peer: Peer, scene: Scene, names: dict[str, str]) -> None:
-        """
-        Start it, and wait until it listens.
-
-        @param names: what stands for the names in commands.
-        @raise RuntimeError: where it does not start.
-        """
+        """Start it, with names for its commands, and wait until it listens."""
         self._folder = Path(names["folder"])
         self._started: list[subprocess.Popen[bytes]] = []
         with socket.socket() as reserved, ExitStack() as failed:
@@ -161,10 +156,9 @@ class Server:
             reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
             reserved.bind(("127.0.0.1", 0))
             names = {**names, "own": str(reserved.getsockname()[1])}
+            configurations = list((SOURCES / "peers").glob("*.c*f*"))
             for command in peer.words(scene).split(" then "):
-                for source in (
-                    (SOURCES / "peers").glob("*.c*f*") if self._started else ()
-                ):
+                for source in configurations if self._started else ():
                     text = Template(source.read_text()).substitute(names)
                     (self._folder / source.name).write_text(text)
                 self._start(split(command, names))

@@ -61,15 +61,12 @@ static int answer(struct connection *c)
     return 1;
 }
 
-static void begin(int listener)
+static void begin(int fd)
 {
-    int on = 1, fd = accept4(listener, 0, 0, SOCK_NONBLOCK | SOCK_CLOEXEC);
-    struct connection *c;
+    struct connection *c = calloc(1, sizeof *c);
+    int on = 1;
 
-    if (fd < 0)
-        return;
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-    c = calloc(1, sizeof *c);
     c->fd = fd;
     watch(c, EPOLL_CTL_ADD, EPOLLIN);
 }
@@ -78,10 +75,9 @@ int main(void)
 {
     struct sockaddr_in here = {.sin_family = AF_INET};
     struct epoll_event events[512];
-    struct connection listener = {0};
+    struct connection listener = {.fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)};
 
     here.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    listener.fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     epoll = epoll_create1(EPOLL_CLOEXEC);
     if (bind(listener.fd, (struct sockaddr *)&here, sizeof here) ||
         listen(listener.fd, 1024))
@@ -94,7 +90,7 @@ int main(void)
             struct connection *c = events[i].data.ptr;
 
             if (c == &listener)
-                begin(c->fd);
+                begin(accept4(c->fd, 0, 0, SOCK_NONBLOCK | SOCK_CLOEXEC));
             else if (!answer(c)) {
                 close(c->fd);
                 free(c->kept);
