@@ -48,9 +48,8 @@ class Bench:
 
     def __init__(self, names: dict[str, str], seconds: float) -> None:
         """
-        @param names: what stands for the names in commands.
-        @param seconds: how long each figure is measured. For less than one, there are
-            fewer idle connections, and fewer bytes are filtered.
+        Measure each figure for some seconds. For less than one, there are fewer idle
+        connections, and fewer bytes are filtered.
         """
         self.names = names
         self.folder = Path(names["folder"])
@@ -250,10 +249,11 @@ def main(arguments: list[str]) -> None:
                 print(f"round {number + 1} of {options.rounds}", file=sys.stderr)
                 bench.round(options.scenes, options.peers)
     without = {key: peers for key, peers in bench.without.items() if peers}
-    results = {"about": about(options), "without": without, "scenes": bench.values}
+    facts = about(options)
+    results = {"about": facts, "without": without, "scenes": bench.values}
     for rows in filter(None, (details(results, group) for group in GROUPS)):
         print(f"\n{table(rows)}")
-    print(json.dumps({**results["about"], "without": without}, indent=1))
+    print(json.dumps({**facts, "without": without}, indent=1))
     if options.keep:
         keep(results, options.keep)
 

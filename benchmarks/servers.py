@@ -48,7 +48,9 @@ class Peer:
 
     def words(self, scene: Scene) -> str:
         """Give the command that starts it for a scene."""
-        return " ".join([self.command, *(self.can[need] for need in scene.needs)])
+        return " ".join(
+            [self.command, *(self.can[need] for need in sorted(scene.needs))]
+        )
 
 
 _TWISTD = "-n --pidfile= upper --port 0"

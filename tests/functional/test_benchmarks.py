@@ -120,15 +120,14 @@ class BenchmarkTests(SynchronousTestCase):
 
         @return: how it says why.
         """
-        load = self.folder / "load"
-        source = BENCHMARKS / "load.c"
-        if not load.exists():
-            command = ["cc", "-o", load, source, "-lssl", "-lcrypto"]
-            subprocess.run(command, check=True)
-        files = self.folder / "request", self.folder / "answer"
+        load = str(self.folder / "load")
+        source = str(BENCHMARKS / "load.c")
+        subprocess.run(["cc", "-o", load, source, "-lssl", "-lcrypto"], check=True)
+        kind, security, connections, seconds, window = words
+        files = [str(self.folder / "request"), str(self.folder / "answer")]
+        numbers = [str(server.port), connections, seconds]
         done = subprocess.run(
-            [load, *words[:2], str(server.port), *words[2:4], *files, words[4]]
-            + [os.devnull, "0"],
+            [load, kind, security, *numbers, *files, window, os.devnull, "0"],
             capture_output=True,
             text=True,
             timeout=2 * TIME_LIMIT,
