@@ -48,9 +48,8 @@ class Peer:
 
     def words(self, scene: Scene) -> str:
         """Give the command that starts it for a scene."""
-        return " ".join(
-            [self.command, *(self.can[need] for need in sorted(scene.needs))]
-        )
+        words = [self.can[need] for need in sorted(scene.needs)]
+        return " ".join([self.command, *words])
 
 
 _TWISTD = "-n --pidfile= upper --port 0"
