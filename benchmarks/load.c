@@ -1,20 +1,22 @@
 /*
- * The load of the benchmarks: it asks one server, checks every byte of each answer,
- * and prints what it has counted as one line of JSON.
+ * The load: it asks one server, checks every byte of each answer, and prints as one line
+ * of JSON what it has counted.
  *
- *   load stream|connect|idle tcp|tls|resume PORT CONNECTIONS SECONDS REQUEST ANSWER
- *       WINDOW TEXT CLIENTS
+ *   load KIND tcp|tls|resume|udp PORT CONNECTIONS SECONDS REQUEST ANSWER WINDOW TEXT
+ *       CLIENTS
  *
  * REQUEST and ANSWER are files: what is sent, over and over, and what has to come back.
- * With "resume", all connections resume one TLS session.
+ * With "resume", all connections resume one TLS session. The kinds are:
  *
- * stream: each connection keeps up to WINDOW requests on their way. With a WINDOW of 1
- * and a request of one line, these are round trips. Each of them is timed where so many
- * CLIENTS more send the file TEXT without end, and throw the answers away.
+ * stream: each connection keeps up to WINDOW requests on their way. Where so many
+ *     CLIENTS more send the file TEXT without end, each round trip is timed.
  * connect: connect, send, read the answer, end our side, wait for the end of the other,
- * close; CONNECTIONS are open at a time.
+ *     close; CONNECTIONS are open at a time.
  * idle: open the connections, ask on each (SECONDS is -1) or on the last one only, say
- * "open", and hold them until standard input ends.
+ *     "open", and hold them until standard input ends.
+ * window: each socket keeps WINDOW datagrams on their way, and none may be lost.
+ * rate: WINDOW datagrams are sent in a second, evenly, whatever comes back; "share" is
+ *     how much of them is answered.
  *
  * One thread, nothing but system calls, OpenSSL and memcmp() on the way. The first
  * quarter of a second is not counted.
@@ -27,6 +29,7 @@
 #include <netinet/tcp.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -39,6 +42,9 @@
 
 #define GRACE 60    /* A run that takes so many seconds longer has failed. */
 #define LARGE 16384 /* A request of so many bytes is better sent without a copy. */
+#define BATCH 32    /* So many datagrams are sent or received by one call. */
+#define SIZE 2048   /* No datagram is longer. */
+#define LOST 2      /* What has no answer after so many seconds has none. */
 
 static struct bytes {
     char *at;
@@ -55,20 +61,15 @@ struct connection {
     double askedAt;
 };
 
-/* Of all connections together. */
-static unsigned long asked, answered, received;
+static unsigned long asked, answered, received; /* Of all connections together. */
+static double times[1 << 20]; /* How long answers took, in seconds. */
+static size_t timed;
+static double began, ended, done; /* When was counted, and how much was done then. */
 
 static char buffer[1 << 18];
-static int port;
+static int port, type = SOCK_STREAM;
 static SSL_CTX *context;     /* or 0, without TLS */
 static SSL_SESSION *session; /* to resume, or 0 */
-
-/* How long answers took, in seconds. */
-static double times[1 << 20];
-static size_t timed;
-
-/* When counting began and ended, and how much was done in between. */
-static double began, ended, done;
 
 static void failed(const char *what)
 {
@@ -85,8 +86,7 @@ static double now(void)
     return time.tv_sec + time.tv_nsec * 1e-9;
 }
 
-/* Begin or end to count, if it is time and something was done. Return whether it has
- * ended. */
+/* Begin or end to count, if it is time. Return whether it has ended. */
 static int counted(double seconds, double count)
 {
     static double start;
@@ -104,10 +104,10 @@ static int counted(double seconds, double count)
     return ended != 0;
 }
 
-static void report(unsigned long total)
+static void report(void)
 {
-    printf("{\"total\": %lu, \"perSecond\": %.6f, \"times\": [", total,
-           done / (ended - began));
+    printf("{\"perSecond\": %.6f, \"share\": %.6f, \"times\": [",
+           done / (ended - began), (double)answered / asked);
     for (size_t i = 0; i < timed; i++)
         printf("%s%.6f", i ? ", " : "", times[i]);
     puts("]}");
@@ -138,11 +138,11 @@ static void handshake(struct connection *c)
 /* Connect; over TLS, only begin the handshake. */
 static struct connection dial(void)
 {
-    /* Each connection that we close keeps its pair of ports for a minute. One address
-     * has 28,000; so each comes from another address. */
+    /* A connection that we close keeps its ports for a minute, and an address has only
+     * 28,000: so each comes from another address. */
     static unsigned count;
     struct sockaddr_in here = {.sin_family = AF_INET}, there = here;
-    struct connection c = {.fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)};
+    struct connection c = {.fd = socket(AF_INET, type | SOCK_CLOEXEC, 0)};
     int on = 1;
 
     here.sin_addr.s_addr = htonl(INADDR_LOOPBACK + count++ % 200);
@@ -157,8 +157,7 @@ static struct connection dial(void)
         return c;
     c.tls = SSL_new(context);
     SSL_set_fd(c.tls, c.fd);
-    if (session)
-        SSL_set_session(c.tls, session);
+    SSL_set_session(c.tls, session);
     fcntl(c.fd, F_SETFL, O_NONBLOCK);
     SSL_connect(c.tls);
     fcntl(c.fd, F_SETFL, 0);
@@ -199,6 +198,14 @@ static ssize_t give(struct connection *c, const struct bytes *what)
     return took > 0 ? took : -1;
 }
 
+/* Check what has come against so many bytes of the answer, from some place on. */
+static void check(const char *text, size_t length, size_t expected, size_t from)
+{
+    if (length != expected || memcmp(text, answer.at + from, length))
+        errx(1, "a wrong answer after byte %zu: \"%.*s\"", from,
+             (int)(length < 60 ? length : 60), text);
+}
+
 /* Read what has come, and check it against what has to come next. Return whether there
  * may be more. */
 static int receive(struct connection *c)
@@ -213,9 +220,7 @@ static int receive(struct connection *c)
             part = got - from;
         if (c->answered == c->asked)
             errx(1, "more came than was asked for");
-        if (memcmp(buffer + from, answer.at + c->received, part))
-            errx(1, "a wrong answer after byte %zu: \"%.*s\"", c->received,
-                 (int)(part < 60 ? part : 60), buffer + from);
+        check(buffer + from, part, part, c->received);
         received += part;
         c->received = (c->received + part) % answer.length;
         c->answered += !c->received;
@@ -288,7 +293,7 @@ static void stream(int count, double seconds, unsigned long window,
             ask(c, window);
         }
     }
-    report(answered);
+    report();
 }
 
 /* The connections stand in a ring. When one is opened, the one a part of the ring
@@ -330,7 +335,7 @@ static void dialAndClose(int count, double seconds)
                 shutdown(c->fd, SHUT_WR);
         }
     } while (closed < opened);
-    report(closed);
+    report();
 }
 
 static void idle(int count, int askAll)
@@ -347,6 +352,64 @@ static void idle(int count, int askAll)
     fflush(stdout);
     alarm(0);
     (void)!read(0, buffer, 1);
+}
+
+/* Tell how many datagrams a call has passed on, by what it returns. */
+static int passed(int result)
+{
+    if (result < 0 && errno != EAGAIN)
+        failed("datagrams");
+    return result < 0 ? 0 : result;
+}
+
+static void datagrams(int count, double seconds, double number, int atRate)
+{
+    struct iovec text = {request.at, request.length}, rooms[BATCH];
+    struct mmsghdr out[BATCH] = {0}, in[BATCH] = {0};
+    struct pollfd *sockets = calloc(count, sizeof *sockets);
+    long *waiting = calloc(count, sizeof *waiting);
+    double start = now(), heard = start, time;
+    struct timespec pause = {0, 50000};
+
+    for (int i = 0; i < BATCH; i++) {
+        rooms[i] = (struct iovec){buffer + i * SIZE, SIZE};
+        out[i].msg_hdr = (struct msghdr){.msg_iov = &text, .msg_iovlen = 1};
+        in[i].msg_hdr = (struct msghdr){.msg_iov = &rooms[i], .msg_iovlen = 1};
+    }
+    for (int i = 0; i < count; i++)
+        sockets[i] = (struct pollfd){.fd = dial().fd, .events = POLLIN};
+    /* At the end nothing more is asked; what is on its way may still be answered. */
+    while (!ended || (asked > answered && now() - heard < (atRate ? .2 : LOST))) {
+        counted(seconds, answered);
+        time = now();
+        for (int i = 0, got = BATCH; i < count; i++, got = BATCH) {
+            int fd = sockets[i].fd, sent = 0;
+            int due = atRate ? ((time - start) * number - asked) / (count - i)
+                             : number - waiting[i];
+
+            due = due < BATCH ? due : BATCH;
+            if (due > 0 && !ended)
+                sent = passed(sendmmsg(fd, out, due, MSG_DONTWAIT));
+            asked += sent;
+            waiting[i] += sent;
+            while (got == BATCH) {
+                got = passed(recvmmsg(fd, in, BATCH, MSG_DONTWAIT, 0));
+                for (int j = 0; j < got; j++)
+                    check(buffer + j * SIZE, in[j].msg_len, answer.length, 0);
+                heard = got ? time : heard;
+                answered += got;
+                waiting[i] -= got;
+            }
+        }
+        if (!atRate && !ended && time - heard > LOST)
+            break;
+        ppoll(sockets, count, &pause, 0);
+    }
+    if (answered > asked)
+        errx(1, "more came than was asked for");
+    if (!answered || (!atRate && asked > answered))
+        errx(1, "%lu datagrams have no answer", asked - answered);
+    report();
 }
 
 /* Speak TLS 1.3 only, with the same cipher and group to every server. */
@@ -380,13 +443,17 @@ int main(int argc, char **argv)
     answer = contents(argv[7]);
     signal(SIGPIPE, SIG_IGN);
     alarm(seconds + GRACE);
-    if (strcmp(argv[2], "tcp"))
+    if (!strcmp(argv[2], "udp"))
+        type = SOCK_DGRAM;
+    else if (strcmp(argv[2], "tcp"))
         secure(!strcmp(argv[2], "resume"));
     if (!strcmp(argv[1], "stream"))
         stream(count, seconds, atol(argv[8]), contents(argv[9]), atoi(argv[10]));
     else if (!strcmp(argv[1], "connect"))
         dialAndClose(count, seconds);
-    else
+    else if (!strcmp(argv[1], "idle"))
         idle(count, seconds < 0);
+    else
+        datagrams(count, seconds, atof(argv[8]), !strcmp(argv[1], "rate"));
     return 0;
 }

@@ -20,35 +20,19 @@ import subprocess
 import sys
 import tempfile
 import time
+import timeit
+from collections import defaultdict
 from contextlib import closing
+from importlib.metadata import version
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 from report import details, table
 from scenes import GROUPS, SCENES, Scene
-from servers import LOAD_CORE, PEERS, SOURCES, Server, build, place, split, usage
+from servers import LOAD_CORE, PEERS, SOURCES, Server, build, split, usage
 
 Measures = dict[str, float]
-
-# What one Python tells of itself. Most of what streams cost is bytes.upper.
-ABOUT = """
-import json, platform, statistics, timeit, twisted
-text = b"upper case\\n" * 24_000
-rate = len(text) / statistics.median(timeit.repeat(text.upper, number=1, repeat=200))
-print(json.dumps({"Python": platform.python_version(), "Twisted": twisted.__version__,
-    "bytes.upper": f"{rate / 1e9:.2f} GB/s"}))
-"""
-
-# What looks on while a server is asked, and what then tells how often, or in how many
-# percent of the samples, something was seen. Virtual machines count no cycles.
-TRACERS = {
-    "system-calls": ("strace -fco trace -U calls,name -p", "cat trace"),
-    "profile": (
-        "perf record -q -F 999 -e cpu-clock -o trace -p",
-        "perf report -i trace --stdio --percent-limit 1 --sort dso,sym",
-    ),
-}
 
 
 class Bench:
@@ -64,32 +48,30 @@ class Bench:
 
     def __init__(self, names: dict[str, str], seconds: float) -> None:
         """
-        @param names: what stands for the names in commands.
-        @param seconds: how long each figure is measured. For less than one, there are
-            fewer idle connections, and fewer bytes are filtered.
+        Measure each figure for some seconds. For less than one, there are fewer idle
+        connections, and fewer bytes are filtered.
         """
         self.names = names
         self.folder = Path(names["folder"])
         self.seconds = seconds
-        self.values: dict[str, dict[str, dict[str, list[float]]]] = {}
-        self.without: dict[str, dict[str, str]] = {}
+        self.values: dict[str, dict[str, dict[str, list[float]]]] = defaultdict(dict)
+        self.without: dict[str, dict[str, str]] = defaultdict(dict)
         self._servers: dict[str, Server] = {}
 
     def round(self, scenes: list[str], peers: list[str]) -> None:
         """Measure every scene with every peer that can serve it, once."""
         for key in scenes:
             for peer in random.sample(peers, len(peers)):
-                failed = self.without.get(key, {})
-                if not PEERS[peer].serves(SCENES[key]) or peer in failed:
+                if not PEERS[peer].serves(SCENES[key]) or peer in self.without[key]:
                     continue
-                values = self.values.setdefault(key, {}).setdefault(peer, {})
+                values = self.values[key].setdefault(peer, {})
                 try:
                     for name, value in self.measure(peer, SCENES[key]).items():
                         values.setdefault(name, []).append(value)
                 except (RuntimeError, OSError) as error:
                     # No figure stands for a peer that answers wrongly.
                     del self.values[key][peer]
-                    self.without.setdefault(key, {})[peer] = str(error)
+                    self.without[key][peer] = str(error)
         self.close()
 
     def close(self) -> None:
@@ -120,11 +102,10 @@ class Bench:
         """Let the load ask a server."""
         server = self.server(peer, scene)
         began, before = time.monotonic(), usage(server.processes())
-        found = _result(self._load(server, scene, self.seconds))
+        found = _result(self._load(server, scene, self.seconds, scene.connections))
         passed, after = time.monotonic() - began, usage(server.processes())
         measures = {
             "figure": found["perSecond"],
-            "total": found["total"],
             "processor": (after[0] - before[0]) / passed,
             "load": found["ran"] / passed,
             "waited": max(found["waited"], after[1] - before[1]) / passed,
@@ -138,38 +119,19 @@ class Bench:
             measures["worst"] = max(found["times"]) * 1e3
         return measures
 
-    def trace(self, name: str, peer: str, scene: Scene) -> str:
-        """Let one of L{TRACERS} look on while the load asks, and tell what it saw."""
-        command, report = (each.split() for each in TRACERS[name])
-        command.append(",".join(map(str, self.server(peer, scene).processes())))
-        tracer = subprocess.Popen(command, cwd=self.folder, stderr=subprocess.DEVNULL)
-        time.sleep(0.5)  # It does not say when it has begun.
-        asked = self.traffic(peer, scene)["total"]
-        tracer.send_signal(signal.SIGINT)
-        tracer.wait()
-        seen = subprocess.run(report, cwd=self.folder, stdout=-1, stderr=-1, text=True)
-        found = re.findall(r"^ *([\d.]+)(%?) +(\S.*?) *$", seen.stdout, re.MULTILINE)
-        counts = (
-            (float(each) / (1 if share else asked), what) for each, share, what in found
-        )
-        return "\n".join(f"{count:8.2f}  {what}" for count, what in counts)
-
     def _load(
-        self, server: Server, scene: Scene, seconds: float, connections: int = 0
+        self, server: Server, scene: Scene, seconds: float, connections: int
     ) -> subprocess.Popen[str]:
-        program = "datagrams" if scene.security == "udp" else "load"
-        numbers = server.port, connections or scene.connections, seconds
         answer = scene.request.decode().upper().encode()
+        command = (
+            *(self.folder / "load", scene.kind, scene.security, server.port),
+            *(connections, seconds, self._file(scene.request), self._file(answer)),
+            *(scene.window, self._file(scene.text), scene.clients),
+        )
+        pipe = subprocess.PIPE
         return subprocess.Popen(
-            [
-                *(f"{self.folder}/{program}", scene.kind, scene.security),
-                *map(str, numbers),
-                *(self._file(scene.request), self._file(answer), str(scene.window)),
-                *(self._file(scene.text), str(scene.clients)),
-            ],
-            stdin=-1, stdout=-1, stderr=-1, text=True,
-            preexec_fn=lambda: place(LOAD_CORE),
-        )  # fmt: skip
+            list(map(str, command)), stdin=pipe, stdout=pipe, stderr=pipe, text=True
+        )
 
     def _file(self, content: bytes) -> Path:
         path = self.folder / f"{hash(content)}.txt"
@@ -205,11 +167,11 @@ class Bench:
             tempfile.TemporaryFile() as result,
         ):
             began = time.monotonic()
+            # A fork (and not vfork(2), which would count what this process had at
+            # most): what this process has now is the least that can be told.
             process = subprocess.Popen(
-                split(client, names), stdin=source, stdout=result,
-                preexec_fn=lambda: place(LOAD_CORE),
-            )  # fmt: skip
-            # What this process has counts, too: the least that can be told.
+                split(client, names), stdin=source, stdout=result, preexec_fn=os.getpid
+            )
             _, process.returncode, used = os.wait4(process.pid, 0)
             passed = time.monotonic() - began
             result.seek(0)
@@ -233,48 +195,33 @@ def _result(load: subprocess.Popen[str]) -> dict[str, Any]:
     return {"ran": ran, "waited": waited, **json.loads(output)}
 
 
-def install(python: str, checkout: str, folder: str) -> str:
-    """Make an environment for a checkout, and give the folder of its programs."""
-    subprocess.run([python, "-m", "venv", folder], check=True)
-    packages = ["uvloop", "-e", f"{checkout}[tls,fast]"]
-    subprocess.run([f"{folder}/bin/pip", "install", "-qq", *packages], check=True)
-    return f"{folder}/bin"
-
-
-def run(options: argparse.Namespace, names: dict[str, str]) -> None:
-    """Do what is wanted with one Python, and print it."""
+def about(options: argparse.Namespace) -> dict[str, str]:
+    """Describe a run, and this Python: most of what streams cost is C{bytes.upper}."""
     processor = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
-    python = [f"{names['bin']}/python", "-c", ABOUT]
-    about: dict[str, str] = {
+    text = b"upper case\n" * 24_000
+    rate = len(text) / median(timeit.repeat(text.upper, number=1, repeat=200))
+    return {
         "processor": processor[1] if processor else platform.machine(),
         "Linux": platform.release(),
-        **json.loads(subprocess.run(python, stdout=-1, check=True).stdout),
+        "Python": platform.python_version(),
+        "Twisted": version("twisted"),
+        "bytes.upper": f"{rate / 1e9:.2f} GB/s",
         "date": time.strftime("%Y-%m-%d"),
         "rounds": f"{options.rounds} of {options.seconds:g} s",
     }
-    with closing(Bench(names, options.seconds)) as bench:
-        for key in options.scenes if options.trace else ():
-            for peer in options.peers:
-                if PEERS[peer].serves(SCENES[key]):
-                    print(f"\n{SCENES[key].title}, {PEERS[peer].name}")
-                    print(bench.trace(options.trace, peer, SCENES[key]))
-        for number in range(0 if options.trace else options.rounds):
-            print(f"round {number + 1} of {options.rounds}", file=sys.stderr)
-            bench.round(options.scenes, options.peers)
-    results = {"about": about, "without": bench.without, "scenes": bench.values}
-    for rows in filter(None, (details(results, group) for group in GROUPS)):
-        print(f"\n{table(rows)}")
-    print(json.dumps({**about, "without": bench.without}, indent=1))
-    if options.keep:
-        name = re.sub(r"\W+", "-", f"{about['processor']} {about['Python']}")
-        # A line for each measure, not for each round.
-        text = re.sub(r"(?<=[\[\d,])\s+(?=[\d\]])", " ", json.dumps(results, indent=1))
-        options.keep.mkdir(exist_ok=True)
-        (options.keep / f"{name}.json").write_text(f"{text}\n")
+
+
+def keep(results: dict[str, Any], folder: Path) -> None:
+    """Write results to a file for this machine and this Python."""
+    name = re.sub(r"\W+", "-", "{processor} {Python}".format(**results["about"]))
+    # A line for each measure, not for each round.
+    text = re.sub(r"(?<=[\[\d,])\s+(?=[\d\]])", " ", json.dumps(results, indent=1))
+    folder.mkdir(exist_ok=True)
+    (folder / f"{name}.json").write_text(f"{text}\n")
 
 
 def main(arguments: list[str]) -> None:
-    """Read the command line, and do what it wants with each Python."""
+    """Read the command line, measure, and print the tables."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[1])
     add = parser.add_argument
     add("--rounds", type=int, default=5, help="how often each is run [5]")
@@ -282,29 +229,33 @@ def main(arguments: list[str]) -> None:
     add("--scenes", nargs="+", choices=SCENES, default=list(SCENES), metavar="SCENE")
     add("--peers", nargs="+", choices=PEERS, default=list(PEERS), metavar="PEER")
     add("--baseline", type=os.path.abspath, help="a checkout with its venv: 'before'")
-    add("--keep", type=Path, help="the folder for the results of each machine")
-    add("--python", action="append", help="measure with this one; repeatable")
-    for name, (command, _) in TRACERS.items():
-        add(f"--{name}", dest="trace", action="store_const", const=name,
-            help=f"instead, look on with {command.split()[0]}")  # fmt: skip
+    add("--keep", type=Path, help="the folder for results of each machine and Python")
     options = parser.parse_args(arguments)
     if options.baseline is None:
         options.peers = [each for each in options.peers if each != "before"]
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    os.sched_setaffinity(0, {LOAD_CORE})  # All but the servers inherit it.
     with tempfile.TemporaryDirectory() as folder:
         build(Path(folder))
-        names = {"folder": folder, "sources": str(SOURCES)}
-        for number, python in enumerate(options.python or [""]):
-            names["bin"] = str(Path(sys.executable).parent)
-            names["before"] = f"{options.baseline}/venv/bin"
-            if python:
-                names["bin"] = install(python, f"{SOURCES}/..", f"{folder}/{number}")
-            if python and options.baseline:
-                names["before"] = install(
-                    python, options.baseline, f"{folder}/-{number}"
-                )
-            run(options, names)
+        names = {
+            "folder": folder,
+            "sources": str(SOURCES),
+            "bin": str(Path(sys.executable).parent),
+            "before": f"{options.baseline}/venv/bin",
+        }
+        with closing(Bench(names, options.seconds)) as bench:
+            for number in range(options.rounds):
+                print(f"round {number + 1} of {options.rounds}", file=sys.stderr)
+                bench.round(options.scenes, options.peers)
+    without = {key: peers for key, peers in bench.without.items() if peers}
+    facts = about(options)
+    results = {"about": facts, "without": without, "scenes": bench.values}
+    for rows in filter(None, (details(results, group) for group in GROUPS)):
+        print(f"\n{table(rows)}")
+    print(json.dumps({**facts, "without": without}, indent=1))
+    if options.keep:
+        keep(results, options.keep)
 
 
 if __name__ == "__main__":

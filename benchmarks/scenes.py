@@ -16,18 +16,23 @@ class Scene:
     """Something that can be measured."""
 
     title: str
-    unit: str  # Of its figures; of bytes and ms, less is better.
+    unit: str  # Of its figures.
     kind: str  # What the load does (see load.c); or start, or client: it does nothing.
     goals: dict[str, float]  # So many times a peer's figure; of a measure, not more.
     connections: int = 1
     request: bytes = b"hello, network!\n"  # Sent over and over.
     security: str = "tcp"  # Or tls, udp, or resume: TLS that resumes a session.
     group: str = "tcp"  # One of GROUPS, the tables.
-    log: bool | None = None  # Of connections. None: as each server does by itself.
+    log: str = ""  # Of connections: "log", "quiet", or as each server does by itself.
     asked: bool = False  # Whether idle connections have asked before.
     text: bytes = b""  # What others stream.
     clients: int = 0  # How many others.
     rate: int = 0  # How many datagrams are sent in a second, whatever comes back.
+
+    @property
+    def lessIsBetter(self) -> bool:
+        """Whether a smaller figure is a better one."""
+        return self.unit in ("bytes", "ms")
 
     @property
     def window(self) -> int:
@@ -41,11 +46,9 @@ class Scene:
         """What a peer has to be able to do."""
         if self.kind == "client":
             return {"client"}
-        needs = {"tls" if self.security == "resume" else self.security}
-        needs |= {None: set(), True: {"log"}, False: {"quiet"}}[self.log]
-        if not (self.request + self.text).isascii():
-            needs.add("unicode")
-        return needs
+        text = "" if (self.request + self.text).isascii() else "unicode"
+        security = "tls" if self.security == "resume" else self.security
+        return {security, self.log, text} - {""}
 
 
 def block(lines: bytes) -> bytes:
@@ -82,9 +85,9 @@ SCENES = {
     "stream80": Scene("80-byte lines", "MB/s", "stream", _STREAM, 10, _LINES),
     "stream8k": Scene("8-KiB lines", "MB/s", "stream", _STREAM, 10, block(line(8192))),
     "european": Scene("European text", "MB/s", "stream", _BETTER, 10, _EUROPEAN),
-    "connect1": Scene("connections, 1 by 1", "per s", "connect", _PYTHON, log=False),
+    "connect1": Scene("connections, 1 by 1", "per s", "connect", _PYTHON, log="quiet"),
     "connect10": Scene("connections, 10 at a time", "per s", "connect", _CONNECT, 10,
-                       log=False),
+                       log="quiet"),
     "idle": Scene("an idle connection", "bytes", "idle", {"figure": 1229.0}, 5000),
     "idleAsked": Scene("one that has asked", "bytes", "idle", {}, 5000, asked=True),
     "datagrams": Scene("datagrams, 128 on their way", "per s", "window", _DATAGRAMS, 4,
@@ -113,7 +116,7 @@ def _derive(keys: str, suffix: str, title: str, **changes: object) -> None:
         SCENES[key + suffix] = replace(scene, **changes)  # type: ignore[arg-type]
 
 
-_derive("connect1 connect10", "Logged", "logged", log=True)
+_derive("connect1 connect10", "Logged", "logged", log="log")
 _derive("ask1 ask100 stream80 stream8k european connect10", "TLS", "TLS",
         group="tls", security="tls", goals=_PYTHON)  # fmt: skip
 _derive("connect10TLS", "Resumed", "resumed", security="resume")

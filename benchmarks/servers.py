@@ -11,7 +11,7 @@ import signal
 import socket
 import subprocess
 import time
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from string import Template
@@ -35,7 +35,7 @@ class Peer:
 
     In its words, C{$bin} is the folder of this Python's programs, C{$before} that of
     the baseline's, C{$sources} and C{$folder} are those of sources and of what is made
-    of them, C{$port} is the port to ask, C{$fd} a socket to inherit, C{$own} its port.
+    of them, C{$port} is the port to ask, C{$own} one to listen at.
     """
 
     name: str  # For the tables.
@@ -48,81 +48,71 @@ class Peer:
 
     def words(self, scene: Scene) -> str:
         """Give the command that starts it for a scene."""
-        return " ".join([self.command, *(self.can[need] for need in scene.needs)])
+        words = [self.can[need] for need in sorted(scene.needs)]
+        return " ".join([self.command, *words])
 
 
+_TWISTD = "-n --pidfile= upper --port 0"
+_OURS = {"tcp": "", "unicode": "", "tls": "--tls-cert server.pem", "udp": "--udp",
+         "log": "", "quiet": "--log none"}  # fmt: skip
+_PYTHON = "$bin/python $sources/peers"
 _PROGRAM = {"tcp": "", "tls": "tls", "log": "log", "quiet": ""}
-_OURS = {"tls": "--tls-cert server.pem", "log": "", "quiet": "--log none",
-         "udp": "--udp"}  # fmt: skip
-_FRONT = {"tls": "", "quiet": "", "unicode": ""}
-
-
-_DATAGRAMS = "$bin/python $sources/peers/datagrams"
-
-
-def _ours(name: str, programs: str = "$bin", twistd: str = "", upper: str = "") -> Peer:
-    command = f"{programs}/twistd -n --pidfile= {twistd} upper --port 0 {upper}"
-    return Peer(name, command, {"tcp": "", "unicode": "", **_OURS})
-
-
-def _python(name: str, words: str) -> Peer:
-    command = f"$bin/python $sources/peers/{words}"
-    return Peer(name, command, {"unicode": "", **_PROGRAM})
-
-
-def _front(name: str, command: str) -> Peer:
-    return Peer(name, f"{_ours('').command} then {command}", _FRONT)
-
+_TEXT = {"unicode": "", **_PROGRAM}
+_FRONT = {"unicode": "", "tls": "", "quiet": ""}
+_CLIENT = "upper-client --port $port"
+_NO_CLIENT = "$bin/python -c print(open(0).read().upper(),end='')"
 
 PEERS = {
-    "ours": _ours("upperproto"),
-    "epoll": _ours("upperproto, --reactor=epoll", twistd="--reactor=epoll"),
-    "workers": _ours("upperproto, --workers 2", upper="--workers 2"),
-    "before": _ours("upperproto, before", programs="$before"),
-    "textbook": _python("Twisted LineReceiver", "textbook.py"),
-    "streams": _python("asyncio streams", "streams.py"),
-    "streams-uvloop": _python("asyncio streams, uvloop", "streams.py uvloop"),
-    "blocks": _python("asyncio Protocol", "blocks.py keep"),
-    "blocks-uvloop": _python("asyncio Protocol, uvloop", "blocks.py uvloop keep"),
+    "ours": Peer("upperproto", f"$bin/twistd {_TWISTD}",
+                 {**_OURS, "client": f"$bin/{_CLIENT}"}),
+    "epoll": Peer("upperproto, --reactor=epoll",
+                  f"$bin/twistd --reactor=epoll {_TWISTD}", _OURS),
+    "workers": Peer("upperproto, --workers 2", f"$bin/twistd {_TWISTD} --workers 2",
+                    _OURS),
+    "before": Peer("upperproto, before", f"$before/twistd {_TWISTD}",
+                   {**_OURS, "client": f"$before/{_CLIENT}"}),
+    "textbook": Peer("Twisted LineReceiver", f"{_PYTHON}/textbook.py", _TEXT),
+    "streams": Peer("asyncio streams", f"{_PYTHON}/streams.py", _TEXT),
+    "streams-uvloop": Peer("asyncio streams, uvloop", f"{_PYTHON}/streams.py uvloop",
+                           _TEXT),
+    "blocks": Peer("asyncio Protocol", f"{_PYTHON}/blocks.py keep", _TEXT),
+    "blocks-uvloop": Peer("asyncio Protocol, uvloop",
+                          f"{_PYTHON}/blocks.py uvloop keep", _TEXT),
     "go": Peer("Go", "$folder/lines", _PROGRAM),
-    "nginx": _front("nginx and ours", "nginx -p $folder -c nginx.conf"),
-    "haproxy": _front("HAProxy and ours", "haproxy -f haproxy.cfg"),
+    "nginx": Peer("nginx and ours",
+                  f"$bin/twistd {_TWISTD} then nginx -p $folder -c nginx.conf", _FRONT),
+    "haproxy": Peer("HAProxy and ours",
+                    f"$bin/twistd {_TWISTD} then haproxy -f haproxy.cfg", _FRONT),
     "limit": Peer("the limit: C, epoll", "$folder/limit", {"tcp": "", "quiet": ""}),
-    "udp": Peer("asyncio", f"{_DATAGRAMS}.py", {"udp": ""}),
-    "udp-uvloop": Peer("asyncio, uvloop", f"{_DATAGRAMS}.py uvloop", {"udp": ""}),
+    "udp": Peer("asyncio", f"{_PYTHON}/datagrams.py", {"udp": ""}),
+    "udp-uvloop": Peer("asyncio, uvloop", f"{_PYTHON}/datagrams.py uvloop",
+                       {"udp": ""}),
     "udp-go": Peer("Go, net.UDPConn", "$folder/golang", {"udp": ""}),
     "udp-limit": Peer("the limit: C, recvmmsg", "$folder/recvmmsg", {"udp": ""}),
     "nc": Peer("nc -N", "", {"client": "nc -N 127.0.0.1 $port"}),
-    "python": Peer("Python, without a network", "",
-        {"client": "$bin/python -c print(open(0).read().upper(),end='')"}),
+    "python": Peer("Python, without a network", "", {"client": _NO_CLIENT}),
 }  # fmt: skip
-for _key, _programs in (("ours", "$bin"), ("before", "$before")):
-    PEERS[_key].can["client"] = f"{_programs}/upper-client --port $port"
+
+# What makes the programs and the certificate.
+_BUILD = (
+    "cc -O2 -Wall -Wextra -o load $sources/load.c -lssl -lcrypto",
+    "cc -O3 -march=native -Wall -Wextra -o limit $sources/peers/limit.c",
+    "cc -O3 -march=native -Wall -Wextra -o recvmmsg $sources/peers/datagrams.c",
+    "go build -o lines $sources/peers/lines.go",
+    "go build -o golang $sources/peers/datagrams.go",
+    "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2"
+    " -subj /CN=localhost -keyout server.pem -out server.pem",
+)
 
 
 def build(folder: Path) -> None:
-    """Make the programs and the certificate, where there is what makes them."""
-    for command in (
-        "cc -O2 -Wall -Wextra -o load $sources/load.c -lssl -lcrypto",
-        "cc -O3 -march=native -Wall -Wextra -o limit $sources/peers/limit.c",
-        "cc -O2 -Wall -Wextra -o datagrams $sources/datagrams.c",
-        "cc -O3 -march=native -Wall -Wextra -o recvmmsg $sources/peers/datagrams.c",
-        "go build -o lines $sources/peers/lines.go",
-        "go build -o golang $sources/peers/datagrams.go",
-        "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2"
-        " -subj /CN=localhost -keyout server.key -out server.crt",
-    ):
-        # Go wants a home for its cache; the tree stays as it is.
-        go = {"GOCACHE": f"{folder}/go", "GO111MODULE": "off"}
+    """Run these commands, but for those of Go where there is none."""
+    # Go wants a home for its cache; the tree stays as it is.
+    more = {"GOCACHE": f"{folder}/go", "GO111MODULE": "off"}
+    for command in _BUILD:
         words = split(command, {"sources": str(SOURCES)})
         if words[0] != "go" or shutil.which("go"):
-            done = subprocess.run(
-                words, cwd=folder, env={**os.environ, **go}, stderr=-1, text=True
-            )
-            if done.returncode:
-                raise RuntimeError(f"{command}: {done.stderr.strip()}")
-    pem = (folder / each for each in ("server.key", "server.crt"))
-    (folder / "server.pem").write_text("".join(each.read_text() for each in pem))
+            subprocess.run(words, cwd=folder, env={**os.environ, **more}, check=True)
 
 
 def split(command: str, names: dict[str, str]) -> list[str]:
@@ -130,16 +120,16 @@ def split(command: str, names: dict[str, str]) -> list[str]:
     return [Template(word).substitute(names) for word in command.split()]
 
 
-def place(core: int) -> None:
-    """Keep this process on one core, and no longer than the one that started it."""
-    os.sched_setaffinity(0, {core})
+def _place() -> None:
+    """Keep a server on its core, and no longer than the process that started it."""
+    os.sched_setaffinity(0, {SERVER_CORE})
     _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def usage(processes: list[int]) -> tuple[float, float]:
     """
-    Tell for how many seconds processes had a core, and for how many a thread that is
-    the only one was ready while another process had it (of several: 0).
+    Tell for how many seconds processes had a core, and for how many their thread, if
+    there is but one, was ready while another process had it.
     """
     threads = [
         thread.read_text().split()
@@ -158,58 +148,49 @@ class Server:
     """
 
     def __init__(self, peer: Peer, scene: Scene, names: dict[str, str]) -> None:
-        """
-        Start it, and wait until it listens.
-
-        @param names: what stands for the names in commands.
-        @raise RuntimeError: where it does not start.
-        """
+        """Start it, with names for its commands, and wait until it listens."""
         self._folder = Path(names["folder"])
         self._started: list[subprocess.Popen[bytes]] = []
-        # Where the sockets stand in proc(5), and the state of those that wait.
-        self._table, self._state = "tcp", "0A"
-        if scene.security == "udp":
-            self._table, self._state = "udp", "07"
-        commands = peer.words(scene).split(" then ")
-        with socket.create_server(("127.0.0.1", 0), backlog=1024) as listener:
-            fd = listener.fileno()
-            names = {**names, "fd": str(fd), "own": str(listener.getsockname()[1])}
-            for number, command in enumerate(commands):
-                for source in (SOURCES / "peers").glob("*.c*f*") if number else ():
+        with socket.socket() as reserved, ExitStack() as failed:
+            failed.callback(self.close)
+            # Nobody else gets this port; who stands before another may share it.
+            reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            reserved.bind(("127.0.0.1", 0))
+            names = {**names, "own": str(reserved.getsockname()[1])}
+            configurations = list((SOURCES / "peers").glob("*.c*f*"))
+            for command in peer.words(scene).split(" then "):
+                for source in configurations if self._started else ():
                     text = Template(source.read_text()).substitute(names)
                     (self._folder / source.name).write_text(text)
-                try:
-                    # Only who stands before another inherits a socket.
-                    self._start(split(command, names), [fd] * number)
-                    self.port = self._listeningPort()
-                except BaseException:
-                    self.close()
-                    raise
+                self._start(split(command, names))
+                self.port = self._listeningPort(scene.security)
                 names["port"] = str(self.port)
+            failed.pop_all()
 
-    def _start(self, command: list[str], descriptors: list[int]) -> None:
+    def _start(self, command: list[str]) -> None:
         program = shutil.which(command[0], path=f"{os.environ['PATH']}:/usr/sbin")
         if program is None:
             raise RuntimeError(f"{command[0]} is not here")
-        more = {"GOMAXPROCS": "1", "NGINX": "".join(f"{fd};" for fd in descriptors)}
         with (self._folder / "server.log").open("wb") as log:
             process = subprocess.Popen(
                 [program, *command[1:]],
-                cwd=self._folder, env={**os.environ, **more}, pass_fds=descriptors,
+                cwd=self._folder, env={**os.environ, "GOMAXPROCS": "1"},
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                preexec_fn=lambda: place(SERVER_CORE),
+                preexec_fn=_place,
                 start_new_session=True,  # What it starts ends with it.
             )  # fmt: skip
         self._started.append(process)
 
-    def _listeningPort(self) -> int:
+    def _listeningPort(self, security: str) -> int:
         """Wait until what was started last listens, as proc(5) shows it."""
+        # Where the sockets stand there, and the state of those that wait.
+        table, waits = ("udp", "07") if security == "udp" else ("tcp", "0A")
         deadline = time.monotonic() + 30
         while time.monotonic() < deadline and self.running():
             listeners = {}
-            for line in Path(f"/proc/net/{self._table}").read_text().splitlines():
+            for line in Path(f"/proc/net/{table}").read_text().splitlines():
                 _, address, _, state, *rest = line.split()
-                if state == self._state:
+                if state == waits:
                     listeners[f"socket:[{rest[5]}]"] = int(address.split(":")[1], 16)
             for descriptor in Path(f"/proc/{self._started[-1].pid}/fd").iterdir():
                 with suppress(OSError, KeyError):

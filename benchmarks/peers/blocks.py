@@ -9,14 +9,7 @@ import asyncio
 from asyncio import get_running_loop
 from typing import cast
 
-from asyncserver import access, run
-
-
-def upper(data: bytes) -> bytes:
-    """Give the upper case of some UTF-8 text."""
-    if data.isascii():
-        return data.upper()
-    return data.decode().upper().encode()
+from asyncserver import access, listener, run, upper
 
 
 class Upper(asyncio.Protocol):
@@ -60,4 +53,4 @@ class Upper(asyncio.Protocol):
 
 
 if __name__ == "__main__":
-    run(lambda *where, **how: get_running_loop().create_server(Upper, *where, **how))
+    run(lambda: get_running_loop().create_server(Upper, **listener()))

@@ -5,20 +5,19 @@ An asyncio server that answers datagrams, by the rules of this package.
 from __future__ import annotations
 
 import asyncio
-import sys
-from typing import Any, cast
+from typing import Any
 
-from blocks import upper
+from asyncserver import run, upper
 
 
 class Upper(asyncio.DatagramProtocol):
     """Answer what upper case changes, and with no more bytes than came."""
 
-    transport: asyncio.DatagramTransport
+    transport: Any  # For uvloop, it is not one of asyncio's own.
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+    def connection_made(self, transport: Any) -> None:
         """Begin."""
-        self.transport = cast(asyncio.DatagramTransport, transport)
+        self.transport = transport
 
     def datagram_received(self, data: bytes, address: Any) -> None:
         """Answer one datagram."""
@@ -30,17 +29,6 @@ class Upper(asyncio.DatagramProtocol):
             self.transport.sendto(answer, address)
 
 
-async def serve() -> None:
-    """Serve until the process is ended."""
-    loop = asyncio.get_running_loop()
-    await loop.create_datagram_endpoint(Upper, ("127.0.0.1", 0))
-    await asyncio.Event().wait()
-
-
 if __name__ == "__main__":
-    if "uvloop" in sys.argv:
-        import uvloop
-
-        uvloop.run(serve())
-    else:
-        asyncio.run(serve())
+    where = ("127.0.0.1", 0)
+    run(lambda: asyncio.get_running_loop().create_datagram_endpoint(Upper, where))

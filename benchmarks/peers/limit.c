@@ -15,7 +15,7 @@
 
 struct connection {
     int fd;
-    char *waiting; /* what the client has not taken yet, or 0 */
+    char *kept; /* an answer that the client has not taken yet, or 0 */
     size_t from, to;
 };
 
@@ -30,66 +30,43 @@ static void watch(struct connection *c, int operation, unsigned what)
         err(1, "epoll_ctl");
 }
 
-/* Send. Return how many bytes, or -1 if the connection has ended. */
-static ssize_t give(struct connection *c, const char *bytes, size_t length)
+/* Send an answer: what was kept of one, or else one to what has come. Return 0 at the
+ * end of the connection. */
+static int answer(struct connection *c)
 {
-    ssize_t took = send(c->fd, bytes, length, MSG_NOSIGNAL);
+    ssize_t took, length = c->to - c->from;
 
-    return took < 0 && errno == EAGAIN ? 0 : took;
-}
-
-static void end(struct connection *c)
-{
-    close(c->fd);
-    free(c->waiting);
-    free(c);
-}
-
-static void answer(struct connection *c)
-{
-    ssize_t took, got = recv(c->fd, buffer, sizeof buffer, 0);
-
-    if (got < 0 && errno == EAGAIN)
-        return;
-    for (ssize_t i = 0; i < got; i++)
-        buffer[i] -= (unsigned char)(buffer[i] - 'a') < 26 ? 'a' - 'A' : 0;
-    took = got > 0 ? give(c, buffer, got) : -1;
-    if (took < 0)
-        end(c);
-    else if (took < got) {
-        c->from = 0;
-        c->to = got - took;
-        c->waiting = malloc(c->to);
-        memcpy(c->waiting, buffer + took, c->to);
-        watch(c, EPOLL_CTL_MOD, EPOLLOUT);
+    if (!c->kept) {
+        length = recv(c->fd, buffer, sizeof buffer, 0);
+        if (length <= 0)
+            return length < 0 && errno == EAGAIN;
+        for (ssize_t i = 0; i < length; i++)
+            buffer[i] -= (unsigned char)(buffer[i] - 'a') < 26 ? 'a' - 'A' : 0;
     }
-}
-
-static void resume(struct connection *c)
-{
-    ssize_t took = give(c, c->waiting + c->from, c->to - c->from);
-
-    if (took < 0) {
-        end(c);
-        return;
-    }
-    c->from += took;
-    if (c->from == c->to) {
-        free(c->waiting);
-        c->waiting = 0;
+    took = send(c->fd, c->kept ? c->kept + c->from : buffer, length, MSG_NOSIGNAL);
+    if (took < 0 && errno != EAGAIN)
+        return 0;
+    took = took < 0 ? 0 : took;
+    if (c->kept && took == length) {
+        free(c->kept);
+        c->kept = 0;
         watch(c, EPOLL_CTL_MOD, EPOLLIN);
-    }
+    } else if (!c->kept && took < length) {
+        c->from = 0;
+        c->to = length - took;
+        c->kept = memcpy(malloc(c->to), buffer + took, c->to);
+        watch(c, EPOLL_CTL_MOD, EPOLLOUT);
+    } else if (c->kept)
+        c->from += took;
+    return 1;
 }
 
-static void begin(int listener)
+static void begin(int fd)
 {
-    int on = 1, fd = accept4(listener, 0, 0, SOCK_NONBLOCK | SOCK_CLOEXEC);
-    struct connection *c;
+    struct connection *c = calloc(1, sizeof *c);
+    int on = 1;
 
-    if (fd < 0)
-        return;
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-    c = calloc(1, sizeof *c);
     c->fd = fd;
     watch(c, EPOLL_CTL_ADD, EPOLLIN);
 }
@@ -98,10 +75,9 @@ int main(void)
 {
     struct sockaddr_in here = {.sin_family = AF_INET};
     struct epoll_event events[512];
-    struct connection listener = {0};
+    struct connection listener = {.fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)};
 
     here.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    listener.fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     epoll = epoll_create1(EPOLL_CLOEXEC);
     if (bind(listener.fd, (struct sockaddr *)&here, sizeof here) ||
         listen(listener.fd, 1024))
@@ -114,11 +90,12 @@ int main(void)
             struct connection *c = events[i].data.ptr;
 
             if (c == &listener)
-                begin(c->fd);
-            else if (c->waiting)
-                resume(c);
-            else
-                answer(c);
+                begin(accept4(c->fd, 0, 0, SOCK_NONBLOCK | SOCK_CLOEXEC));
+            else if (!answer(c)) {
+                close(c->fd);
+                free(c->kept);
+                free(c);
+            }
         }
     }
 }

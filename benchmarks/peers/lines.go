@@ -22,9 +22,7 @@ func converse(connection net.Conn, logged bool) {
 	defer writer.Flush()
 	for {
 		line, err := reader.ReadSlice('\n')
-		if _, failed := writer.Write(bytes.ToUpper(line)); failed != nil {
-			return
-		}
+		writer.Write(bytes.ToUpper(line)) // Flush() tells of its errors.
 		if err != nil && err != bufio.ErrBufferFull {
 			return
 		}

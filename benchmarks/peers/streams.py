@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import asyncio
 
-from asyncserver import access, run
+from asyncserver import access, listener, run
 
 
 async def converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -21,4 +21,4 @@ async def converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -
 
 
 if __name__ == "__main__":
-    run(asyncio.start_server, converse)
+    run(lambda: asyncio.start_server(converse, **listener()))

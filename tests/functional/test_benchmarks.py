@@ -114,47 +114,46 @@ class BenchmarkTests(SynchronousTestCase):
             [share] = results["scenes"]["datagrams10k"][peer]["figure"]
             self.assertLessEqual(share, 100)
 
+    def ask(self, server: Server, *words: str) -> str:
+        """
+        Run the load with the files C{request} and C{answer}; it has to fail.
+
+        @return: how it says why.
+        """
+        load = str(self.folder / "load")
+        source = str(BENCHMARKS / "load.c")
+        subprocess.run(["cc", "-o", load, source, "-lssl", "-lcrypto"], check=True)
+        kind, security, connections, seconds, window = words
+        files = [str(self.folder / "request"), str(self.folder / "answer")]
+        numbers = [str(server.port), connections, seconds]
+        done = subprocess.run(
+            [load, kind, security, *numbers, *files, window, os.devnull, "0"],
+            capture_output=True,
+            text=True,
+            timeout=2 * TIME_LIMIT,
+        )
+        self.assertEqual(done.returncode, 1, words)
+        return done.stderr
+
     def test_wrongDatagram(self) -> None:
         """
-        The load of datagrams ends with an error where a byte is wrong, and where there
+        The load ends with an error where a byte of a datagram is wrong, and where there
         are no answers.
         """
-        load = self.folder / "datagrams"
-        subprocess.run(["cc", "-o", load, BENCHMARKS / "datagrams.c"], check=True)
-        request, answer = self.folder / "request", self.folder / "answer"
-        answer.write_bytes(b"HELLo")
+        (self.folder / "answer").write_bytes(b"HELLo")
         with Server("--udp") as server:
             for text, error in (b"hello", "a wrong answer"), (b"HELLO", "no answer"):
-                request.write_bytes(text)
-                words = ["window", "udp", str(server.port), "2", "0.1"]
-                done = subprocess.run(
-                    [load, *words, request, answer, "8"],
-                    capture_output=True,
-                    text=True,
-                    timeout=2 * TIME_LIMIT,
-                )
-                self.assertEqual(done.returncode, 1, text)
-                self.assertIn(error, done.stderr)
+                (self.folder / "request").write_bytes(text)
+                said = self.ask(server, "window", "udp", "2", "0.1", "8")
+                self.assertIn(error, said)
 
     def test_wrongAnswer(self) -> None:
         """
         The load ends with an error where a byte is wrong.
         """
-        load = self.folder / "load"
-        subprocess.run(
-            ["cc", "-o", load, BENCHMARKS / "load.c", "-lssl", "-lcrypto"], check=True
-        )
-        request, answer = self.folder / "request", self.folder / "answer"
-        request.write_bytes(b"hello\n")
-        answer.write_bytes(b"HELLo\n")
+        (self.folder / "request").write_bytes(b"hello\n")
+        (self.folder / "answer").write_bytes(b"HELLo\n")
         with Server() as server:
             for scene in "stream", "connect", "idle":
-                words = [scene, "tcp", str(server.port), "2", "1", request, answer]
-                done = subprocess.run(
-                    [load, *words, "1", os.devnull, "0"],
-                    capture_output=True,
-                    text=True,
-                    timeout=2 * TIME_LIMIT,
-                )
-                self.assertEqual(done.returncode, 1, scene)
-                self.assertIn('a wrong answer after byte 0: "HELLO', done.stderr)
+                said = self.ask(server, scene, "tcp", "2", "1", "1")
+                self.assertIn('a wrong answer after byte 0: "HELLO', said)
