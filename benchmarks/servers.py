@@ -188,10 +188,15 @@ class Server:
         deadline = time.monotonic() + 30
         while time.monotonic() < deadline and self.running():
             listeners = {}
-            for line in Path(f"/proc/net/{table}").read_text().splitlines():
-                _, address, _, state, *rest = line.split()
-                if state == waits:
-                    listeners[f"socket:[{rest[5]}]"] = int(address.split(":")[1], 16)
+            with Path(f"/proc/net/{table}").open() as sockets:
+                for line in sockets:
+                    _, address, _, state, *rest = line.split()
+                    if state == waits:
+                        port = int(address.split(":")[1], 16)
+                        listeners[f"socket:[{rest[5]}]"] = port
+                    elif listeners and table == "tcp":
+                        # Behind those that wait stand thousands of old connections.
+                        break
             for descriptor in Path(f"/proc/{self._started[-1].pid}/fd").iterdir():
                 with suppress(OSError, KeyError):
                     return listeners[os.readlink(descriptor)]
