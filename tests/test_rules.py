@@ -102,6 +102,37 @@ class ConversationTests(TestCase):
         self.assertEqual(conversation.invalidLines, 1)
         self.assertIs(conversation.state, State.ANSWERING)
 
+    @given(
+        strategies.lists(
+            strategies.sampled_from(
+                [
+                    *(
+                        b"",
+                        b"a",
+                        b"ab" * 4,
+                        b"c" * 7,
+                        b"stra\xc3\x9fe",
+                        b"\xce\x90" * 9,
+                    ),
+                    *(b"\xff", b"\xc3", b"\xe2\x82", b"\xed\xa0\x80", b"\xed\xb2\x80"),
+                    b"\n",
+                ]
+            )
+        )
+    )
+    @example([b"c" * 7, b"\xff\n", b"c" * 8, b"\xff\n"])
+    def test_linesWithErrors(self, pieces: list[bytes]) -> None:
+        """
+        Many lines are answered as they are one by one, with errors among them, and so
+        is what was valid before an error.
+        """
+        block = b"".join([b"\n", *pieces, b"\n"])
+        conversation = Conversation(partLength=12)
+        answer = conversation.lines(block)
+        self.assertEqual(answer, answerTo(block, maxLength=12))
+        errors = sum(line.startswith(b"error: ") for line in answer.splitlines())
+        self.assertEqual(conversation.invalidLines, errors)
+
     def test_quiet(self) -> None:
         """
         Quiet has complete characters answered, and the line goes on.

@@ -18,6 +18,15 @@ from upperproto.uppercase import splitComplete, upper
 # (rule 3). The answer to a line that is not UTF-8 depends on it, too (rule 6).
 PART_LENGTH = 16384
 
+# A line that is not UTF-8, and its text before the first error. It was decoded with the
+# error handler "surrogateescape".
+_INVALID_LINE = re.compile(
+    "^([^\n\udc80-\udcff]*)[\udc80-\udcff][^\n]*\n", re.MULTILINE
+)
+
+# The answers to such lines, by the number of bytes before the first error.
+_ERRORS = [f"error: invalid UTF-8 at byte {start + 1}\n" for start in range(8)]
+
 # The name of an instance. In a notice it stands between "=" and the next space.
 _NAME = re.compile(r"[!-<>-~]{1,255}")
 
@@ -89,8 +98,9 @@ class Conversation:
         try:
             answer = upper(block, self._errors)
         except UnicodeDecodeError:
-            lines = block.removesuffix(b"\n").split(b"\n")
-            return b"".join([self._text(line + b"\n") for line in lines])
+            # A part of the first line may have been answered.
+            first, end, others = block.partition(b"\n")
+            return self._text(first + end) + self._linesWithErrors(others)
         self._answered = 0
         return answer
 
@@ -171,6 +181,34 @@ class Conversation:
             return self._explain(text, error.start)
         self._answered = 0
         return answer
+
+    def _linesWithErrors(self, block: bytes) -> bytes:
+        """
+        Answer whole lines, of which some are not UTF-8. They are answered together,
+        because one after the other takes five times as long.
+        """
+        # In turn: valid lines, and the text before the error of a line that is not.
+        parts = _INVALID_LINE.split(block.decode("utf-8", "surrogateescape"))
+        # The character between them is in no decoded text.
+        parts[::2] = "\ud800".join(parts[::2]).upper().split("\ud800")
+        parts[1::2] = [
+            _ERRORS[len(before)]
+            if len(before) < len(_ERRORS) and before.isascii()
+            else self._error(before)
+            for before in parts[1::2]
+        ]
+        self.invalidLines += len(parts) // 2
+        return "".join(parts).encode()
+
+    def _error(self, before: str) -> str:
+        """
+        Answer a line that is not UTF-8.
+
+        @param before: its text before the first error.
+        """
+        start = len(before.encode())
+        error = f"error: invalid UTF-8 at byte {start + 1}\n"
+        return error if start <= self._partLength else f"{before.upper()}\n{error}"
 
     def _part(self, text: bytes) -> tuple[bytes, bool]:
         """
