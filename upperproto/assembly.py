@@ -16,7 +16,7 @@ from upperproto.interfaces import IConnectionLog
 from upperproto.limits.descriptors import fitDescriptors
 from upperproto.service import UpperService
 from upperproto.ways.endpoints import CannotStart, forWorker, kindOf
-from upperproto.ways.proxyprotocol import LOOPBACK
+from upperproto.ways.proxyprotocol.pending import LOOPBACK
 
 if TYPE_CHECKING:
     # Only who wants them needs these.

@@ -26,7 +26,7 @@ from upperproto.ways import systemd
 from upperproto.ways.endpoints import CannotStart
 from upperproto.ways.inherited import Inheriting
 from upperproto.ways.layers import Layers
-from upperproto.ways.proxyprotocol import Network
+from upperproto.ways.proxyprotocol.pending import Network
 
 if TYPE_CHECKING:
     # Only who wants TLS needs it.

@@ -25,7 +25,7 @@ from upperproto.faults.pipe import MAX_QUEUED
 from upperproto.faults.settings import FaultSettings
 from upperproto.limits.pending import PendingConnections
 from upperproto.reactor import sendqueue
-from upperproto.ways.proxyprotocol import ProxyFactory
+from upperproto.ways.proxyprotocol.pending import ProxyFactory
 
 
 class FaultTestCase(SynchronousTestCase):

@@ -12,13 +12,7 @@ from twisted.internet.testing import MemoryReactorClock, StringTransport
 from twisted.trial.unittest import SynchronousTestCase
 
 from upperproto.factory import UpperFactory
-from upperproto.monitoring.counters import (
-    INCIDENTS,
-    Counters,
-    addUp,
-    kindOf,
-    lastIncidents,
-)
+from upperproto.monitoring.counters import Counters, addUp, kindOf
 from upperproto.protocol import UpperProtocol
 
 
@@ -167,19 +161,10 @@ class CountersTests(SynchronousTestCase):
             ],
         )
 
-    def test_incidents(self) -> None:
-        """
-        Only the last ones are kept.
-        """
-        for each in range(INCIDENTS + 1):
-            self.counters.refused(f"peer {each}", "no PROXY header")
-        self.assertEqual(len(self.counters.incidents), INCIDENTS)
-        self.assertEqual(self.counters.incidents[-1][1], f"peer {INCIDENTS}")
-
 
 class AddUpTests(SynchronousTestCase):
     """
-    Tests for L{addUp} and L{lastIncidents}.
+    Tests for L{addUp}.
     """
 
     def test_addUp(self) -> None:
@@ -188,11 +173,3 @@ class AddUpTests(SynchronousTestCase):
         """
         total = addUp([{"a": {"x": 1}}, {}, {"a": {"x": 2, "y": 3}, "b": {"z": 4}}])
         self.assertEqual(total, {"a": {"x": 3, "y": 3}, "b": {"z": 4}})
-
-    def test_lastIncidents(self) -> None:
-        """
-        They come in their order, and the oldest are left out.
-        """
-        some = [[number, "peer", "what"] for number in range(INCIDENTS, -1, -1)]
-        last = lastIncidents(some)
-        self.assertEqual([each[0] for each in last], list(range(1, INCIDENTS + 1)))

@@ -22,7 +22,7 @@ from upperproto.protocol import UpperProtocol
 from upperproto.tls.certificates.files import Certificates
 from upperproto.ways.endpoints import CannotStart
 from upperproto.ways.layers import Layers
-from upperproto.ways.proxyprotocol import ProxyFactory
+from upperproto.ways.proxyprotocol.pending import ProxyFactory
 from upperproto.ways.tls import TLSListenerFactory
 
 

@@ -13,7 +13,7 @@ from errno import ECONNREFUSED
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
-    from upperproto.tls.certificates.peer import TLSDetails
+    from upperproto.tls.certificates.serverdetails import TLSDetails
 
 # What an alert of TLS means, where OpenSSL's name for it does not say enough.
 _ALERTS = {
@@ -145,7 +145,7 @@ def _whyWrongName(transport: Any, name: str) -> Reason:
     """
     Say which names the certificate has, and which name was expected.
     """
-    from upperproto.tls.certificates.peer import describe
+    from upperproto.tls.certificates.serverdetails import describe
 
     names = ", ".join(describe(transport.getHandle())["names"]) or "nobody"
     return Reason(

@@ -167,6 +167,8 @@ class Options:
         self._values: dict[str, Any] = {}
         for flag, word in given:
             self._take(flag, word)
+        if "ipv4" in self and "ipv6" in self:
+            raise WrongUsage("-4 and -6 exclude each other")
 
     def get(self, name: str, default: Any = None) -> Any:
         """

@@ -4,13 +4,12 @@ Counters of connections, bytes, errors and datagrams, since the service started.
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import lru_cache
-from time import time
-from typing import Any
 
 from upperproto.interfaces import IServedConnection
+from upperproto.monitoring.incidents import Incidents
 
 # The kinds of reasons why a connection ends, is refused, or gets an error. The keys are
 # the beginnings of the reasons in the log. The first one that matches is used. A client
@@ -70,8 +69,7 @@ class Counters:
         has C{undelivered}; C{errors} has the errors that clients got, by kind;
         C{datagrams} has them by outcome; C{lost} has the C{lines} of the access log
         that were lost.
-    @ivar incidents: the last problems: for each, the time in seconds since 1970, the
-        client, and the reason.
+    @ivar incidents: the last problems.
     """
 
     def __init__(self) -> None:
@@ -85,7 +83,7 @@ class Counters:
                 "lost",
             )
         }
-        self.incidents: deque[tuple[float, str, str]] = deque(maxlen=INCIDENTS)
+        self.incidents = Incidents()
         # The bytes of all connections that have closed, and how many of them the client
         # has closed in good order. To add these to counts each time would double the
         # cost of counting.
@@ -111,7 +109,7 @@ class Counters:
         kind = kindOf(reason)
         self.counts["closed"][kind] += 1
         self.counts["refused"][kind] += 1
-        self.incidents.append((time(), peer, reason))
+        self.incidents.add(peer, reason)
 
     def closed(
         self,
@@ -147,7 +145,7 @@ class Counters:
             counts["errors"]["invalid_utf8"] += invalid
             reason += f"; {invalid} invalid lines"
         if undelivered or invalid or kind not in _ORDERLY:
-            self.incidents.append((time(), nameOf(connection), reason))
+            self.incidents.add(nameOf(connection), reason)
 
     def snapshot(self, connections: Collection[IServedConnection]) -> Counts:
         """
@@ -181,10 +179,3 @@ def addUp(counts: Iterable[Mapping[str, Mapping[str, int]]]) -> Counts:
         for name, counted in each.items():
             total.setdefault(name, Counter()).update(counted)
     return total
-
-
-def lastIncidents(incidents: Iterable[Any]) -> list[Any]:
-    """
-    Sort the incidents of several processes by time, and keep the last ones.
-    """
-    return sorted(incidents)[-INCIDENTS:]

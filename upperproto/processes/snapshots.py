@@ -7,7 +7,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from upperproto.monitoring.counters import Counters, addUp, lastIncidents
+from upperproto.monitoring.counters import Counters, addUp
+from upperproto.monitoring.incidents import lastIncidents
 from upperproto.processes.workerprocess import Worker
 
 

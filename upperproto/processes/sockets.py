@@ -18,7 +18,8 @@ from twisted.logger import Logger
 
 from upperproto.datagrams.listener import chooseAddress
 from upperproto.datagrams.port import bindDatagrams, datagramAddress
-from upperproto.ways.endpoints import addressName, setConnectionOptions
+from upperproto.ways.endpoints import addressName
+from upperproto.ways.socketoptions import setConnectionOptions
 
 
 class CannotShare(Exception):

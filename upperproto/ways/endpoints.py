@@ -26,6 +26,7 @@ from twisted.python.failure import Failure
 from upperproto.faults.description import fields, join, separateFaults
 from upperproto.faults.settings import FaultSettings
 from upperproto.ways.inherited import InheritedEndpoint
+from upperproto.ways.socketoptions import setConnectionOptions
 
 # Kinds of endpoints that cannot keep a promise of the service.
 _BREAKING = {
@@ -173,19 +174,6 @@ def listen(endpoint: IStreamServerEndpoint, factory: IProtocolFactory) -> Any:
     if isinstance(result, Failure):
         result.raiseException()
     return result
-
-
-def setConnectionOptions(listening: socket.socket) -> None:
-    """
-    Set C{TCP_NODELAY} on a listening socket, to send small answers at once, and
-    C{SO_KEEPALIVE}, to find out that a client has died. On Linux, the connections that
-    it accepts later inherit both options, so no call is needed for each of them.
-
-    @param listening: the socket. UNIX sockets do not have these options.
-    """
-    if listening.family in (socket.AF_INET, socket.AF_INET6):
-        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, True)
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, True)
 
 
 def addressName(address: IAddress) -> str:

@@ -17,7 +17,7 @@ from upperproto.command.route.addresses import Address
 from upperproto.command.route.connection import Connector
 
 if TYPE_CHECKING:
-    from upperproto.tls.certificates.peer import TLSDetails
+    from upperproto.tls.certificates.serverdetails import TLSDetails
 
 # How many characters a text has by default.
 LINE = 60

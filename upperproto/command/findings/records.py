@@ -15,7 +15,7 @@ from upperproto.command.findings.faults import Fault
 from upperproto.command.route.connection import Opened
 
 if TYPE_CHECKING:
-    from upperproto.tls.certificates.peer import TLSDetails
+    from upperproto.tls.certificates.serverdetails import TLSDetails
 
 
 # The faults with which something else came in place of the answer, by their codes.

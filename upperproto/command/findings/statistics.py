@@ -15,7 +15,7 @@ from upperproto.command.findings.faults import Fault
 from upperproto.command.findings.records import Answered, rounded
 
 if TYPE_CHECKING:
-    from upperproto.tls.certificates.peer import TLSDetails
+    from upperproto.tls.certificates.serverdetails import TLSDetails
 
 PERCENTILES = (50, 90, 99)
 

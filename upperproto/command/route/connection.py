@@ -28,7 +28,7 @@ from upperproto.command.route.proxyheader import HeaderFactory
 from upperproto.command.route.target import Target
 
 if TYPE_CHECKING:
-    from upperproto.tls.certificates.peer import TLSDetails
+    from upperproto.tls.certificates.serverdetails import TLSDetails
 
 # How long, in seconds, a connection and a handshake may take if no timeout is set:
 # Twisted's own limit of a connection.
@@ -86,7 +86,7 @@ class _Opening(Protocol):
         # Twisted 24.3 calls this even if the certificate has a wrong name. Then it
         # has already started to close the connection.
         if not self.transport.disconnecting and not self._open:
-            from upperproto.tls.certificates.peer import describe
+            from upperproto.tls.certificates.serverdetails import describe
 
             self.securedAt = self._connector.now()
             tls: Any = self.transport
@@ -115,7 +115,7 @@ class _Opening(Protocol):
             code, why = whyLost(reason.value, self.transport, True, name)
             # Keep what the server showed, although it is not trusted.
             with suppress(Exception):
-                from upperproto.tls.certificates.peer import describe
+                from upperproto.tls.certificates.serverdetails import describe
 
                 tls: Any = self.transport
                 self.details = describe(tls.getHandle())

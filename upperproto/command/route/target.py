@@ -138,8 +138,6 @@ def target(options: Options, words: Sequence[str]) -> Target:
             raise WrongUsage(f"TLS over {endpoint} needs --tls-name")
         credentials = Credentials(name, tls["tls-ca"], tls["tls-cert"], tls["tls-key"])
     families = [family for name, family in _FAMILIES.items() if name in options]
-    if len(families) > 1:
-        raise WrongUsage("-4 and -6 exclude each other")
     if endpoint is not None and families:
         raise WrongUsage("-4 and -6 go with a host, not with an endpoint")
     return Target(

@@ -19,7 +19,7 @@ from twisted.internet.protocol import Factory, Protocol
 
 from upperproto.interfaces import IPeerAware, IPendingConnections
 from upperproto.ways.handshake import PendingFactory, PendingProtocol
-from upperproto.ways.proxyheader import parse
+from upperproto.ways.proxyprotocol.header import parse
 
 Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 

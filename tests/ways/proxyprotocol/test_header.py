@@ -1,5 +1,5 @@
 """
-Tests for L{upperproto.ways.proxyheader}.
+Tests for L{upperproto.ways.proxyprotocol.header}.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 from twisted.internet.interfaces import IAddress
 from twisted.trial.unittest import SynchronousTestCase
 
-from upperproto.ways.proxyheader import MAX_HEADER, crc32c, parse
+from upperproto.ways.proxyprotocol.header import MAX_HEADER, crc32c, parse
 
 SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
 

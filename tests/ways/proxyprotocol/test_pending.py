@@ -1,5 +1,5 @@
 """
-Tests for L{upperproto.ways.proxyprotocol}.
+Tests for L{upperproto.ways.proxyprotocol.pending}.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from twisted.internet.protocol import Factory, Protocol
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.memory import Client, MemoryNetwork
-from tests.ways.test_proxyheader import HEADERS
+from tests.ways.proxyprotocol.test_header import HEADERS
 from upperproto.factory import UpperFactory
 from upperproto.limits.pending import PendingConnections
-from upperproto.ways.proxyprotocol import (
+from upperproto.ways.proxyprotocol.pending import (
     LOOPBACK,
     PendingProxyHeader,
     ProxyFactory,

@@ -1,0 +1,3 @@
+"""
+The PROXY protocol: its header, and connections that wait for one.
+"""
