@@ -58,6 +58,7 @@ _SECURED = ("OpenSSL.SSL", "twisted.internet.ssl", *_PLAIN)
 # service, and whether it is to measure its coverage. Python reads no other of them when
 # it starts, and pytest's note and our own choice nobody does.
 _OPTION, _MEASURING = "UPPER_", "COVERAGE_PROCESS_"
+_MEASURED = "COVERAGE_PROCESS_START"
 _NOTES = {"PYTEST_CURRENT_TEST", "TEST_REACTOR"}
 
 
@@ -124,19 +125,20 @@ class ForkServer:
     The server, which ends with this process.
     """
 
-    def __init__(self, scripts: str, modules: tuple[str, ...]) -> None:
+    def __init__(self, scripts: str, modules: tuple[str, ...], measuring: str) -> None:
         """
         Start it.
 
         @param scripts: the folder that has its commands.
         @param modules: what it imports before it forks.
+        @param measuring: how coverage is measured, if it is: a path.
         """
         self._lock = threading.RLock()
         self._children: dict[int, Forked] = {}
         self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, __file__, scripts, *modules],
+                [sys.executable, __file__, scripts, measuring, *modules],
                 stdin=theirs.fileno(),
                 stdout=subprocess.DEVNULL,
                 env=_ENVIRONMENT,
@@ -209,11 +211,11 @@ _ENVIRONMENT, _ = environment()
 
 
 @cache
-def _forkServer(scripts: str, modules: tuple[str, ...]) -> ForkServer:
+def _forkServer(scripts: str, modules: tuple[str, ...], measuring: str) -> ForkServer:
     """
     Start a server of all tests, when the first one asks for it.
     """
-    return ForkServer(scripts, modules)
+    return ForkServer(scripts, modules, measuring)
 
 
 def fork(
@@ -246,7 +248,7 @@ def fork(
     modules = _SERVING
     if path.name == "upper-client":
         modules = _SECURED if secured else _PLAIN
-    server = _forkServer(str(path.parent), modules)
+    server = _forkServer(str(path.parent), modules, variables.get(_MEASURED, ""))
     limits = descriptors or resource.getrlimit(resource.RLIMIT_NOFILE)
     return server.start(command, folder, standard, variables, limits)
 
@@ -267,15 +269,8 @@ def _become(request: bytes, standard: list[int]) -> None:
     os.chdir(folder)
     os.environ.update(variables)
     sys.argv[:] = arguments
-    if _measured(variables):
+    if _MEASURED in variables:
         _measure()
-
-
-def _measured(variables: dict[str, str]) -> bool:
-    """
-    Whether the coverage of a process is measured.
-    """
-    return any(name.startswith(_MEASURING) for name in variables)
 
 
 def _measure() -> None:
@@ -311,9 +306,6 @@ def _serve(requests: socket.socket) -> None:
                 request, [*received], _, _ = socket.recv_fds(requests, _MESSAGE, 3)
                 if not request:
                     sys.exit()
-                if _measured(json.loads(request)[2]):
-                    # Once for all.
-                    import_module("coverage")
                 pid = os.fork()
                 if not pid:
                     requests.detach()
@@ -339,13 +331,33 @@ def _load(modules: list[str]) -> None:
         del sys.modules["OpenSSL"]
 
 
+def _loadMeasured(modules: list[str], measuring: str) -> None:
+    """
+    Do so, and measure the coverage of that alone: each process measures its own.
+
+    @param measuring: how that is measured: a path.
+    """
+    coverage = import_module("coverage").Coverage(
+        config_file=measuring, data_suffix=True
+    )
+    # What it does at the end of a process.
+    coverage.set_option("run:patch", [])
+    coverage.start()
+    _load(modules)
+    coverage.stop()
+    coverage.save()
+
+
 def _main() -> NoReturn:
     """
     Import what a command needs, and serve.
     """
     # As if its script ran.
-    _, sys.path[0], *modules = sys.argv
-    _load(modules)
+    _, sys.path[0], measuring, *modules = sys.argv
+    if measuring:
+        _loadMeasured(modules, measuring)
+    else:
+        _load(modules)
     _serve(socket.socket(fileno=0))
     module, begin = _COMMANDS[Path(sys.argv[0]).name]
     sys.exit(attrgetter(begin)(import_module(module))())
