@@ -1,7 +1,7 @@
 """
-A fork server: a C{twistd} that has been imported and has not begun. Each server of a
-test is a process that it forks, which then does what the command does. To import
-Twisted anew would take longer than most tests.
+A fork server: a command that has been imported and has not begun. Each server or client
+of a test is a process that it forks, which then does what the command does. To import
+Twisted anew, and what measures coverage, would take longer than most tests.
 """
 
 from __future__ import annotations
@@ -15,16 +15,51 @@ import signal
 import socket
 import subprocess
 import sys
+import sysconfig
 import threading
 import time
 from functools import cache
-from typing import Any, NoReturn
+from importlib import import_module
+from operator import attrgetter
+from pathlib import Path
+from typing import NoReturn
 
 # What a request and its answers take at most, in bytes.
 _MESSAGE = 1 << 16
 
 # The descriptors that a process may get from the server, besides the standard ones.
 _INHERITED = range(3, 1024)
+
+# The commands, and where each begins, as its script has it.
+_COMMANDS = {
+    "twistd": ("twisted.scripts.twistd", "run"),
+    "twist": ("twisted.application.twist._twist", "Twist.main"),
+    "upper": ("upperproto.launcher.upper", "run"),
+    "upper-client": ("upperproto.command.main", "run"),
+}
+
+# What is imported before the first request: for the commands that serve, and for the
+# client. The client hides OpenSSL from Twisted where it needs no TLS.
+_SERVING = ("twisted.scripts.twistd", "upperproto.reactor.epoll", "upperproto.tap")
+_PLAIN = (
+    "twisted.internet.epollreactor",
+    "upperproto.command.check.examination",
+    "upperproto.command.datagrams.ping",
+    "upperproto.command.datagrams.steps",
+    "upperproto.command.formats.choice",
+    "upperproto.command.main",
+    "upperproto.command.probe.ask",
+    "upperproto.command.probe.ping",
+    "upperproto.command.talk.pipe",
+)
+_SECURED = ("OpenSSL.SSL", "twisted.internet.ssl", *_PLAIN)
+
+# What a process is told apart from the server by, in its environment: options of the
+# service, and whether it is to measure its coverage. Python reads no other of them when
+# it starts, and pytest's note and our own choice nobody does.
+_OPTION, _MEASURING = "UPPER_", "COVERAGE_PROCESS_"
+_MEASURED = "COVERAGE_PROCESS_START"
+_NOTES = {"PYTEST_CURRENT_TEST", "TEST_REACTOR"}
 
 
 class Forked:
@@ -90,21 +125,23 @@ class ForkServer:
     The server, which ends with this process.
     """
 
-    def __init__(self, scripts: str) -> None:
+    def __init__(self, scripts: str, modules: tuple[str, ...], measuring: str) -> None:
         """
         Start it.
 
-        @param scripts: the folder that has C{twistd}.
+        @param scripts: the folder that has its commands.
+        @param modules: what it imports before it forks.
+        @param measuring: how coverage is measured, if it is: a path.
         """
         self._lock = threading.RLock()
         self._children: dict[int, Forked] = {}
-        self.environment = environment()
         self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, __file__, scripts],
+                [sys.executable, __file__, scripts, measuring, *modules],
                 stdin=theirs.fileno(),
                 stdout=subprocess.DEVNULL,
+                env=_ENVIRONMENT,
             )
         atexit.register(self._end)
 
@@ -116,19 +153,25 @@ class ForkServer:
         self._process.wait()
 
     def start(
-        self, arguments: list[str], folder: str, output: int, descriptors: Any
+        self,
+        arguments: list[str],
+        folder: str,
+        standard: list[int],
+        variables: dict[str, str],
+        descriptors: tuple[int, int],
     ) -> Forked:
         """
-        Start C{twistd}.
+        Start a command.
 
         @param arguments: the command and its arguments.
         @param folder: its working directory.
-        @param output: a descriptor of its standard output and standard error.
+        @param standard: its standard input, output and error.
+        @param variables: what is in its environment, besides that of the server.
         @param descriptors: the soft and the hard limit of its descriptors.
         """
-        request = json.dumps([arguments, folder, descriptors]).encode()
+        request = json.dumps([arguments, folder, variables, descriptors]).encode()
         with self._lock:
-            socket.send_fds(self._socket, [request], [output])
+            socket.send_fds(self._socket, [request], standard)
             self._started: Forked | None = None
             while self._started is None:
                 self.collect(None)
@@ -149,36 +192,102 @@ class ForkServer:
                     self._children.pop(pid).returncode = code
 
 
-def environment() -> dict[str, str]:
+def environment() -> tuple[dict[str, str], dict[str, str]]:
     """
-    Give the environment of a process that is started now, but for what pytest notes.
+    Give the environment of a process that is started now, in two parts: what its server
+    has to have had from its own start, and what it can be told when it is forked.
     """
-    return {k: v for k, v in os.environ.items() if k != "PYTEST_CURRENT_TEST"}
+    fixed, told = {}, {}
+    for name, value in os.environ.items():
+        if name.startswith((_OPTION, _MEASURING)):
+            told[name] = value
+        elif name not in _NOTES:
+            fixed[name] = value
+    return fixed, told
+
+
+# That of the servers, whatever a test changes.
+_ENVIRONMENT, _ = environment()
 
 
 @cache
-def forkServer(scripts: str) -> ForkServer:
+def _forkServer(scripts: str, modules: tuple[str, ...], measuring: str) -> ForkServer:
     """
-    Start the server of all tests, when the first one asks for it.
+    Start a server of all tests, when the first one asks for it.
     """
-    return ForkServer(scripts)
+    return ForkServer(scripts, modules, measuring)
 
 
-def _become(request: bytes, output: int) -> None:
+def fork(
+    command: list[str],
+    folder: str,
+    standard: list[int],
+    descriptors: tuple[int, int] | None = None,
+    secured: bool = False,
+) -> Forked | None:
+    """
+    Fork a command, if it is one that a server has, in the environment that this has.
+
+    @param command: the command and its arguments, C{env} and options of the service
+        in front of it.
+    @param folder: its working directory.
+    @param standard: its standard input, output and error.
+    @param descriptors: the limits of its descriptors, if not ours.
+    @param secured: whether a client needs TLS.
+    @return: the process, or L{None}: it has to be started as any other one.
+    """
+    fixed, variables = environment()
+    if command[0] == "env":
+        _, *command = command
+        while command[0].startswith(_OPTION):
+            name, _, variables[name] = command.pop(0).partition("=")
+    path = Path(command[0])
+    ours = str(path.parent) == sysconfig.get_path("scripts")
+    if not (ours and path.name in _COMMANDS and fixed == _ENVIRONMENT):
+        return None
+    modules = _SERVING
+    if path.name == "upper-client":
+        modules = _SECURED if secured else _PLAIN
+    server = _forkServer(str(path.parent), modules, variables.get(_MEASURED, ""))
+    limits = descriptors or resource.getrlimit(resource.RLIMIT_NOFILE)
+    return server.start(command, folder, standard, variables, limits)
+
+
+def _become(request: bytes, standard: list[int]) -> None:
     """
     Be the process that was asked for, from here on.
     """
-    arguments, folder, descriptors = json.loads(request)
-    null = os.open(os.devnull, os.O_RDONLY)
-    for ours, standard in (null, 0), (output, 1), (output, 2):
-        os.dup2(ours, standard)
+    arguments, folder, variables, descriptors = json.loads(request)
+    # None of them has the number of a standard one: those are open.
+    for number, ours in enumerate(standard):
+        os.dup2(ours, number)
     os.closerange(_INHERITED.start, _INHERITED.stop)
     # What users send does what it does by default, whatever a shell has ignored.
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     resource.setrlimit(resource.RLIMIT_NOFILE, descriptors)
     os.chdir(folder)
+    os.environ.update(variables)
     sys.argv[:] = arguments
+    if _MEASURED in variables:
+        _measure()
+
+
+def _measure() -> None:
+    """
+    Measure the coverage of this process. A C{twistd} that a signal has ended ends
+    itself by this signal, too, and so never comes to where coverage is written.
+    """
+    coverage = import_module("coverage")
+    coverage.process_startup(force=True)
+    kill = os.kill
+
+    def killMeasured(pid: int, number: int) -> None:
+        if pid == os.getpid():
+            coverage.Coverage.current().save()
+        kill(pid, number)
+
+    os.kill = killMeasured
 
 
 def _serve(requests: socket.socket) -> None:
@@ -194,32 +303,64 @@ def _serve(requests: socket.socket) -> None:
                 os.close(ready)
                 code: int | None = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
             else:
-                request, [*received], _, _ = socket.recv_fds(requests, _MESSAGE, 1)
+                request, [*received], _, _ = socket.recv_fds(requests, _MESSAGE, 3)
                 if not request:
                     sys.exit()
                 pid = os.fork()
                 if not pid:
                     requests.detach()
-                    return _become(request, *received)
-                os.close(*received)
+                    return _become(request, received)
+                for each in received:
+                    os.close(each)
                 children[os.pidfd_open(pid)] = pid
                 code = None
             requests.send(json.dumps([pid, code]).encode())
 
 
+def _load(modules: list[str]) -> None:
+    """
+    Import what is needed before the first request, as the client does it: with OpenSSL
+    hidden from Twisted, if it is not among that.
+    """
+    hidden = set(modules) == set(_PLAIN)
+    if hidden:
+        sys.modules["OpenSSL"] = None  # type: ignore[assignment] # As Python does it.
+    for name in modules:
+        import_module(name)
+    if hidden:
+        del sys.modules["OpenSSL"]
+
+
+def _loadMeasured(modules: list[str], measuring: str) -> None:
+    """
+    Do so, and measure the coverage of that alone: each process measures its own.
+
+    @param measuring: how that is measured: a path.
+    """
+    coverage = import_module("coverage").Coverage(
+        config_file=measuring, data_suffix=True
+    )
+    # What it does at the end of a process.
+    coverage.set_option("run:patch", [])
+    coverage.start()
+    _load(modules)
+    coverage.stop()
+    coverage.save()
+
+
 def _main() -> NoReturn:
     """
-    Import what a server needs, and serve.
+    Import what a command needs, and serve.
     """
     # As if its script ran.
-    sys.path[0] = sys.argv[1]
-    from twisted.scripts.twistd import run
-
-    import upperproto.reactor.epoll
-    import upperproto.tap  # noqa: F401
-
+    _, sys.path[0], measuring, *modules = sys.argv
+    if measuring:
+        _loadMeasured(modules, measuring)
+    else:
+        _load(modules)
     _serve(socket.socket(fileno=0))
-    sys.exit(run())
+    module, begin = _COMMANDS[Path(sys.argv[0]).name]
+    sys.exit(attrgetter(begin)(import_module(module))())
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ from unittest.mock import patch
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.functional.forkserver import Forked, environment, forkServer
+from tests.functional.forkserver import Forked, fork
 
 # Nothing here takes a tenth of this; a test that waits so long has failed.
 TIME_LIMIT = 60.0
@@ -145,19 +145,20 @@ def _start(
     descriptors: tuple[int, int] | None = None,
 ) -> subprocess.Popen[bytes] | Forked:
     """
-    Start a server. The fork server forks it, if it is a C{twistd} in the environment
-    that the fork server has, too.
+    Start a server. A fork server forks it, if it can (L{fork}).
 
     @param folder: its working directory.
     @param output: a descriptor of its standard output and standard error.
     @param descriptors: the limits of its descriptors, if not ours.
     """
-    twistd = script("twistd")
+    with open(os.devnull, "rb") as null:
+        forked = fork(command, folder, [null.fileno(), output, output], descriptors)
+    if forked is not None:
+        return forked
+    if _MEASURING in os.environ:
+        at = next(i for i, word in enumerate(command) if word in _SCRIPTS)
+        command = [*command[:at], sys.executable, "-c", _MEASURED, *command[at:]]
     limits = descriptors or resource.getrlimit(resource.RLIMIT_NOFILE)
-    if command[0] == twistd and _MEASURING not in os.environ:
-        server = forkServer(str(Path(twistd).parent))
-        if server.environment == environment():
-            return server.start(command, folder, output, limits)
 
     def prepare() -> None:
         restoreSignals()
@@ -181,6 +182,9 @@ _STARTING = "(?<!StatusSite) starting on "
 
 # Set where the coverage of the processes that we start is measured.
 _MEASURING = "COVERAGE_PROCESS_START"
+
+# The commands that run a service.
+_SCRIPTS = {script(name) for name in ("twistd", "twist", "upper")}
 
 # A twistd that a signal has ended ends itself by this signal, too, and so never
 # comes to where Python ends and coverage is written.
@@ -239,8 +243,7 @@ class Server:
         named = any("--reactor" in each for each in runner)
         if _REACTOR in os.environ and program != "upper" and not named:
             itsOptions.insert(0, f"--reactor={os.environ[_REACTOR]}")
-        measured = [sys.executable, "-c", _MEASURED] if _MEASURING in os.environ else []
-        twisted = [*measured, script(program), *itsOptions]
+        twisted = [script(program), *itsOptions]
         service = [] if program == "upper" else ["upper"]
         self._arguments = [*command, *twisted, *service, *options]
         self._descriptors = descriptors

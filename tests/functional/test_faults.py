@@ -18,6 +18,7 @@ from pathlib import Path
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.authority import Authority
+from tests.functional.command.client import run
 from tests.functional.processes import (
     TIME_LIMIT,
     Server,
@@ -136,12 +137,7 @@ class TableTests(SynchronousTestCase):
         """
         Run C{upper-client check}.
         """
-        return subprocess.run(
-            [script("upper-client"), "check", "--slow", "1", *words],
-            stdout=subprocess.PIPE,
-            timeout=TIME_LIMIT,
-            check=False,
-        ).stdout.decode()
+        return run("check", "--slow", "1", *words).stdout.decode()
 
 
 class ListenTests(SynchronousTestCase):

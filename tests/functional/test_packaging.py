@@ -21,6 +21,7 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
+import pip
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.functional.processes import TIME_LIMIT
@@ -122,7 +123,9 @@ class Environment:
         Run C{pip} for the environment.
         """
         python = str(self.folder / "venv/bin/python")
-        self.execute(sys.executable, "-m", "pip", "--python", python, *arguments)
+        # What "pip --python" executes, without pip once more in front of it.
+        runner = Path(pip.__file__).with_name("__pip-runner__.py")
+        self.execute(python, str(runner), *arguments)
 
     def files(self) -> dict[str, bytes]:
         """

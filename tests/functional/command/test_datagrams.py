@@ -7,14 +7,14 @@ from __future__ import annotations
 import json
 import re
 import socket
-import subprocess
 import threading
 from collections.abc import Callable
 from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.functional.processes import TIME_LIMIT, Server, script, serveDuring
+from tests.functional.command.client import run
+from tests.functional.processes import TIME_LIMIT, Server, serveDuring
 
 Relay = Callable[[int, bytes], list[bytes]]
 
@@ -30,12 +30,7 @@ class DatagramTests(SynchronousTestCase):
 
         @return: its status, what it printed, and its complaints.
         """
-        ended = subprocess.run(
-            [script("upper-client"), *words],
-            capture_output=True,
-            timeout=TIME_LIMIT,
-            check=False,
-        )
+        ended = run(*words)
         return ended.returncode, ended.stdout.decode(), ended.stderr.decode()
 
     def path(self, answers: Relay) -> str:
