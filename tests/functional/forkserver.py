@@ -245,7 +245,7 @@ def fork(
     ours = str(path.parent) == sysconfig.get_path("scripts")
     if not (ours and path.name in _COMMANDS and fixed == _ENVIRONMENT):
         return None
-    modules = _SERVING
+    modules: tuple[str, ...] = _SERVING
     if path.name == "upper-client":
         modules = _SECURED if secured else _PLAIN
     server = _forkServer(str(path.parent), modules, variables.get(_MEASURED, ""))
