@@ -99,7 +99,6 @@ class PluginTests(SynchronousTestCase):
                 "venv/bin/pip install -e .",
                 "venv/bin/trial mine",
                 "venv/bin/twistd -n mine",
-                "venv/bin/pip uninstall mine",
             ],
         )
 

@@ -126,13 +126,14 @@ class Example:
 
     def memory(self) -> int:
         """
-        How much memory it uses, in MB; 0 when it has ended.
+        How much memory it has used at most, in MB; 0 when it has ended. (How much it
+        uses now tells nothing: what it keeps for a client goes with the client.)
         """
         if self.process.poll() is not None:
             return 0
         status = Path(f"/proc/{self.process.pid}/status").read_text()
         # A process that has ended, and is not waited for yet, has none.
-        found = re.search(r"VmRSS:\s+(\d+)", status)
+        found = re.search(r"VmHWM:\s+(\d+)", status)
         return int(found[1]) // 1000 if found else 0
 
     def connect(self) -> socket.socket:
