@@ -145,6 +145,7 @@ class TerminalTests(SynchronousTestCase):
             person.sees(" -> ")
             person.type("half a line")
             person.sees("half a line")
+            server.waitFor("Connection from")
             server.process.kill()
             person.sees("\nupper-client: the server closed the connection\n")
             self.assertEqual(person.leaves(), 1)
