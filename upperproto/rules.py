@@ -24,9 +24,6 @@ _INVALID_LINE = re.compile(
     "^([^\n\udc80-\udcff]*)[\udc80-\udcff][^\n]*\n", re.MULTILINE
 )
 
-# The answers to such lines, by the number of bytes before the first error.
-_ERRORS = [f"error: invalid UTF-8 at byte {start + 1}\n" for start in range(8)]
-
 # The name of an instance. In a notice it stands between "=" and the next space.
 _NAME = re.compile(r"[!-<>-~]{1,255}")
 
@@ -54,6 +51,19 @@ def serverNotice(name: str, peer: str = "", tls: str = "") -> bytes:
     known = {"name": name, "peer": peer, "tls": tls}
     words = [f"{key}={value}" for key, value in known.items() if value]
     return f"server: {' '.join(words)}\n".encode("ascii", "backslashreplace")
+
+
+def _invalidAt(start: int) -> str:
+    """
+    Write the answer to a line that is not UTF-8.
+
+    @param start: the number of bytes before its first error.
+    """
+    return f"error: invalid UTF-8 at byte {start + 1}\n"
+
+
+# The answers to such lines whose first error comes soon.
+_ERRORS = [_invalidAt(start) for start in range(8)]
 
 
 class State(Enum):
@@ -207,7 +217,7 @@ class Conversation:
         @param before: its text before the first error.
         """
         start = len(before.encode())
-        error = f"error: invalid UTF-8 at byte {start + 1}\n"
+        error = _invalidAt(start)
         return error if start <= self._partLength else f"{before.upper()}\n{error}"
 
     def _part(self, text: bytes) -> tuple[bytes, bool]:
@@ -234,7 +244,7 @@ class Conversation:
         before = b""
         if self._answered or start > self._partLength:
             before = upper(text[:start]) + b"\n"
-        position = self._answered + start + 1
+        position = self._answered + start
         self._answered = 0
         self.invalidLines += 1
-        return before + b"error: invalid UTF-8 at byte %d\n" % position
+        return before + _invalidAt(position).encode()

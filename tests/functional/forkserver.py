@@ -270,16 +270,16 @@ def _become(request: bytes, standard: list[int]) -> None:
     os.environ.update(variables)
     sys.argv[:] = arguments
     if _MEASURED in variables:
-        _measure()
+        import_module("coverage").process_startup(force=True)
+        saveBeforeKill()
 
 
-def _measure() -> None:
+def saveBeforeKill() -> None:
     """
-    Measure the coverage of this process. A C{twistd} that a signal has ended ends
-    itself by this signal, too, and so never comes to where coverage is written.
+    Write the coverage of this process before it ends itself by a signal. A C{twistd}
+    that a signal has ended does that, and so never comes to where coverage is written.
     """
     coverage = import_module("coverage")
-    coverage.process_startup(force=True)
     kill = os.kill
 
     def killMeasured(pid: int, number: int) -> None:

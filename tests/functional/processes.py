@@ -25,6 +25,7 @@ from unittest.mock import patch
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from tests.functional import forkserver
 from tests.functional.forkserver import Forked, fork
 
 # Nothing here takes a tenth of this; a test that waits so long has failed.
@@ -157,7 +158,14 @@ def _start(
         return forked
     if _MEASURING in os.environ:
         at = next(i for i, word in enumerate(command) if word in _SCRIPTS)
-        command = [*command[:at], sys.executable, "-c", _MEASURED, *command[at:]]
+        command = [
+            *command[:at],
+            sys.executable,
+            "-c",
+            _MEASURED,
+            forkserver.__file__,
+            *command[at:],
+        ]
     limits = descriptors or resource.getrlimit(resource.RLIMIT_NOFILE)
 
     def prepare() -> None:
@@ -186,20 +194,12 @@ _MEASURING = "COVERAGE_PROCESS_START"
 # The commands that run a service.
 _SCRIPTS = {script(name) for name in ("twistd", "twist", "upper")}
 
-# A twistd that a signal has ended ends itself by this signal, too, and so never
-# comes to where Python ends and coverage is written.
+# What runs a script whose coverage is measured, behind the path of the fork server.
 _MEASURED = """
-import coverage, os, runpy, sys
+import runpy, sys
 
-kill = os.kill
-
-def killMeasured(pid, number):
-    if pid == os.getpid():
-        coverage.Coverage.current().save()
-    kill(pid, number)
-
-os.kill = killMeasured
-del sys.argv[0]
+_, forkserver, *sys.argv = sys.argv
+runpy.run_path(forkserver)["saveBeforeKill"]()
 runpy.run_path(sys.argv[0], run_name="__main__")
 """
 

@@ -122,18 +122,17 @@ class Certificates:
             authorities = _certificatesIn(self._clientCA)
             trustRoot = trustRootFromCertificates(map(Certificate, authorities))
         try:
-            # Without session tickets: clients that need a certificate have to show it
-            # each time.
-            context: Context = CertificateOptions(
-                trustRoot=trustRoot, **pair
-            ).getContext()
             _tryHandshake(CertificateOptions(**pair).getContext())
         except SSLError as error:
             raise ValueError(self._explain(error)) from error
         self.notAfter = expiry(chain[0].to_cryptography())
-        return (
-            context if self._clientCA is not None else self._lightContext() or context
-        )
+        light = self._lightContext() if trustRoot is None else None
+        if light is not None:
+            return light
+        # Without session tickets: clients that need a certificate have to show it each
+        # time.
+        context: Context = CertificateOptions(trustRoot=trustRoot, **pair).getContext()
+        return context
 
     def _lightContext(self) -> ssl.SSLContext | None:
         """
