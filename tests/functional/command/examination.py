@@ -46,15 +46,18 @@ class CheckTestCase(SynchronousTestCase):
         self.assertEqual(result.returncode, int(failed), result.stdout)
         return found
 
-    def assertFault(self, step: str, said: str, *options: str) -> None:
+    def assertFault(self, step: str, said: str, *options: str) -> str:
         """
         Assert that one step fails and no other, and what is said then.
+
+        @return: all that is said of this step.
         """
         found = self.check(*options)
         failed = [name for name, (status, _) in found.items() if status == "FAIL"]
         self.assertEqual(failed, [step], found)
         self.assertIn(said, found[step][1])
         self.assertIn("Usual cause: ", found[step][1])
+        return found[step][1]
 
     def assertGood(self, *options: str, skipped: str = "tls") -> None:
         """
