@@ -78,12 +78,18 @@ class Forked:
         self._server = server
         self.pid = pid
         self.returncode: int | None = None
+        # What the server has told of its end.
+        self.ended: int | None = None
 
     def poll(self) -> int | None:
         """
-        Look whether it has ended.
+        Look whether it has ended. Until somebody has looked, it is there, as a child of
+        C{Popen} is.
         """
         self._server.collect(0)
+        if self.returncode is None and self.ended is not None:
+            self._server.reap(self.pid)
+            self.returncode = self.ended
         return self.returncode
 
     def wait(self, timeout: float = 60.0) -> int:
@@ -93,12 +99,12 @@ class Forked:
         @param timeout: for so many seconds at most.
         """
         deadline = time.monotonic() + timeout
-        while self.returncode is None:
+        while (code := self.poll()) is None:
             left = deadline - time.monotonic()
             if left < 0:
                 raise subprocess.TimeoutExpired(f"process {self.pid}", timeout)
             self._server.collect(left)
-        return self.returncode
+        return code
 
     def send_signal(self, number: int) -> None:
         """
@@ -188,8 +194,20 @@ class ForkServer:
                 pid, code = json.loads(self._socket.recv(_MESSAGE))
                 if code is None:
                     self._started = self._children[pid] = Forked(self, pid)
+                elif pid in self._children:
+                    self._children.pop(pid).ended = code
                 else:
-                    self._children.pop(pid).returncode = code
+                    self._reaped = pid
+
+    def reap(self, pid: int) -> None:
+        """
+        Let a process that has ended be gone.
+        """
+        with self._lock:
+            self._reaped = 0
+            self._socket.send(json.dumps(pid).encode())
+            while self._reaped != pid:
+                self.collect(None)
 
 
 def environment() -> tuple[dict[str, str], dict[str, str]]:
@@ -292,8 +310,8 @@ def saveBeforeKill() -> None:
 
 def _serve(requests: socket.socket) -> None:
     """
-    Fork on request, and tell how each child has ended. Return in a child, which is to
-    be what was asked for.
+    Fork on request, tell how each child has ended, and let it be gone on request.
+    Return in a child, which is to be what was asked for.
     """
     children: dict[int, int] = {}
     while True:
@@ -301,11 +319,20 @@ def _serve(requests: socket.socket) -> None:
             if ready in children:
                 pid = children.pop(ready)
                 os.close(ready)
-                code: int | None = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+                ended = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+                assert ended is not None
+                code: int | None = ended.si_status
+                if ended.si_code != os.CLD_EXITED:
+                    code = -ended.si_status
             else:
-                request, [*received], _, _ = socket.recv_fds(requests, _MESSAGE, 3)
+                request, received, _, _ = socket.recv_fds(requests, _MESSAGE, 3)
                 if not request:
                     sys.exit()
+                if not received:
+                    pid = json.loads(request)
+                    _, code = os.waitpid(pid, 0)
+                    requests.send(json.dumps([pid, code]).encode())
+                    continue
                 pid = os.fork()
                 if not pid:
                     requests.detach()
