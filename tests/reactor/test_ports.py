@@ -21,6 +21,7 @@ from upperproto.reactor.ports import (
     ACCEPT_AGAIN,
     ACCEPTS,
     InheritedUNIXPort,
+    ListeningSocket,
     TCPPort,
     UNIXPort,
 )
@@ -50,6 +51,44 @@ class RecordingFactory(Factory):
         """
         self.made.append(Protocol())
         return self.made[-1] if self.wanted else None
+
+
+class ListeningSocketTests(SynchronousTestCase):
+    """
+    The socket that a TCP port accepts from.
+    """
+
+    def test_replaces(self) -> None:
+        """
+        It takes the place of the original, of the same family and type, and does not
+        block.
+        """
+        for family in (socket.AF_INET, socket.AF_INET6):
+            original = socket.socket(family)
+            number = original.fileno()
+            with ListeningSocket(original) as listening:
+                self.assertEqual((original.fileno(), listening.fileno()), (-1, number))
+                self.assertEqual(listening.family, family)
+                self.assertEqual(listening.type, socket.SOCK_STREAM)
+                self.assertFalse(listening.getblocking())
+
+    def test_accepts(self) -> None:
+        """
+        It accepts as any socket does.
+        """
+        path = os.path.join(self.mktemp(), "socket")
+        os.makedirs(os.path.dirname(path))
+        original = socket.socket(socket.AF_UNIX)
+        original.bind(path)
+        original.listen()
+        with ListeningSocket(original) as listening:
+            self.assertRaises(BlockingIOError, listening.accept)
+            with socket.socket(socket.AF_UNIX) as client:
+                client.connect(path)
+                accepted, _ = listening.accept()
+            with accepted:
+                self.assertEqual(accepted.family, socket.AF_UNIX)
+                self.assertEqual(accepted.recv(1), b"")
 
 
 class AcceptTests(SynchronousTestCase):

@@ -42,7 +42,12 @@ from twisted.python.threadable import isInIOThread
 from zope.interface import implementer
 
 from upperproto.interfaces import IIterationEnd, IUNIXAdoption
-from upperproto.reactor.ports import InheritedUNIXPort, TCPPort, UNIXPort
+from upperproto.reactor.ports import (
+    InheritedUNIXPort,
+    ListeningSocket,
+    TCPPort,
+    UNIXPort,
+)
 from upperproto.reactor.transports import LARGEST_READ, TCPServer
 
 
@@ -121,10 +126,14 @@ class UpperReactor(EPollReactor):
         if addressFamily == socket.AF_UNIX:
             listening = InheritedUNIXPort(fileDescriptor, factory, self)
         elif addressFamily in (socket.AF_INET, socket.AF_INET6):
-            # Twisted 24.3 to 26.10 has no other way to make a port from a socket.
+            # Twisted 24.3 to 26.10 has no other way to make a port from a socket, and
+            # keeps that socket here until it listens.
             listening = TCPPort._fromListeningDescriptor(
                 self, fileDescriptor, addressFamily, factory
             )
+            adopted = listening._preexistingSocket
+            assert adopted is not None
+            listening._preexistingSocket = ListeningSocket(adopted)
         else:
             raise UnsupportedAddressFamily(addressFamily)
         listening.startListening()

@@ -25,6 +25,27 @@ ACCEPT_AGAIN = 0.1
 ACCEPTS = 32
 
 
+class ListeningSocket(socket.socket):
+    """
+    A listening socket that does not block, and keeps its family and its type.
+
+    C{socket.accept} asks for both each time, and each time the standard library makes
+    enums of them. That takes a twentieth of the time of a short connection.
+    """
+
+    family = socket.AF_UNSPEC
+    type = socket.SOCK_STREAM
+
+    def __init__(self, original: socket.socket) -> None:
+        """
+        @param original: a socket. It is of no use any more.
+        """
+        family, kind, protocol = original.family, original.type, original.proto
+        super().__init__(family, kind, protocol, original.detach())
+        self.setblocking(False)
+        self.family, self.type = family, kind
+
+
 class TCPPort(tcp.Port):
     """
     A TCP port that accepts a limited number of connections in one iteration. The steps
@@ -52,6 +73,12 @@ class TCPPort(tcp.Port):
         protocol of a transport.
         """
         return self.factory
+
+    def createInternetSocket(self) -> socket.socket:
+        """
+        Create the socket to listen on.
+        """
+        return ListeningSocket(super().createInternetSocket())
 
     def doRead(self) -> None:
         """
