@@ -12,6 +12,7 @@ from typing import Any
 
 from twisted.internet import main
 from twisted.internet.abstract import FileDescriptor
+from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.error import FileDescriptorOverrun
 from twisted.internet.interfaces import (
     IFileDescriptorReceiver,
@@ -27,7 +28,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
-from tests.memory import Client
+from tests.memory import Client, MemorySocket
 from tests.reactor.memory import MemoryReactor
 from upperproto.interfaces import ISendQueue
 from upperproto.reactor import sendqueue, transports
@@ -640,6 +641,27 @@ class NameTests(TransportTestCase):
         transport.abortConnection()
         self.reactor.iterateUntilIdle()
         self.assertEqual(repr(transport), f"<NoneType{shown}")
+
+    def test_logPrefix(self) -> None:
+        """
+        In the log by its protocol, its number and its client, as in Twisted.
+        """
+        _, transport = self.connect()
+        expected = f"Recorder,{transport.sessionno},192.0.2.1"
+        self.assertEqual(transport.logPrefix(), expected)
+
+    def test_getPeer(self) -> None:
+        """
+        The address of the peer is of the family of the connection.
+        """
+        clients = [
+            (("192.0.2.1", 7), IPv4Address("TCP", "192.0.2.1", 7)),
+            (("2001:db8::1", 7, 0, 0), IPv6Address("TCP", "2001:db8::1", 7)),
+        ]
+        for client, address in clients:
+            accepted = self.reactor.newSocket(lambda number: MemorySocket(number, WIDE))
+            transport = TCPServer(accepted, None, client, None, 0, self.reactor)
+            self.assertEqual(transport.getPeer(), address)
 
 
 class SendQueueTests(TransportTestCase):

@@ -18,7 +18,8 @@ the tests of C{tests.reactor.test_transports} fail if they go away:
     or has ended;
   - C{_maybePauseProducer} is called with each write, and asks C{_isSendBufferFull};
   - C{_dataReceived} gets the bytes that were read;
-  - C{_realPortNumber} of a port is what C{repr} shows;
+  - C{repr} shows the C{_realPortNumber} of a port; C{_getLogPrefix} names a protocol
+    in the log; C{_addressType} is the class of the addresses of peer and host;
   - a UNIX transport sends by its C{_writeSomeDataBase}, and keeps in C{_sendmsgQueue}
     the descriptors that it has to send.
 """
@@ -26,10 +27,12 @@ the tests of C{tests.reactor.test_transports} fail if they go away:
 from __future__ import annotations
 
 from errno import ENOBUFS, EWOULDBLOCK
+from socket import socket
 from time import perf_counter
 from typing import Any
 
 from twisted.internet import tcp, unix
+from twisted.internet.address import IPv6Address
 from twisted.internet.main import CONNECTION_DONE, CONNECTION_LOST
 from zope.interface import implementer
 
@@ -80,12 +83,31 @@ class TCPServer(tcp.Server):
     # The descriptors that a UNIX transport has to send.
     _sendmsgQueue: Any = ()
 
-    def __init__(self, *arguments: Any, **keywords: Any) -> None:
+    def __init__(
+        self,
+        sock: socket,
+        protocol: Any,
+        client: tuple[Any, ...],
+        server: Any,
+        sessionno: int,
+        reactor: Any,
+    ) -> None:
         """
         Make the transport, and read it in the iteration that accepts the connection: a
         client that speaks first has often sent its request by then.
+
+        It does the same as Twisted's C{Server}, but for two texts, which L{repstr} and
+        L{logPrefix} make when they are asked for.
         """
-        super().__init__(*arguments, **keywords)
+        tcp.Connection.__init__(self, sock, protocol, reactor)
+        if len(client) != 2:
+            self._addressType = IPv6Address
+        self.server = server
+        self.client = client
+        self.sessionno = sessionno
+        self.hostname = client[0]
+        self.startReading()
+        self.connected = True
         # Before Python 3.12, an attribute of an instance is found ten times as fast as
         # an attribute of its class.
         self.queued = self._blocked = self.TLS = self.disconnecting = False
@@ -109,8 +131,8 @@ class TCPServer(tcp.Server):
         Get the name of the connection for the log of a fault. It has the name of the
         access log in it, if the protocol has one.
         """
-        prefix: str = super().logPrefix()
         protocol = getattr(self, "protocol", None)
+        prefix = f"{self._getLogPrefix(protocol)},{self.sessionno},{self.hostname}"
         # The protocol of TLS may be around it.
         protocol = getattr(protocol, "wrappedProtocol", protocol)
         name = getattr(protocol, "connectionID", "")
