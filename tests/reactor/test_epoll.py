@@ -36,9 +36,10 @@ from zope.interface.verify import verifyObject
 from tests.memory import Client
 from tests.reactor.memory import MemoryReactor, OneProtocolFactory
 from upperproto.interfaces import IIterationEnd, IUNIXAdoption
-from upperproto.reactor import epoll
+from upperproto.reactor import epoll, transports
 from upperproto.reactor.epoll import UpperReactor
 from upperproto.reactor.ports import InheritedUNIXPort, TCPPort, UNIXPort
+from upperproto.reactor.transports import LONG_READ, SMALLEST_READ
 
 # What log messages call their system outside of any connection.
 NOBODY = "-"
@@ -193,6 +194,32 @@ class IterationTests(ReactorTestCase):
         self.reactor.iterate(0)
         self.assertEqual(self.events, [b"a", b"a", b"a", [b"", b"", b""]])
         self.assertEqual([client.receive() for client in clients], [b"a"] * 3)
+
+    def test_sentAfterLongRead(self) -> None:
+        """
+        When a read has taken long, what was written is sent before the next one.
+        """
+        client, _ = self.connect()
+        slow, _ = self.connect()
+        last, _ = self.connect()
+        now = [0.0]
+
+        def work(data: bytes) -> None:
+            self.events.append(client.receive())
+            now[0] += 2 * LONG_READ
+
+        self.patch(transports, "perf_counter", lambda: now[0])
+        self.patch(slow.protocol, "dataReceived", work)
+        self.patch(
+            last.protocol,
+            "dataReceived",
+            lambda data: self.events.append(client.receive()),
+        )
+        client.send(b"a")
+        slow.send(bytes(SMALLEST_READ))
+        last.send(b"a")
+        self.reactor.iterate(0)
+        self.assertEqual(self.events, [b"a", b"", b"a"])
 
     def test_systemCalls(self) -> None:
         """

@@ -59,6 +59,8 @@ class UpperReactor(EPollReactor):
     @ivar writeAfterEvents: makes the reactor call C{doWrite} of a transport after the
         events of this iteration, or before the next iteration waits for events. The
         reactor calls it only if the transport is still C{queued} then.
+    @ivar isLate: whether an event has taken long, so that the reactor calls these
+        C{doWrite} before it handles the next event.
     """
 
     def __init__(self) -> None:
@@ -66,6 +68,7 @@ class UpperReactor(EPollReactor):
         Make a reactor without connections.
         """
         self._wallClockAtZero = time() - monotonic()
+        self.isLate = False
         # The events of this iteration.
         self._events: list[tuple[int, int]] = []
         # The calls to make at its end, unless the reactor waits for events.
@@ -178,6 +181,8 @@ class UpperReactor(EPollReactor):
         self._waiting = False
         # The loop also handles the events that readAfterEvents appends meanwhile.
         for descriptor, event in self._events:
+            if self.isLate:
+                self._finishEvents()
             selectable = selectables.get(descriptor)
             if selectable is None:
                 # An earlier event has closed it.
@@ -205,10 +210,7 @@ class UpperReactor(EPollReactor):
             log.callWithLogger(
                 selectable, self._doReadOrWrite, selectable, descriptor, event
             )
-        if self._ending:
-            self._end()
-        if self._writing:
-            self._write()
+        self._finishEvents()
 
     doIteration = doPoll
 
@@ -237,6 +239,13 @@ class UpperReactor(EPollReactor):
                 self._ending.pop()()
             except BaseException:
                 log.err()
+
+    def _finishEvents(self) -> None:
+        self.isLate = False
+        if self._ending:
+            self._end()
+        if self._writing:
+            self._write()
 
     def _write(self) -> None:
         """

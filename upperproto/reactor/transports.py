@@ -57,7 +57,11 @@ SENT_AT_ONCE = 1048576
 SMALLEST_READ = 1024
 LARGEST_READ = 262144
 GROWTH = 4
-READ_TIME = 0.001
+READ_TIME = 0.0016
+
+# When a read has taken so many seconds, the answers of other connections wait for no
+# more reads.
+LONG_READ = 0.00025
 
 
 @implementer(ISendQueue)
@@ -274,7 +278,10 @@ class TCPServer(tcp.Server):
             return None
         began = perf_counter()
         self.protocol.dataReceived(data)
-        affordable = int(size * READ_TIME / max(perf_counter() - began, 1e-6))
+        seconds = perf_counter() - began
+        if seconds > LONG_READ:
+            self.reactor.isLate = True
+        affordable = int(size * READ_TIME / max(seconds, 1e-6))
         if affordable < size:
             self.bufferSize = max(SMALLEST_READ, affordable)
         elif size == self.bufferSize:
