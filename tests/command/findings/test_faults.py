@@ -10,10 +10,10 @@ from twisted.internet.testing import StringTransport
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import directlyProvides
 
+from upperproto.answercheck import firstDifference
 from upperproto.client import TooLong, UpperError, WrongAnswer
 from upperproto.command.findings.faults import _WORDS, Fault, notAnswered
 from upperproto.command.probe.client import ProbeClient
-from upperproto.expected import firstDifference
 
 
 class FaultTests(SynchronousTestCase):

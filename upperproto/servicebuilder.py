@@ -1,5 +1,5 @@
 """
-Assembly: make the service and its parts from the options.
+Make the service and its parts from the options that C{upperproto.tap} has read.
 """
 
 from __future__ import annotations

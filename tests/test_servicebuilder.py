@@ -1,5 +1,5 @@
 """
-Tests for L{upperproto.assembly}.
+Tests for L{upperproto.servicebuilder}.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.test_tap import parse
-from upperproto import assembly
+from upperproto import servicebuilder
 from upperproto.datagrams.listener import DatagramListener
 from upperproto.factory import UpperFactory
 from upperproto.monitoring.accessformats import formatJSON, formatText
@@ -45,8 +45,8 @@ class AssembleTests(SynchronousTestCase):
             self.settings.append(settings)
             return UpperFactory(**settings)
 
-        self.patch(assembly, "fitDescriptors", fit)
-        self.patch(assembly, "UpperFactory", make)
+        self.patch(servicebuilder, "fitDescriptors", fit)
+        self.patch(servicebuilder, "UpperFactory", make)
         self.reactor = MemoryReactorClock()
 
     def test_settings(self) -> None:

@@ -1,12 +1,12 @@
 """
-Tests for L{upperproto.expected}.
+Tests for L{upperproto.answercheck}.
 """
 
 from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from upperproto.expected import NOTICE, AnswerScanner, firstDifference
+from upperproto.answercheck import NOTICE, AnswerScanner, firstDifference
 
 
 class NoticeTests(SynchronousTestCase):
