@@ -14,7 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.test_tap import parse
 from upperproto import servicebuilder
-from upperproto.datagrams.listener import DatagramListener
+from upperproto.datagrams.service import DatagramListener
 from upperproto.factory import UpperFactory
 from upperproto.monitoring.accessformats import formatJSON, formatText
 from upperproto.processes import supervisor

@@ -13,10 +13,10 @@ from twisted.python import usage
 
 from upperproto.factory import UpperFactory
 from upperproto.interfaces import IConnectionLog
-from upperproto.limits.descriptors import fitDescriptors
+from upperproto.limits.descriptorlimit import fitDescriptors
 from upperproto.service import UpperService
 from upperproto.ways.endpoints import CannotStart, forWorker, kindOf
-from upperproto.ways.proxyprotocol.pending import LOOPBACK
+from upperproto.ways.proxyprotocol.headerwait import LOOPBACK
 
 if TYPE_CHECKING:
     # Only who wants them needs these.
@@ -138,7 +138,7 @@ def endpointsOf(options: usage.Options) -> list[str]:
 def _datagramsOf(options: usage.Options) -> tuple[int | str, str] | None:
     """
     Give the port and the interface for datagrams, as in
-    L{upperproto.datagrams.listener.chooseAddress}; L{None} without datagrams.
+    L{upperproto.datagrams.service.chooseAddress}; L{None} without datagrams.
     """
     if options["udp"] is None:
         return None

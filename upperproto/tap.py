@@ -15,7 +15,7 @@ from typing import Any, ClassVar, NoReturn
 from twisted.application.service import IService
 from twisted.python import usage
 
-from upperproto.datagrams.listener import SAME
+from upperproto.datagrams.service import SAME
 from upperproto.monitoring.logobserver import chooseLogObserver
 from upperproto.options.coercions import (
     AUTO,

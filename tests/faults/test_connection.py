@@ -23,9 +23,9 @@ from upperproto.faults.connection import FaultyConnection
 from upperproto.faults.endpoint import FaultEndpoint, FaultFactory, parse
 from upperproto.faults.pipe import MAX_QUEUED
 from upperproto.faults.settings import FaultSettings
-from upperproto.limits.pending import PendingConnections
+from upperproto.limits.pendingconnections import PendingConnections
 from upperproto.reactor import sendqueue
-from upperproto.ways.proxyprotocol.pending import ProxyFactory
+from upperproto.ways.proxyprotocol.headerwait import ProxyFactory
 
 
 class FaultTestCase(SynchronousTestCase):

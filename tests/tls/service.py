@@ -19,7 +19,7 @@ from tests.memory import MemoryNetwork
 from tests.tls.clients import TLSClient
 from upperproto.factory import UpperFactory
 from upperproto.interfaces import IServedConnection
-from upperproto.limits.pending import PendingConnections
+from upperproto.limits.pendingconnections import PendingConnections
 from upperproto.protocol import UpperProtocol
 from upperproto.reactor import sendqueue
 from upperproto.tls.certificates.files import Certificates

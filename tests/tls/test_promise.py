@@ -41,7 +41,7 @@ from tests.plain import answerTo
 from tests.tls.clients import TLSClient
 from tests.tls.service import RecordingFactory
 from upperproto.limits.drain import CLOSING_TIME
-from upperproto.limits.pending import PendingConnections
+from upperproto.limits.pendingconnections import PendingConnections
 from upperproto.protocol import UpperProtocol
 from upperproto.reactor import sendqueue
 from upperproto.servedconnection import LINGER_TIMEOUT

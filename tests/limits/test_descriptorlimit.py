@@ -1,5 +1,5 @@
 """
-Tests for L{upperproto.limits.descriptors}.
+Tests for L{upperproto.limits.descriptorlimit}.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from typing import Any
 from twisted.logger import LogEvent, Logger
 from twisted.trial.unittest import SynchronousTestCase
 
-from upperproto.limits import descriptors as limits
-from upperproto.limits.descriptors import MAX_REFUSED, SPARE, fitDescriptors
+from upperproto.limits import descriptorlimit as limits
+from upperproto.limits.descriptorlimit import MAX_REFUSED, SPARE, fitDescriptors
 
 INFINITE = -1
 

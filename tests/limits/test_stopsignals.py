@@ -1,5 +1,5 @@
 """
-Tests for L{upperproto.limits.signals}.
+Tests for L{upperproto.limits.stopsignals}.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.test_service import Signalled
-from upperproto.limits.signals import SecondSignal
+from upperproto.limits.stopsignals import SecondSignal
 
 
 class SecondSignalTests(SynchronousTestCase):

@@ -1,5 +1,5 @@
 """
-Tests for L{upperproto.status.resources}, L{upperproto.status.page} and
+Tests for L{upperproto.status.httpresources}, L{upperproto.status.page} and
 L{upperproto.status.metrics}, through HTTP.
 """
 
@@ -17,9 +17,9 @@ from twisted.internet.testing import MemoryReactorClock, StringTransport
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.status.observed import FakeService
+from upperproto.status.httpresources import StatusSite
 from upperproto.status.page import Rates
 from upperproto.status.report import Observer
-from upperproto.status.resources import StatusSite
 
 
 class HTTPTestCase(SynchronousTestCase):

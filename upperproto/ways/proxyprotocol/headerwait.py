@@ -1,5 +1,6 @@
 """
-The PROXY protocol: a proxy sends the address of the client before anything else.
+Wait for the PROXY header, in which a proxy sends the address of the client before
+anything else.
 
 Twisted's C{haproxy:} endpoint has problems that this module does not have. It drops a
 header whose first piece is shorter than 16 bytes (8 in version 1). It waits for a

@@ -1,6 +1,6 @@
 """
-A worker, as the parent sees it: start its process, read its output, start it again when
-it has ended, and stop it.
+A worker process, in the parent: start it, read its output, start it again when it has
+ended, and stop it.
 """
 
 from __future__ import annotations

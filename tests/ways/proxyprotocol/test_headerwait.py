@@ -1,5 +1,5 @@
 """
-Tests for L{upperproto.ways.proxyprotocol.pending}.
+Tests for L{upperproto.ways.proxyprotocol.headerwait}.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.memory import Client, MemoryNetwork
 from tests.ways.proxyprotocol.test_header import HEADERS
 from upperproto.factory import UpperFactory
-from upperproto.limits.pending import PendingConnections
-from upperproto.ways.proxyprotocol.pending import (
+from upperproto.limits.pendingconnections import PendingConnections
+from upperproto.ways.proxyprotocol.headerwait import (
     LOOPBACK,
     PendingProxyHeader,
     ProxyFactory,

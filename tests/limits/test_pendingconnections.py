@@ -1,5 +1,5 @@
 """
-Tests for L{upperproto.limits.pending}.
+Tests for L{upperproto.limits.pendingconnections}.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from upperproto.interfaces import IPending, IPendingConnections
-from upperproto.limits.pending import PendingConnections
+from upperproto.limits.pendingconnections import PendingConnections
 
 
 @implementer(IPending)

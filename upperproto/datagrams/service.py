@@ -1,5 +1,5 @@
 """
-The UDP listener of the service, and the choice of its address.
+The service that answers datagrams over UDP, and the choice of its address.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 """
-Ways to write to a descriptor without waiting.
+Non-blocking writes: ways to write to a descriptor without waiting.
 
 A write to a pipe blocks when nobody reads the pipe. A write to a terminal blocks when
 somebody has typed Ctrl-S there. Then the whole service blocks. The descriptor cannot be

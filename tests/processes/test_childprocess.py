@@ -1,5 +1,5 @@
 """
-Tests for L{upperproto.processes.workerprocess}.
+Tests for L{upperproto.processes.childprocess}.
 """
 
 from __future__ import annotations
@@ -16,12 +16,7 @@ from twisted.logger import LogEvent, capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.processes.spawning import FakeProcess
-from upperproto.processes.watchdog import (
-    HEARTBEAT,
-    SILENT_HEARTBEATS,
-    START_HEARTBEATS,
-)
-from upperproto.processes.workerprocess import (
+from upperproto.processes.childprocess import (
     LEAST_DELAY,
     MOST_DELAY,
     READ_INTERVAL,
@@ -29,6 +24,11 @@ from upperproto.processes.workerprocess import (
     SHORT_LIFE,
     Worker,
     workerCommand,
+)
+from upperproto.processes.watchdog import (
+    HEARTBEAT,
+    SILENT_HEARTBEATS,
+    START_HEARTBEATS,
 )
 
 

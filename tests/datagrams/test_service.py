@@ -1,5 +1,5 @@
 """
-Tests for L{upperproto.datagrams.listener}.
+Tests for L{upperproto.datagrams.service}.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.datagrams.test_port import MemorySocket
-from upperproto.datagrams.listener import SAME, DatagramListener, chooseAddress
+from upperproto.datagrams.service import SAME, DatagramListener, chooseAddress
 
 UNIX = UNIXAddress(b"/run/a")
 TCP = IPv4Address("TCP", "192.0.2.1", 7)
