@@ -1,1 +1,1 @@
-"""Tests of L{upperproto.limits.descriptorlimit}."""
+"""Tests of L{upperproto.limits}."""

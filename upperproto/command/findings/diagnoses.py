@@ -1,5 +1,6 @@
 """
-Faults of a path to a server: what was seen, what it means, and its usual causes.
+Diagnoses of a path to a server: which fault was seen, what it means, and its usual
+causes.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from twisted.internet.interfaces import ISSLTransport
 
 from upperproto.client import TooLong, UpperError, WrongAnswer
 from upperproto.command.errors import whyLost
-from upperproto.command.otherservers import ASK_WITH_TLS, TLS_ALERT, otherServer
+from upperproto.command.otherprotocols import ASK_WITH_TLS, TLS_ALERT, otherServer
 
 # The upper case of our texts begins with a number.
 _OURS = re.compile(r"\d{1,4}:.+\Z")

@@ -1,5 +1,5 @@
 """
-Tests for L{upperproto.command.probe.texts}.
+Tests for L{upperproto.command.probe.randomtexts}.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from unicodedata import name, ucd_3_2_0
 from twisted.trial.unittest import SynchronousTestCase
 
 from upperproto.command.options import LEAST_SIZE
-from upperproto.command.probe.texts import _ALPHABET, _SCRIPTS, unlike
+from upperproto.command.probe.randomtexts import _ALPHABET, _SCRIPTS, unlike
 
 
 class UnlikeTests(SynchronousTestCase):

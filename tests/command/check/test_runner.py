@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.command.fakes import ADDRESS, TAKES, Connector, Server, upper
 from upperproto.command.check import exchange, halfclose, slowreader
-from upperproto.command.check.examination import check
+from upperproto.command.check.runner import check
 from upperproto.command.errors import NotConnected
 from upperproto.command.formats.choice import formatter
 from upperproto.command.options import Options

@@ -1,5 +1,5 @@
 """
-Tests for L{upperproto.command.findings.faults}.
+Tests for L{upperproto.command.findings.diagnoses}.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from zope.interface import directlyProvides
 
 from upperproto.answercheck import firstDifference
 from upperproto.client import TooLong, UpperError, WrongAnswer
-from upperproto.command.findings.faults import _WORDS, Fault, notAnswered
+from upperproto.command.findings.diagnoses import _WORDS, Fault, notAnswered
 from upperproto.command.probe.client import ProbeClient
 
 

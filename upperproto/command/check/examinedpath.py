@@ -1,5 +1,5 @@
 """
-The path to a server, and what the steps know of it.
+The path to a server that is examined, and what the steps know of it.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 
-from upperproto.command.findings.faults import Fault
+from upperproto.command.findings.diagnoses import Fault
 from upperproto.command.probe.probe import Probe
-from upperproto.command.probe.texts import unlike
+from upperproto.command.probe.randomtexts import unlike
 from upperproto.command.route.addresses import Address
 from upperproto.command.route.connection import Connector
 

@@ -18,10 +18,10 @@ from upperproto.command.check import (
     reconnect,
     slowreader,
 )
-from upperproto.command.check.path import Finding, Path, Skip
-from upperproto.command.findings.faults import Fault
-from upperproto.command.findings.formatter import Formatter
+from upperproto.command.check.examinedpath import Finding, Path, Skip
+from upperproto.command.findings.diagnoses import Fault
 from upperproto.command.findings.records import Report, Step
+from upperproto.command.formats.formatter import Formatter
 from upperproto.command.options import STEPS, Options
 from upperproto.command.route.connection import Connector
 

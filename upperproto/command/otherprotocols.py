@@ -1,5 +1,5 @@
 """
-Servers of other kinds, which are known by what they send first.
+Servers of other protocols, which are known by what they send first.
 """
 
 from __future__ import annotations

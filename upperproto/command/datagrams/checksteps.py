@@ -10,12 +10,12 @@ from typing import Any
 
 from twisted.internet.defer import Deferred, gatherResults
 
-from upperproto.command.check import examination, network
-from upperproto.command.check.path import Finding, Path, Skip
+from upperproto.command.check import network, runner
+from upperproto.command.check.examinedpath import Finding, Path, Skip
 from upperproto.command.datagrams.client import DatagramClient, unlike
+from upperproto.command.findings.diagnoses import Fault
 from upperproto.command.findings.durations import milliseconds
-from upperproto.command.findings.faults import Fault
-from upperproto.command.findings.formatter import Formatter
+from upperproto.command.formats.formatter import Formatter
 from upperproto.command.options import STEPS, Options
 from upperproto.command.route.connection import Connector
 
@@ -125,7 +125,7 @@ async def _notOverUDP(path: Path) -> Finding:
     raise Skip("not over UDP")
 
 
-MAKE: examination.Steps = {
+MAKE: runner.Steps = {
     **dict.fromkeys(STEPS, _notOverUDP),
     "resolve": network.resolve,
     "answer": answer,
@@ -148,4 +148,4 @@ async def check(
     @param reactor: sends, and tells the time.
     @return: the exit status.
     """
-    return await examination.check(options, formatter, connector, reactor, MAKE)
+    return await runner.check(options, formatter, connector, reactor, MAKE)
