@@ -166,7 +166,7 @@ class AssembleTests(SynchronousTestCase):
             makeService(options, self.reactor)
         self.assertIn("/nowhere/to/be/found", str(caught.exception))
         with (
-            patch.dict(sys.modules, {"upperproto.tls.certificates.files": None}),
+            patch.dict(sys.modules, {"upperproto.tls.certificates.serverfiles": None}),
             self.assertRaises(CannotStart) as caught,
         ):
             makeService(options, self.reactor)

@@ -30,7 +30,7 @@ from upperproto.ways.proxyprotocol.headerwait import Network
 
 if TYPE_CHECKING:
     # Only who wants TLS needs it.
-    from upperproto.tls.certificates.files import Certificates
+    from upperproto.tls.certificates.serverfiles import Certificates
 
 
 @implementer(IObserved)

@@ -21,7 +21,7 @@ from upperproto.ways.proxyprotocol.headerwait import LOOPBACK
 if TYPE_CHECKING:
     # Only who wants them needs these.
     from upperproto.monitoring.counters import Counters
-    from upperproto.tls.certificates.files import Certificates
+    from upperproto.tls.certificates.serverfiles import Certificates
 
 
 def assemble(options: usage.Options, reactor: Any) -> IService:
@@ -154,7 +154,7 @@ def _certificates(options: usage.Options) -> Certificates | None:
     if options["tls-cert"] is None:
         return None
     try:
-        from upperproto.tls.certificates.files import Certificates
+        from upperproto.tls.certificates.serverfiles import Certificates
     except ImportError as error:
         raise CannotStart(
             f"upper: TLS needs more packages (pip install 'upperproto[tls]'): {error}"

@@ -21,8 +21,8 @@ from tests.memory import Client, MemoryNetwork
 from upperproto.factory import UpperFactory
 from upperproto.faults.connection import FaultyConnection
 from upperproto.faults.endpoint import FaultEndpoint, FaultFactory, parse
-from upperproto.faults.pipe import MAX_QUEUED
 from upperproto.faults.settings import FaultSettings
+from upperproto.faults.shaping import MAX_QUEUED
 from upperproto.limits.pendingconnections import PendingConnections
 from upperproto.reactor import sendqueue
 from upperproto.ways.proxyprotocol.headerwait import ProxyFactory

@@ -22,7 +22,7 @@ from upperproto.interfaces import IServedConnection
 from upperproto.limits.pendingconnections import PendingConnections
 from upperproto.protocol import UpperProtocol
 from upperproto.reactor import sendqueue
-from upperproto.tls.certificates.files import Certificates
+from upperproto.tls.certificates.serverfiles import Certificates
 from upperproto.ways.tls import TLSListenerFactory
 
 

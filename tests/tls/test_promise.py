@@ -46,7 +46,7 @@ from upperproto.protocol import UpperProtocol
 from upperproto.reactor import sendqueue
 from upperproto.servedconnection import LINGER_TIMEOUT
 from upperproto.tls import stream
-from upperproto.tls.connection import ServerContext
+from upperproto.tls.engine import ServerContext
 from upperproto.ways.handshake import HANDSHAKE_TIMEOUT
 from upperproto.ways.tls import TLSListenerFactory
 

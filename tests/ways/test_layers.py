@@ -19,7 +19,7 @@ from upperproto.factory import UpperFactory
 from upperproto.faults.endpoint import FaultFactory
 from upperproto.limits.pendingconnections import PendingConnections
 from upperproto.protocol import UpperProtocol
-from upperproto.tls.certificates.files import Certificates
+from upperproto.tls.certificates.serverfiles import Certificates
 from upperproto.ways.endpoints import CannotStart
 from upperproto.ways.layers import Layers
 from upperproto.ways.proxyprotocol.headerwait import ProxyFactory

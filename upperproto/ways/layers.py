@@ -18,7 +18,7 @@ from upperproto.ways.proxyprotocol.headerwait import Network, ProxyFactory
 
 if TYPE_CHECKING:
     # Only who wants TLS needs it.
-    from upperproto.tls.connection import ServerContext
+    from upperproto.tls.engine import ServerContext
 
 
 class Layers:

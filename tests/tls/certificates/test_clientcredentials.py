@@ -1,6 +1,6 @@
 """
-Tests for L{upperproto.tls.certificates.credentials}. That they are shown and trusted is
-in L{tests.functional.command}.
+Tests for L{upperproto.tls.certificates.clientcredentials}. That they are shown and
+trusted is in L{tests.functional.command}.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.authority import Authority
-from upperproto.tls.certificates.credentials import BadCredentials, clientTLS
+from upperproto.tls.certificates.clientcredentials import BadCredentials, clientTLS
 
 
 class ClientTLSTests(SynchronousTestCase):

@@ -1,5 +1,6 @@
 """
-One end of a TLS connection, without a network: records in, text out, and back.
+The TLS engine: one end of a connection without a network, with records in, text out,
+and back. The one here is by Python's C{ssl}; L{upperproto.tls.pyopenssl} has the other.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from contextlib import suppress
 
 from OpenSSL import SSL
 
-from upperproto.tls.records import Records
+from upperproto.tls.undelivered import Records
 
 # The number of bytes without text that a peer may send: more than one record has. Such
 # bytes can be KeyUpdate messages, and OpenSSL takes a second for each 600 KB of them.

@@ -1,12 +1,12 @@
 """
-Tests for L{upperproto.faults.description}.
+Tests for L{upperproto.faults.parsing}.
 """
 
 from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from upperproto.faults.description import Fields, fields, join, separateFaults
+from upperproto.faults.parsing import Fields, fields, join, separateFaults
 
 
 class DescriptionTests(SynchronousTestCase):

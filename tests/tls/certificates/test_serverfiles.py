@@ -1,5 +1,5 @@
 """
-Tests for L{upperproto.tls.certificates.files}.
+Tests for L{upperproto.tls.certificates.serverfiles}.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from twisted.logger import (
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.authority import Authority
-from upperproto.tls.certificates.files import Certificates
+from upperproto.tls.certificates.serverfiles import Certificates
 
 # A certificate, and its key, on the curve secp224k1: OpenSSL knows it, and no cipher of
 # TLS does. (Made by openssl ecparam and openssl req.)

@@ -1,5 +1,5 @@
 """
-Tests for L{upperproto.tls.connection}.
+Tests for L{upperproto.tls.engine}.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from twisted.internet.ssl import CertificateOptions, PrivateCertificate
 
 from tests.tls.clients import TLSClient
 from tests.tls.service import TLSTestCase
-from upperproto.tls.certificates.files import Certificates
+from upperproto.tls.certificates.serverfiles import Certificates
 from upperproto.ways.tls import TLSListenerFactory
 
 

@@ -1,6 +1,6 @@
 """
-One direction of a connection with faults: it delays bytes, limits their rate, and cuts
-them into smaller pieces.
+Traffic shaping, in one direction of a connection: delay bytes, limit their rate, and
+cut them into smaller pieces.
 """
 
 from __future__ import annotations

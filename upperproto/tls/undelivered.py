@@ -1,6 +1,6 @@
 """
-Count the text of a TLS connection that has not arrived yet. The transport below counts
-only bytes of records, so this module computes the bytes of text in them.
+Count the undelivered text of a TLS connection, which has not arrived yet. The transport
+below counts only bytes of records, so this module computes the bytes of text in them.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ from twisted.internet.ssl import (
 from twisted.logger import Logger
 
 from upperproto.tls.certificates.serverdetails import expiry
-from upperproto.tls.connection import ServerContext
+from upperproto.tls.engine import ServerContext
 
 # A side of a handshake sends fewer bytes than this before it waits for the other side,
 # with any chain of certificates.

@@ -1,5 +1,5 @@
 """
-Tests for L{upperproto.tls.records}.
+Tests for L{upperproto.tls.undelivered}.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
 from upperproto.interfaces import ISendQueue
-from upperproto.tls.records import MAX_MARKS, Records
+from upperproto.tls.undelivered import MAX_MARKS, Records
 
 # How much longer a record is than its text.
 OVERHEAD = 22
