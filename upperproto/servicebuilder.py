@@ -1,5 +1,5 @@
 """
-Make the service and its parts from the options that C{upperproto.tap} has read.
+Make the service and its parts from the options that L{upperproto.tap} has read.
 """
 
 from __future__ import annotations
