@@ -25,12 +25,12 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.memory import Client, MemoryNetwork
 from tests.plain import answerTo
-from upperproto.connection import LINGER_TIMEOUT
 from upperproto.factory import UpperFactory
 from upperproto.limits.drain import CLOSING_TIME
 from upperproto.protocol import UpperProtocol
 from upperproto.reactor import sendqueue
 from upperproto.rules import serverNotice
+from upperproto.servedconnection import LINGER_TIMEOUT
 
 IDLE = 30.0
 

@@ -18,11 +18,11 @@ from tests import sample
 from tests.memory import Client, MemoryNetwork
 from tests.plain import answerTo
 from upperproto import rules
-from upperproto.connection import LINGER_TIMEOUT
 from upperproto.factory import UpperFactory
 from upperproto.interfaces import IServedConnection
 from upperproto.protocol import UpperProtocol
 from upperproto.reactor import sendqueue
+from upperproto.servedconnection import LINGER_TIMEOUT
 
 # How much a transport of Twisted reads at a time, and holds before it pauses.
 READ = 65536

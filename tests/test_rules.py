@@ -9,7 +9,7 @@ from unittest import TestCase
 from hypothesis import example, given, strategies
 
 from tests.plain import answerTo
-from upperproto.expected import NOTICE
+from upperproto.answercheck import NOTICE
 from upperproto.rules import (
     Conversation,
     State,

@@ -25,7 +25,7 @@ from upperproto.service import UpperService
 from upperproto.ways import systemd
 from upperproto.ways.endpoints import CannotStart, Listener
 from upperproto.ways.inherited import Inheriting
-from upperproto.ways.proxyprotocol.pending import ProxyFactory
+from upperproto.ways.proxyprotocol.headerwait import ProxyFactory
 
 
 class Port:

@@ -15,8 +15,8 @@ from twisted.python import usage
 from twisted.trial.unittest import SynchronousTestCase
 
 from upperproto import tap
-from upperproto.assembly import endpointsOf
 from upperproto.options import coercions
+from upperproto.servicebuilder import endpointsOf
 from upperproto.tap import Options
 from upperproto.ways.endpoints import CannotStart
 

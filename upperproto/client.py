@@ -14,7 +14,7 @@ from twisted.internet.interfaces import ITransport
 from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 
-from upperproto.expected import NOTICE, firstDifference
+from upperproto.answercheck import NOTICE, firstDifference
 from upperproto.lineblocks import BlockReceiver
 
 # How many bytes a notice may have at most.

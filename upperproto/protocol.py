@@ -4,9 +4,9 @@ L{UpperProtocol}: the rules of the upper-case protocol on a transport.
 
 from __future__ import annotations
 
-from upperproto.connection import ServedConnection, State, endingOnFault
 from upperproto.rules import PART_LENGTH, Conversation
 from upperproto.rules import State as Rule
+from upperproto.servedconnection import ServedConnection, State, endingOnFault
 
 
 class UpperProtocol(ServedConnection):

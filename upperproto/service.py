@@ -15,22 +15,22 @@ from twisted.internet.defer import Deferred
 from twisted.internet.error import CannotListenError
 from zope.interface import implementer
 
-from upperproto.datagrams.listener import DatagramListener, chooseAddress
 from upperproto.datagrams.port import bindDatagrams
+from upperproto.datagrams.service import DatagramListener, chooseAddress
 from upperproto.factory import UpperFactory
 from upperproto.interfaces import IObserved
-from upperproto.limits.descriptors import keepMemory
-from upperproto.limits.pending import PendingConnections
-from upperproto.limits.signals import SecondSignal
+from upperproto.limits.descriptorlimit import keepMemory
+from upperproto.limits.pendingconnections import PendingConnections
+from upperproto.limits.stopsignals import SecondSignal
 from upperproto.ways import systemd
 from upperproto.ways.endpoints import CannotStart
 from upperproto.ways.inherited import Inheriting
 from upperproto.ways.layers import Layers
-from upperproto.ways.proxyprotocol.pending import Network
+from upperproto.ways.proxyprotocol.headerwait import Network
 
 if TYPE_CHECKING:
     # Only who wants TLS needs it.
-    from upperproto.tls.certificates.files import Certificates
+    from upperproto.tls.certificates.serverfiles import Certificates
 
 
 @implementer(IObserved)

@@ -15,8 +15,7 @@ from typing import Any, ClassVar, NoReturn
 from twisted.application.service import IService
 from twisted.python import usage
 
-from upperproto.assembly import assemble
-from upperproto.datagrams.listener import SAME
+from upperproto.datagrams.service import SAME
 from upperproto.monitoring.logobserver import chooseLogObserver
 from upperproto.options.coercions import (
     AUTO,
@@ -29,6 +28,7 @@ from upperproto.options.coercions import (
 )
 from upperproto.options.environment import Environment
 from upperproto.rules import checkName
+from upperproto.servicebuilder import assemble
 from upperproto.ways.endpoints import CannotStart, kindOf
 
 

@@ -21,11 +21,11 @@ from tests.memory import Client, MemoryNetwork
 from upperproto.factory import UpperFactory
 from upperproto.faults.connection import FaultyConnection
 from upperproto.faults.endpoint import FaultEndpoint, FaultFactory, parse
-from upperproto.faults.pipe import MAX_QUEUED
 from upperproto.faults.settings import FaultSettings
-from upperproto.limits.pending import PendingConnections
+from upperproto.faults.shaping import MAX_QUEUED
+from upperproto.limits.pendingconnections import PendingConnections
 from upperproto.reactor import sendqueue
-from upperproto.ways.proxyprotocol.pending import ProxyFactory
+from upperproto.ways.proxyprotocol.headerwait import ProxyFactory
 
 
 class FaultTestCase(SynchronousTestCase):

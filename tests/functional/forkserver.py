@@ -43,9 +43,9 @@ _COMMANDS = {
 _SERVING = ("twisted.scripts.twistd", "upperproto.reactor.epoll", "upperproto.tap")
 _PLAIN = (
     "twisted.internet.epollreactor",
-    "upperproto.command.check.examination",
+    "upperproto.command.check.runner",
     "upperproto.command.datagrams.ping",
-    "upperproto.command.datagrams.steps",
+    "upperproto.command.datagrams.checksteps",
     "upperproto.command.formats.choice",
     "upperproto.command.main",
     "upperproto.command.probe.ask",

@@ -207,7 +207,7 @@ class MemoryTests(SynchronousTestCase):
         """
         script = """
 import resource
-from upperproto.limits.descriptors import WORKING_MEMORY, keepMemory
+from upperproto.limits.descriptorlimit import WORKING_MEMORY, keepMemory
 
 
 def faults():

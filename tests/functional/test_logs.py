@@ -359,6 +359,7 @@ class InvalidInputTests(SynchronousTestCase):
         A megabyte of it adds two lines to the log, and no traceback.
         """
         with Server() as server:
+            server.waitFor("Listening on")
             before = len(server.log().splitlines())
             answer = server.ask(b"\xff\n" * 500_000)
             self.assertEqual(answer.count(b"error: invalid UTF-8 at byte 1\n"), 500_000)

@@ -14,8 +14,8 @@ from unittest.mock import patch
 from twisted.trial.unittest import SynchronousTestCase
 
 from upperproto import tap
-from upperproto.assembly import endpointsOf
 from upperproto.launcher import upper
+from upperproto.servicebuilder import endpointsOf
 
 
 class RunTests(SynchronousTestCase):

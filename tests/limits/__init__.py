@@ -1,1 +1,1 @@
-"""Tests of L{upperproto.limits.descriptors}."""
+"""Tests of L{upperproto.limits}."""

@@ -11,7 +11,7 @@ from twisted.internet.testing import StringTransport
 
 from tests.memory import Client
 from tests.test_factory import FactoryTestCase, connectTo
-from upperproto.connection import LINGER_TIMEOUT
+from upperproto.servedconnection import LINGER_TIMEOUT
 
 
 class CapTests(FactoryTestCase):

@@ -10,8 +10,8 @@ from twisted.internet.defer import Deferred
 from twisted.logger import capturedLogs
 
 from tests.test_factory import ClosingAtOnce, FactoryTestCase, connectTo, text
-from upperproto.connection import LINGER_TIMEOUT
 from upperproto.limits.drain import CLOSING_TIME, QUIET_TIME
+from upperproto.servedconnection import LINGER_TIMEOUT
 
 
 class DrainTests(FactoryTestCase):

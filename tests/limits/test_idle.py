@@ -9,7 +9,7 @@ from unittest.mock import patch
 
 from tests.memory import Client
 from tests.test_factory import ClosingAtOnce, FactoryTestCase, connectTo
-from upperproto.connection import LINGER_TIMEOUT
+from upperproto.servedconnection import LINGER_TIMEOUT
 
 
 class IdleTests(FactoryTestCase):

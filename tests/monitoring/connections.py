@@ -1,13 +1,16 @@
 """
-Connections for the tests of logs: what a log asks of them, and no more.
+Connections for the tests of logs (what a log asks of them, and no more), and the texts
+of events.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from twisted.internet.address import IPv4Address
 from twisted.internet.testing import StringTransport
+from twisted.logger import LogEvent, eventAsText
 
 from upperproto.protocol import UpperProtocol
 
@@ -33,3 +36,13 @@ def served(**attributes: Any) -> Served:
     for name, value in attributes.items():
         setattr(connection, name, value)
     return connection
+
+
+def texts(events: Sequence[LogEvent]) -> list[str]:
+    """
+    Give what is logged, as the text log has it.
+    """
+    return [
+        eventAsText(event, includeTimestamp=False, includeSystem=False)
+        for event in events
+    ]

@@ -24,6 +24,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.processes.spawning import SpawningReactor
 from upperproto.processes import supervisor
+from upperproto.processes.childprocess import LEAST_DELAY
 from upperproto.processes.supervisor import GRACE, Supervisor
 from upperproto.processes.watchdog import (
     HANGING_HEARTBEATS,
@@ -31,7 +32,6 @@ from upperproto.processes.watchdog import (
     SILENT_HEARTBEATS,
     START_HEARTBEATS,
 )
-from upperproto.processes.workerprocess import LEAST_DELAY
 from upperproto.tap import Options, makeService
 from upperproto.ways import systemd
 from upperproto.ways.endpoints import CannotStart

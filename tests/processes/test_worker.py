@@ -12,8 +12,8 @@ from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 
 from upperproto.processes import worker
+from upperproto.processes.childprocess import CONTROL
 from upperproto.processes.worker import Heartbeat, ParentWatch
-from upperproto.processes.workerprocess import CONTROL
 
 
 class Service:

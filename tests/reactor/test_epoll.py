@@ -10,7 +10,6 @@ import socket
 import sys
 import tempfile
 import threading
-import time
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
@@ -804,38 +803,6 @@ class RealTests(SynchronousTestCase):
         os.close(writer)
         self.reactor.doIteration(5)
         self.assertEqual(events, [b"abc", b"lost"])
-
-    def test_clockJumps(self) -> None:
-        """
-        Its time begins as the system's, and goes on as before when that is set.
-        """
-        self.assertLess(abs(self.reactor.seconds() - time.time()), 60)
-        began = self.reactor.seconds()
-        calls: list[int] = []
-        early = self.reactor.callLater(3000, calls.append, 1)
-        self.addCleanup(early.cancel)
-        for jump in (3600, -3600):
-            self.patch(time, "time", lambda jump=jump: began + jump)
-            self.reactor.runUntilCurrent()
-            self.assertEqual(calls, [])
-            self.assertLess(abs(self.reactor.seconds() - began), 60)
-
-    def test_timers(self) -> None:
-        """
-        Its timers follow its time.
-        """
-        now = 1000.0
-        self.patch(epoll, "monotonic", lambda: now)
-        calls: list[int] = []
-        self.reactor.callLater(5, calls.append, 1)
-        moved = self.reactor.callLater(1, calls.append, 2)
-        moved.reset(6)
-        now += 5
-        self.reactor.runUntilCurrent()
-        self.assertEqual(calls, [1])
-        now += 1
-        self.reactor.runUntilCurrent()
-        self.assertEqual(calls, [1, 2])
 
     def test_ports(self) -> None:
         """

@@ -1,1 +1,1 @@
-"""Tests of L{upperproto.ways.tls}."""
+"""Tests of L{upperproto.tls}."""

@@ -19,10 +19,10 @@ from tests.memory import MemoryNetwork
 from tests.tls.clients import TLSClient
 from upperproto.factory import UpperFactory
 from upperproto.interfaces import IServedConnection
-from upperproto.limits.pending import PendingConnections
+from upperproto.limits.pendingconnections import PendingConnections
 from upperproto.protocol import UpperProtocol
 from upperproto.reactor import sendqueue
-from upperproto.tls.certificates.files import Certificates
+from upperproto.tls.certificates.serverfiles import Certificates
 from upperproto.ways.tls import TLSListenerFactory
 
 

@@ -40,13 +40,13 @@ from tests.memory import MemoryNetwork
 from tests.plain import answerTo
 from tests.tls.clients import TLSClient
 from tests.tls.service import RecordingFactory
-from upperproto.connection import LINGER_TIMEOUT
 from upperproto.limits.drain import CLOSING_TIME
-from upperproto.limits.pending import PendingConnections
+from upperproto.limits.pendingconnections import PendingConnections
 from upperproto.protocol import UpperProtocol
 from upperproto.reactor import sendqueue
+from upperproto.servedconnection import LINGER_TIMEOUT
 from upperproto.tls import stream
-from upperproto.tls.connection import ServerContext
+from upperproto.tls.engine import ServerContext
 from upperproto.ways.handshake import HANDSHAKE_TIMEOUT
 from upperproto.ways.tls import TLSListenerFactory
 

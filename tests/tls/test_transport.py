@@ -22,7 +22,7 @@ from zope.interface import implementer
 
 from tests.tls.clients import TLSClient
 from tests.tls.service import TLSTestCase
-from upperproto.tls.certificates.credentials import _certificates
+from upperproto.tls.certificates.clientcredentials import _certificates
 from upperproto.tls.factory import TLSFactory, clientSide
 from upperproto.tls.transport import LINGER_TIMEOUT, TLSTransport
 

@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.memory import Client, MemoryNetwork
 from upperproto.factory import UpperFactory
-from upperproto.limits.pending import PendingConnections
+from upperproto.limits.pendingconnections import PendingConnections
 from upperproto.protocol import UpperProtocol
 from upperproto.ways.handshake import HANDSHAKE_TIMEOUT, PendingFactory, PendingProtocol
 

@@ -17,12 +17,12 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.authority import Authority
 from upperproto.factory import UpperFactory
 from upperproto.faults.endpoint import FaultFactory
-from upperproto.limits.pending import PendingConnections
+from upperproto.limits.pendingconnections import PendingConnections
 from upperproto.protocol import UpperProtocol
-from upperproto.tls.certificates.files import Certificates
+from upperproto.tls.certificates.serverfiles import Certificates
 from upperproto.ways.endpoints import CannotStart
 from upperproto.ways.layers import Layers
-from upperproto.ways.proxyprotocol.pending import ProxyFactory
+from upperproto.ways.proxyprotocol.headerwait import ProxyFactory
 from upperproto.ways.tls import TLSListenerFactory
 
 

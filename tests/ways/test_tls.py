@@ -15,8 +15,8 @@ from zope.interface import implementer
 
 from tests.authority import Authority
 from tests.tls.service import TLSTestCase
-from upperproto.connection import LINGER_TIMEOUT
 from upperproto.protocol import UpperProtocol
+from upperproto.servedconnection import LINGER_TIMEOUT
 from upperproto.tls.transport import TLSTransport
 from upperproto.ways.handshake import HANDSHAKE_TIMEOUT
 

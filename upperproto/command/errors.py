@@ -47,7 +47,7 @@ class NotConnected(Exception):
     """
     A connection could not be made. The message says why, in one line.
 
-    @ivar code: of the L{Fault<upperproto.command.findings.faults.Fault>} that it is.
+    @ivar code: of the L{Fault<upperproto.command.findings.diagnoses.Fault>} that it is.
     @ivar why: the reason alone.
     @ivar details: what the server showed in a TLS handshake that failed.
     """
@@ -69,7 +69,7 @@ class Reason(NamedTuple):
     """
     Why a connection could not be made, or was lost.
 
-    @ivar code: of the L{Fault<upperproto.command.findings.faults.Fault>} that it is.
+    @ivar code: of the L{Fault<upperproto.command.findings.diagnoses.Fault>} that it is.
     @ivar words: the reason, as a clause.
     """
 

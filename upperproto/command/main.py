@@ -120,9 +120,9 @@ def _run(options: Options) -> int:
         running = pinger(options, printed, connector, reactor).runUntilInterrupted()
         return _runReactor(reactor, running)
     if datagrams:
-        from upperproto.command.datagrams.steps import check
+        from upperproto.command.datagrams.checksteps import check
     else:
-        from upperproto.command.check.examination import check
+        from upperproto.command.check.runner import check
 
     return _runReactor(reactor, check(options, printed, connector, reactor))
 

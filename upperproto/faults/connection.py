@@ -21,8 +21,8 @@ from twisted.python.failure import Failure
 from zope.interface import alsoProvides, implementer
 
 from upperproto.faults.garble import garble
-from upperproto.faults.pipe import Pipe
 from upperproto.faults.settings import ConnectionFaults
+from upperproto.faults.shaping import Pipe
 from upperproto.interfaces import ISendQueue
 
 # With halfclose=off, bytes take at least so many seconds. Otherwise a server on the

@@ -9,7 +9,7 @@ from typing import Any
 
 from upperproto.monitoring.counters import Counters, addUp
 from upperproto.monitoring.incidents import lastIncidents
-from upperproto.processes.workerprocess import Worker
+from upperproto.processes.childprocess import Worker
 
 
 def addUpWorkers(workers: Sequence[Worker]) -> dict[str, Any]:

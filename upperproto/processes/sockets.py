@@ -16,8 +16,8 @@ from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
 from twisted.internet.protocol import Factory
 from twisted.logger import Logger
 
-from upperproto.datagrams.listener import chooseAddress
 from upperproto.datagrams.port import bindDatagrams, datagramAddress
+from upperproto.datagrams.service import chooseAddress
 from upperproto.ways.endpoints import addressName
 from upperproto.ways.socketoptions import setConnectionOptions
 

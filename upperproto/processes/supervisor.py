@@ -19,12 +19,9 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from upperproto.interfaces import IObserved
-from upperproto.limits.signals import SecondSignal, signalsBeforeRunning
+from upperproto.limits.stopsignals import SecondSignal, signalsBeforeRunning
 from upperproto.monitoring.reopensignal import ReopenSignal
-from upperproto.processes.snapshots import addUpWorkers
-from upperproto.processes.sockets import CannotShare, SharedSockets, Workers
-from upperproto.processes.watchdog import HEARTBEAT
-from upperproto.processes.workerprocess import (
+from upperproto.processes.childprocess import (
     CONTROL,
     FIRST_SOCKET,
     STDERR,
@@ -32,6 +29,9 @@ from upperproto.processes.workerprocess import (
     Worker,
     workerCommand,
 )
+from upperproto.processes.snapshots import addUpWorkers
+from upperproto.processes.sockets import CannotShare, SharedSockets, Workers
+from upperproto.processes.watchdog import HEARTBEAT
 from upperproto.ways import systemd
 from upperproto.ways.endpoints import (
     CannotStart,
@@ -71,7 +71,7 @@ class Supervisor(Service):
             to stop.
         @param reactor: binds the sockets and starts the processes.
         @param datagrams: a port and an interface, as in
-            L{upperproto.datagrams.listener.chooseAddress}; by default, no datagrams are
+            L{upperproto.datagrams.service.chooseAddress}; by default, no datagrams are
             answered.
         @raise CannotStart: for a description that is not valid.
         """

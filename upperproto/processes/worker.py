@@ -1,5 +1,6 @@
 """
-The program of a worker process. Only L{upperproto.processes.supervisor} starts it.
+The program of a worker process, in the child. Only L{upperproto.processes.supervisor}
+starts it.
 """
 
 from __future__ import annotations
@@ -17,10 +18,10 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import globalLogBeginner
 from twisted.python.failure import Failure
 
-from upperproto.assembly import endpointsOf, makeUpperService
 from upperproto.monitoring.logobserver import LogObserver, formatMessage
+from upperproto.processes.childprocess import CONTROL, FIRST_SOCKET, STDOUT
 from upperproto.processes.watchdog import HEARTBEAT
-from upperproto.processes.workerprocess import CONTROL, FIRST_SOCKET, STDOUT
+from upperproto.servicebuilder import endpointsOf, makeUpperService
 from upperproto.tap import Options
 from upperproto.ways.inherited import Inheriting
 

@@ -12,9 +12,6 @@ answer sleeps, and most of the cost of a short send is to wake that client. When
 sends follow each other closely, the next client, or the next core, is awake already.
 With 100 connections this makes 1.3 times as many round trips.
 
-The time of the reactor is monotonic: when somebody sets the system's clock, timeouts
-keep their length.
-
 The reactor uses these private parts of C{EPollReactor}. They are the same from Twisted
 24.3 to 26.10, and the tests of C{tests.reactor.test_epoll} fail if they go away:
 
@@ -30,7 +27,6 @@ import socket
 from collections import deque
 from collections.abc import Callable
 from select import EPOLLIN, EPOLLOUT
-from time import monotonic, time
 from typing import Any
 
 from twisted.internet.epollreactor import EPollReactor
@@ -42,6 +38,7 @@ from twisted.python.threadable import isInIOThread
 from zope.interface import implementer
 
 from upperproto.interfaces import IIterationEnd, IUNIXAdoption
+from upperproto.reactor.clock import MonotonicClock
 from upperproto.reactor.ports import (
     InheritedUNIXPort,
     ListeningSocket,
@@ -52,7 +49,7 @@ from upperproto.reactor.transports import LARGEST_READ, TCPServer
 
 
 @implementer(IUNIXAdoption, IIterationEnd)
-class UpperReactor(EPollReactor):
+class UpperReactor(MonotonicClock, EPollReactor):
     """
     A reactor that waits for events, handles them, and then sends what was written.
 
@@ -67,7 +64,6 @@ class UpperReactor(EPollReactor):
         """
         Make a reactor without connections.
         """
-        self._wallClockAtZero = time() - monotonic()
         self.isLate = False
         # The events of this iteration.
         self._events: list[tuple[int, int]] = []
@@ -82,13 +78,6 @@ class UpperReactor(EPollReactor):
         # bytes into a buffer of 256 KiB takes 6 us, and otherwise 35 us.
         bytes(4 * LARGEST_READ)
         super().__init__()
-
-    def seconds(self) -> float:
-        """
-        Get the time in seconds since 1970, by the system's clock when the reactor was
-        made. A later change of that clock does not change it.
-        """
-        return self._wallClockAtZero + monotonic()
 
     def listenTCP(
         self,

@@ -21,7 +21,7 @@ ACCEPT_AGAIN = 0.1
 
 # The largest number of connections that one iteration accepts. A client that is cut off
 # keeps its descriptor until the next iteration, so this number must fit into the spare
-# descriptors that L{upperproto.limits.descriptors} leaves.
+# descriptors that L{upperproto.limits.descriptorlimit} leaves.
 ACCEPTS = 32
 
 

@@ -12,9 +12,9 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
-from upperproto.limits.signals import SecondSignal
+from upperproto.limits.stopsignals import SecondSignal
+from upperproto.status.httpresources import StatusSite
 from upperproto.status.report import Observer
-from upperproto.status.resources import StatusSite
 from upperproto.ways import systemd
 from upperproto.ways.endpoints import CannotStart, Listener, endpointFrom, faultsFrom
 

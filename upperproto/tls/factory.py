@@ -15,7 +15,7 @@ from twisted.internet.interfaces import (
 )
 from twisted.protocols.policies import WrappingFactory
 
-from upperproto.tls.connection import ServerConnection, ServerContext, TLSConnection
+from upperproto.tls.engine import ServerConnection, ServerContext, TLSConnection
 from upperproto.tls.pyopenssl import PyOpenSSLConnection, ServerContexts
 from upperproto.tls.transport import TLSTransport
 

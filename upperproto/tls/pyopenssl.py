@@ -12,8 +12,8 @@ from weakref import WeakSet
 
 from OpenSSL import SSL
 
-from upperproto.tls.connection import MAX_TEXT, TLSConnection, broken
-from upperproto.tls.records import Records
+from upperproto.tls.engine import MAX_TEXT, TLSConnection, broken
+from upperproto.tls.undelivered import Records
 
 # The bytes of records that are taken at a time.
 _RECORDS = 32768

@@ -18,8 +18,8 @@ from twisted.protocols.policies import ProtocolWrapper
 from zope.interface import implementer
 
 from upperproto.interfaces import IPeerAware, ISendQueue
-from upperproto.tls.connection import TLSConnection
-from upperproto.tls.records import Records
+from upperproto.tls.engine import TLSConnection
+from upperproto.tls.undelivered import Records
 
 # OpenSSL gets at most so many bytes at a time, so that a flood is noticed soon.
 MAX_AT_A_TIME = 32768

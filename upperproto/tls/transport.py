@@ -27,7 +27,7 @@ from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from upperproto.tls.connection import TLSConnection
+from upperproto.tls.engine import TLSConnection
 from upperproto.tls.stream import TLSStream
 
 # The seconds that a peer may take to close a broken connection.

@@ -14,11 +14,11 @@ from twisted.protocols.policies import WrappingFactory
 from upperproto.interfaces import IPendingConnections
 from upperproto.ways.endpoints import Listener, endpointFrom, faultsFrom, kindOf
 from upperproto.ways.inherited import Inheriting
-from upperproto.ways.proxyprotocol.pending import Network, ProxyFactory
+from upperproto.ways.proxyprotocol.headerwait import Network, ProxyFactory
 
 if TYPE_CHECKING:
     # Only who wants TLS needs it.
-    from upperproto.tls.connection import ServerContext
+    from upperproto.tls.engine import ServerContext
 
 
 class Layers:

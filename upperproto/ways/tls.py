@@ -15,7 +15,8 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from upperproto.interfaces import IPendingConnections, IServedConnection
-from upperproto.tls.connection import ServerContext
+from upperproto.tls.certificates.clientidentity import clientIdentity
+from upperproto.tls.engine import ServerContext
 from upperproto.tls.factory import TLSFactory, serverSide
 from upperproto.tls.transport import TLSTransport
 from upperproto.ways.handshake import PendingFactory, PendingProtocol
@@ -33,17 +34,13 @@ class PendingTLSHandshake(PendingProtocol):
 
     def handshakeCompleted(self) -> None:
         """
-        Start the protocol. It gets the version of TLS, and the subject of the client's
-        certificate.
+        Start the protocol. It gets the version of TLS, and the client's identity.
         """
         tls, inner = self.transport, self.inner
         if IServedConnection.providedBy(inner):
             version: str = tls.getHandle().get_protocol_version_name()
             inner.tlsVersion = version.removeprefix("TLSv")
-            certificate = tls.getPeerCertificate()
-            if certificate is not None:
-                subject = certificate.to_cryptography().subject
-                inner.identity = subject.rfc4514_string()
+            inner.identity = clientIdentity(tls.getPeerCertificate())
         self.leave()
         tls.switchProtocol(inner)
 

@@ -15,8 +15,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from upperproto.command.datagrams.client import DatagramClient, unlike
 from upperproto.command.datagrams.ping import DatagramPinger
 from upperproto.command.errors import NotConnected
-from upperproto.command.findings.faults import Fault
-from upperproto.command.findings.formatter import Formatter
+from upperproto.command.findings.diagnoses import Fault
+from upperproto.command.formats.formatter import Formatter
 from upperproto.command.options import Options
 from upperproto.command.route.addresses import Address
 from upperproto.datagrams.rules import answerDatagram

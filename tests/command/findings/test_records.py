@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from upperproto.command.findings.faults import Fault
+from upperproto.command.findings.diagnoses import Fault
 from upperproto.command.findings.records import Answered, Report, Step
 from upperproto.command.route.connection import Opened
 

@@ -10,12 +10,12 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from upperproto.command.findings.diagnoses import Fault
 from upperproto.command.findings.durations import milliseconds
-from upperproto.command.findings.faults import Fault
-from upperproto.command.findings.formatter import Formatter
 from upperproto.command.findings.records import Answered, Report, Step
 from upperproto.command.findings.statistics import Pings
 from upperproto.command.formats.choice import formatter
+from upperproto.command.formats.formatter import Formatter
 from upperproto.command.route.connection import Opened
 
 TLS: Any = {

@@ -10,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.command.fakes import TAKES, Connector, Server, upper
 from upperproto.command.errors import NotConnected
-from upperproto.command.findings.faults import Fault
+from upperproto.command.findings.diagnoses import Fault
 from upperproto.command.findings.records import Answered
 from upperproto.command.probe.probe import Probe
 

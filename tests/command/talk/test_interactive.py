@@ -13,7 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.command.talk.keyboard import FakeKeyboard
 from upperproto.command.errors import SessionError
-from upperproto.command.otherservers import ASK_WITH_TLS
+from upperproto.command.otherprotocols import ASK_WITH_TLS
 from upperproto.command.talk.interactive import FAREWELL, SILENCE, Terminal
 
 DONE = Failure(ConnectionDone())

@@ -12,7 +12,7 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from upperproto.command.errors import SessionError
-from upperproto.command.otherservers import ASK_WITH_TLS
+from upperproto.command.otherprotocols import ASK_WITH_TLS
 from upperproto.command.talk.pipe import Filter
 
 DONE, LOST = Failure(ConnectionDone()), Failure(ConnectionLost())

@@ -8,9 +8,9 @@ from collections import deque
 
 from twisted.internet.defer import Deferred
 
-from upperproto.command.check.path import Finding, Path, Skip
+from upperproto.command.check.examinedpath import Finding, Path, Skip
+from upperproto.command.findings.diagnoses import Fault, notAnswered
 from upperproto.command.findings.durations import milliseconds
-from upperproto.command.findings.faults import Fault, notAnswered
 
 LINES = 1000
 BULK = 16 << 20

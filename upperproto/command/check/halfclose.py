@@ -10,9 +10,9 @@ from typing import Any
 
 from twisted.internet.error import ConnectionDone
 
-from upperproto.command.check.path import Finding, Path
+from upperproto.command.check.examinedpath import Finding, Path
+from upperproto.command.findings.diagnoses import Fault
 from upperproto.command.findings.durations import milliseconds
-from upperproto.command.findings.faults import Fault
 
 # How many lines each connection of halfclose sends before it ends its side.
 _CONVERSATIONS = (1, 1, 1, 1, 1, 1000)

@@ -6,9 +6,9 @@ from __future__ import annotations
 
 from twisted.internet.error import ConnectionDone
 
-from upperproto.command.check.path import LOOK_INTERVAL, Finding, Path
+from upperproto.command.check.examinedpath import LOOK_INTERVAL, Finding, Path
+from upperproto.command.findings.diagnoses import Fault
 from upperproto.command.findings.durations import milliseconds
-from upperproto.command.findings.faults import Fault
 
 
 async def idle(path: Path) -> Finding:

@@ -9,10 +9,10 @@ from typing import Any
 from twisted.internet.interfaces import IOpenSSLClientConnectionCreator
 from zope.interface import implementer
 
-from upperproto.command.check.path import Finding, Path, Skip
+from upperproto.command.check.examinedpath import Finding, Path, Skip
 from upperproto.command.errors import NotConnected
+from upperproto.command.findings.diagnoses import Fault
 from upperproto.command.findings.durations import milliseconds
-from upperproto.command.findings.faults import Fault
 from upperproto.command.route.addresses import Address
 
 

@@ -6,9 +6,9 @@ from __future__ import annotations
 
 from collections import Counter
 
-from upperproto.command.check.path import Finding, Path
+from upperproto.command.check.examinedpath import Finding, Path
+from upperproto.command.findings.diagnoses import Fault
 from upperproto.command.findings.durations import milliseconds
-from upperproto.command.findings.faults import Fault
 
 # How many connections are made.
 CONNECTIONS = 20

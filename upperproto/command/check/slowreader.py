@@ -10,8 +10,8 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IPushProducer
 from zope.interface import implementer
 
-from upperproto.command.check.path import LOOK_INTERVAL, Finding, Path
-from upperproto.command.findings.faults import Fault
+from upperproto.command.check.examinedpath import LOOK_INTERVAL, Finding, Path
+from upperproto.command.findings.diagnoses import Fault
 
 # How many characters a line of slowreader has, and how many bytes are sent at most.
 _SLOW_LINE = 1 << 13

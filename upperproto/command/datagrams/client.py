@@ -13,7 +13,7 @@ from twisted.internet.error import MessageLengthError
 from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.protocol import DatagramProtocol
 
-from upperproto.command.findings.faults import Fault
+from upperproto.command.findings.diagnoses import Fault
 from upperproto.command.route.addresses import Address
 
 # Options of sockets that Python has no names for: ip(7) and ipv6(7). With the first,

@@ -12,10 +12,10 @@ from twisted.python.failure import Failure
 
 from upperproto.command.datagrams.client import DatagramClient, unlike
 from upperproto.command.errors import NotConnected
-from upperproto.command.findings.faults import Fault
-from upperproto.command.findings.formatter import Formatter
+from upperproto.command.findings.diagnoses import Fault
 from upperproto.command.findings.records import Answered
 from upperproto.command.findings.statistics import Pings
+from upperproto.command.formats.formatter import Formatter
 from upperproto.command.options import Options
 from upperproto.command.probe.ping import Pinger
 from upperproto.command.route.connection import Connector

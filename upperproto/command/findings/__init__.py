@@ -1,3 +1,3 @@
 """
-What probes find: records, faults and statistics, and the base class of the formats.
+What probes find: records, faults and statistics.
 """

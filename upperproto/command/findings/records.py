@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from upperproto.command.findings.faults import Fault
+from upperproto.command.findings.diagnoses import Fault
 from upperproto.command.route.connection import Opened
 
 if TYPE_CHECKING:

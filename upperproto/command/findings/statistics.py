@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from math import ceil, sqrt
 from typing import TYPE_CHECKING, Any
 
-from upperproto.command.findings.faults import Fault
+from upperproto.command.findings.diagnoses import Fault
 from upperproto.command.findings.records import Answered, rounded
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from upperproto.command.findings.formatter import Formatter
+from upperproto.command.formats.formatter import Formatter
 
 
 def formatter(name: str, *arguments: Any) -> Formatter:

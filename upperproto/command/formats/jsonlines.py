@@ -7,10 +7,10 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from upperproto.command.findings.faults import Fault
-from upperproto.command.findings.formatter import Formatter
+from upperproto.command.findings.diagnoses import Fault
 from upperproto.command.findings.records import Answered, Report, faultFields
 from upperproto.command.findings.statistics import Pings
+from upperproto.command.formats.formatter import Formatter
 
 
 class JSONFormatter(Formatter):

@@ -4,11 +4,11 @@ The format C{plugin}: one line and a status, by the convention of monitoring plu
 
 from __future__ import annotations
 
+from upperproto.command.findings.diagnoses import Fault
 from upperproto.command.findings.durations import milliseconds
-from upperproto.command.findings.faults import Fault
-from upperproto.command.findings.formatter import Formatter
 from upperproto.command.findings.records import Answered, Report
 from upperproto.command.findings.statistics import Pings
+from upperproto.command.formats.formatter import Formatter
 
 _OK, _WARNING, _CRITICAL, UNKNOWN = range(4)
 _WORDS = ("OK", "WARNING", "CRITICAL", "UNKNOWN")

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from upperproto.command.findings.faults import Fault
-from upperproto.command.findings.formatter import Formatter
+from upperproto.command.findings.diagnoses import Fault
 from upperproto.command.findings.records import Answered, Report
 from upperproto.command.findings.statistics import PERCENTILES, Pings
+from upperproto.command.formats.formatter import Formatter
 
 _HELP = {
     "probe_success": "Whether all was right.",

@@ -6,11 +6,11 @@ from __future__ import annotations
 
 import textwrap
 
+from upperproto.command.findings.diagnoses import Fault
 from upperproto.command.findings.durations import milliseconds
-from upperproto.command.findings.faults import Fault
-from upperproto.command.findings.formatter import Formatter
 from upperproto.command.findings.records import Answered, Report, Step
 from upperproto.command.findings.statistics import PERCENTILES, Pings
+from upperproto.command.formats.formatter import Formatter
 
 _PARTS = {"resolve_seconds": "name", "connect_seconds": "connect", "tls_seconds": "tls"}
 _WIDTH = 80

@@ -7,9 +7,9 @@ from __future__ import annotations
 from typing import Any
 
 from upperproto.command.errors import WrongUsage
-from upperproto.command.findings.faults import Fault
-from upperproto.command.findings.formatter import Formatter
+from upperproto.command.findings.diagnoses import Fault
 from upperproto.command.findings.records import Answered
+from upperproto.command.formats.formatter import Formatter
 from upperproto.command.probe.probe import Probe
 from upperproto.command.route.connection import Connector
 

@@ -11,14 +11,14 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import deferLater
 
 from upperproto.command.errors import NotConnected
-from upperproto.command.findings.faults import Fault
-from upperproto.command.findings.formatter import Formatter
+from upperproto.command.findings.diagnoses import Fault
 from upperproto.command.findings.records import Answered
 from upperproto.command.findings.statistics import Pings
+from upperproto.command.formats.formatter import Formatter
 from upperproto.command.interrupt import leaveAtOnce, onInterrupt
 from upperproto.command.options import Options
 from upperproto.command.probe.probe import Probe
-from upperproto.command.probe.texts import unlike
+from upperproto.command.probe.randomtexts import unlike
 from upperproto.command.route.connection import Connector
 
 # How many characters a ping has, and how many seconds are from one to the next.

@@ -13,7 +13,7 @@ from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 
 from upperproto.command.errors import NotConnected
-from upperproto.command.findings.faults import Fault, notAnswered
+from upperproto.command.findings.diagnoses import Fault, notAnswered
 from upperproto.command.findings.records import Answered
 from upperproto.command.probe.client import ProbeClient
 from upperproto.command.route.addresses import Address

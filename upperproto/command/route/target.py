@@ -73,7 +73,10 @@ class Target(NamedTuple):
         """
         if self.credentials is None:
             return None
-        from upperproto.tls.certificates.credentials import BadCredentials, clientTLS
+        from upperproto.tls.certificates.clientcredentials import (
+            BadCredentials,
+            clientTLS,
+        )
 
         try:
             return clientTLS(*self.credentials)

@@ -7,7 +7,7 @@ cuts them off, and the end looks the same. So the client counts.
 
 from __future__ import annotations
 
-from upperproto.expected import AnswerScanner
+from upperproto.answercheck import AnswerScanner
 
 
 class AnswerTracker:

@@ -11,10 +11,10 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 
+from upperproto.answercheck import MAY_BE_NOTICE, NOTICE
 from upperproto.command import standardio as stdio
 from upperproto.command.talk.keyboard import Keyboard
 from upperproto.command.talk.session import Session
-from upperproto.expected import MAY_BE_NOTICE, NOTICE
 
 ANSWER = "Received from server: "
 NOTE = "Notice from server: "

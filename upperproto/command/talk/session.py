@@ -16,7 +16,7 @@ from twisted.python.failure import Failure
 
 from upperproto.command import standardio as stdio
 from upperproto.command.errors import SessionError, whyLost
-from upperproto.command.otherservers import ASK_WITH_TLS, TLS_ALERT, otherServer
+from upperproto.command.otherprotocols import ASK_WITH_TLS, TLS_ALERT, otherServer
 from upperproto.command.talk.verification import Verifier
 
 # How many first bytes of the answers are kept, to recognise other kinds of server.

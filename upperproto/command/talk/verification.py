@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from codecs import getincrementaldecoder
 
-from upperproto.expected import mayDiffer
+from upperproto.answercheck import mayDiffer
 from upperproto.uppercase import splitComplete
 
 # The length of a character by the upper half of its first byte. All other bytes count

@@ -14,7 +14,7 @@ from threading import Lock, Thread
 from typing import Any
 
 from upperproto.interfaces import IIterationEnd
-from upperproto.monitoring.output.descriptors import chooseWrite, wholeLines, writeSome
+from upperproto.monitoring.output.nonblocking import chooseWrite, wholeLines, writeSome
 
 # At most so many bytes may wait to be written, except for a single longer record.
 MAX_WAITING = 1 << 20
