@@ -17,8 +17,8 @@ from tests.tls.rawrecords import ALERT, HANDSHAKE, TEXT, RecordWriter
 from tests.tls.service import TLSTestCase
 from tests.tls.test_transport import Talker
 from upperproto.tls.certificates.clientcredentials import _certificates
-from upperproto.tls.engine import MAX_WITHOUT_TEXT
 from upperproto.tls.factory import TLSFactory, clientSide
+from upperproto.tls.floodguard import MAX_WITHOUT_TEXT
 from upperproto.tls.transport import TLSTransport
 
 # As large a read as there is.

@@ -45,7 +45,7 @@ from upperproto.limits.pendingconnections import PendingConnections
 from upperproto.protocol import UpperProtocol
 from upperproto.reactor import sendqueue
 from upperproto.servedconnection import LINGER_TIMEOUT
-from upperproto.tls import stream
+from upperproto.tls import floodguard
 from upperproto.tls.engine import ServerContext
 from upperproto.ways.handshake import HANDSHAKE_TIMEOUT
 from upperproto.ways.tls import TLSListenerFactory
@@ -316,7 +316,7 @@ class Promise(RuleBasedStateMachine):
         self.patches = ExitStack()
         for patched in (
             patch.object(sendqueue, "fcntl", self.network),
-            patch.object(stream, "MAX_AT_A_TIME", READ),
+            patch.object(floodguard, "MAX_RECORDS", 2),
         ):
             self.patches.enter_context(patched)
         self.faults: list[LogEvent] = []

@@ -50,7 +50,9 @@ class PressureTests(TLSTestCase):
         client.client.transport.bufferSize = size
         for _ in range(14):
             client.say(LINE)
-        client.client.send(client.take() + behind)
+        client.client.send(client.take())
+        self.network.iterateUntilIdle()
+        client.client.send(behind)
         self.network.iterateUntilIdle()
         return client
 
@@ -80,6 +82,21 @@ class PressureTests(TLSTestCase):
         self.assertTrue(client.client.socket.closed)
         self.assertEqual(self.service.ends, [("cut off", 0)])
         self.assertEqual(self.network.getDelayedCalls(), [])
+
+    def test_brokenInOneRead(self) -> None:
+        """
+        What is read together with the broken record cannot be answered any more: then
+        its answers are counted as undelivered.
+        """
+        client = self.converse()
+        client.say(LINE)
+        client.client.send(client.take() + BROKEN)
+        self.receiveAll(client)
+        self.assertEqual(client.received, b"")
+        client.client.finish()
+        self.network.iterateUntilIdle()
+        undelivered = len(LINE.decode().upper().encode())
+        self.assertEqual(self.service.ends, [("cut off", undelivered)])
 
     def test_brokenAndMore(self) -> None:
         """

@@ -12,10 +12,6 @@ from OpenSSL import SSL
 
 from upperproto.tls.undelivered import Records
 
-# The number of bytes without text that a peer may send: more than one record has. Such
-# bytes can be KeyUpdate messages, and OpenSSL takes a second for each 600 KB of them.
-MAX_WITHOUT_TEXT = 20_000
-
 # The settings for a server's connections, for Python's ssl or for pyOpenSSL.
 ServerContext = ssl.SSLContext | SSL.Context
 
@@ -42,8 +38,6 @@ class TLSConnection:
 
     # Our close_notify has been taken.
     _allTaken = False
-    # The number of bytes that have come after the last text.
-    _withoutText = 0
 
     def __init__(self, records: Records) -> None:
         """
@@ -61,28 +55,21 @@ class TLSConnection:
             self.established = self._handshake()
         except SSL.Error as error:
             self.error = error
-        if self.established:
-            self._withoutText = 0
         return self.established
 
     def receive(self, records: bytes) -> None:
         """
         Take the bytes that the peer has sent.
         """
-        self._withoutText += len(records)
-        self._put(records)
+        raise NotImplementedError
 
     def read(self) -> bytes:
         """
-        Read all the text that has come, from any number of records. A protocol that
-        gets small pieces one by one takes four times as long.
+        Read all the text that has come, from any number of records, and keep the end
+        and the error. A protocol that gets small pieces one by one takes four times as
+        long.
         """
-        text = self._read()
-        if text:
-            self._withoutText = 0
-        elif self._withoutText > MAX_WITHOUT_TEXT and self.error is None:
-            self.error = broken("too many records without text")
-        return text
+        raise NotImplementedError
 
     def write(self, text: bytes) -> int:
         """
@@ -92,12 +79,9 @@ class TLSConnection:
             received: the peer wants another handshake (TLS 1.2).
         """
         size = 0
-        pieces = text if len(text) <= MAX_TEXT else memoryview(text)
         try:
-            while size < len(text):
-                size += self._write(pieces[size : size + MAX_TEXT])
-        except SSL.WantReadError:
-            pass
+            if text:
+                size = self._write(text)
         except SSL.Error as error:
             self.error = error
         self._records.encrypted(size)
@@ -133,30 +117,17 @@ class TLSConnection:
         """
         raise NotImplementedError
 
-    def _put(self, records: bytes) -> None:
-        """
-        Give the library records.
-        """
-        raise NotImplementedError
-
     def _get(self) -> bytes:
         """
         Get all records from the library.
         """
         raise NotImplementedError
 
-    def _read(self) -> bytes:
+    def _write(self, text: bytes) -> int:
         """
-        Decrypt all the text that has come, and keep the end and the error.
-        """
-        raise NotImplementedError
+        Encrypt text.
 
-    def _write(self, text: bytes | memoryview) -> int:
-        """
-        Encrypt the text of one record.
-
-        @return: how many bytes of it.
-        @raise SSL.WantReadError: if the peer has to say something first.
+        @return: how many bytes of it: all, unless the peer has to say something first.
         @raise SSL.Error: if the connection is broken.
         """
         raise NotImplementedError
@@ -183,6 +154,39 @@ class ServerConnection(TLSConnection):
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._tls = context.wrap_bio(self._incoming, self._outgoing, server_side=True)
 
+    def receive(self, records: bytes) -> None:
+        """
+        Take the bytes that the peer has sent.
+        """
+        self._incoming.write(records)
+
+    def read(self) -> bytes:
+        """
+        Read all the text that has come.
+        """
+        texts: list[bytes] = []
+        try:
+            while True:
+                text = self._tls.read(MAX_TEXT)
+                if not text:
+                    self.peerEnded = True
+                    break
+                texts.append(text)
+                if not self._incoming.pending:
+                    # There is no other record. To find this out by a read would take as
+                    # long as to decrypt a short text.
+                    break
+        except ssl.SSLWantReadError:
+            pass
+        except ssl.SSLZeroReturnError:
+            self.peerEnded = True
+        except ssl.SSLError as error:
+            self.error = broken(_why(error))
+        if self.peerEnded:
+            # What comes after the end has no meaning, and takes memory.
+            self._incoming.read()
+        return b"".join(texts)
+
     def get_protocol_version_name(self) -> str:
         """
         Get the version of TLS. It has the name that pyOpenSSL gives it.
@@ -205,34 +209,10 @@ class ServerConnection(TLSConnection):
             raise broken(_why(error)) from error
         return True
 
-    def _put(self, records: bytes) -> None:
-        self._incoming.write(records)
-
     def _get(self) -> bytes:
         return self._outgoing.read()
 
-    def _read(self) -> bytes:
-        texts: list[bytes] = []
-        try:
-            while True:
-                text = self._tls.read(MAX_TEXT)
-                if not text:
-                    self.peerEnded = True
-                    break
-                texts.append(text)
-                if not self._incoming.pending:
-                    # There is no other record. To find this out by a read would take as
-                    # long as to decrypt a short text.
-                    break
-        except ssl.SSLWantReadError:
-            pass
-        except ssl.SSLZeroReturnError:
-            self.peerEnded = True
-        except ssl.SSLError as error:
-            self.error = broken(_why(error))
-        return b"".join(texts)
-
-    def _write(self, text: bytes | memoryview) -> int:
+    def _write(self, text: bytes) -> int:
         try:
             return self._tls.write(text)
         except ssl.SSLError as error:

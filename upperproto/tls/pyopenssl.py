@@ -46,28 +46,16 @@ class PyOpenSSLConnection(TLSConnection):
         """
         return getattr(self._connection, name)
 
-    def _handshake(self) -> bool:
-        try:
-            self._connection.do_handshake()
-        except SSL.WantReadError:
-            return False
-        except SSL.ZeroReturnError:
-            raise broken("close notify") from None
-        return True
-
-    def _put(self, records: bytes) -> None:
+    def receive(self, records: bytes) -> None:
+        """
+        Take the bytes that the peer has sent.
+        """
         self._connection.bio_write(records)
 
-    def _get(self) -> bytes:
-        chunks: list[bytes] = []
-        with suppress(SSL.WantReadError):
-            while True:
-                chunks.append(self._connection.bio_read(_RECORDS))
-                if len(chunks[-1]) < _RECORDS:
-                    break
-        return b"".join(chunks)
-
-    def _read(self) -> bytes:
+    def read(self) -> bytes:
+        """
+        Read all the text that has come.
+        """
         texts: list[bytes] = []
         try:
             while True:
@@ -80,8 +68,33 @@ class PyOpenSSLConnection(TLSConnection):
             self.error = error
         return b"".join(texts)
 
-    def _write(self, text: bytes | memoryview) -> int:
-        return self._connection.send(text)
+    def _handshake(self) -> bool:
+        try:
+            self._connection.do_handshake()
+        except SSL.WantReadError:
+            return False
+        except SSL.ZeroReturnError:
+            raise broken("close notify") from None
+        return True
+
+    def _get(self) -> bytes:
+        chunks: list[bytes] = []
+        with suppress(SSL.WantReadError):
+            while True:
+                chunks.append(self._connection.bio_read(_RECORDS))
+                if len(chunks[-1]) < _RECORDS:
+                    break
+        return b"".join(chunks)
+
+    def _write(self, text: bytes) -> int:
+        # One record after another: a call that would have to wait for the peer, which
+        # wants another handshake (TLS 1.2), does not say how much it has taken.
+        size = 0
+        pieces = text if len(text) <= MAX_TEXT else memoryview(text)
+        with suppress(SSL.WantReadError):
+            while size < len(text):
+                size += self._connection.send(pieces[size : size + MAX_TEXT])
+        return size
 
     def _end(self) -> None:
         self._connection.shutdown()

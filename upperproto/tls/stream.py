@@ -18,11 +18,9 @@ from twisted.protocols.policies import ProtocolWrapper
 from zope.interface import implementer
 
 from upperproto.interfaces import IPeerAware, ISendQueue
-from upperproto.tls.engine import TLSConnection
+from upperproto.tls.engine import TLSConnection, broken
+from upperproto.tls.floodguard import MAX_BYTES, FloodGuard
 from upperproto.tls.undelivered import Records
-
-# OpenSSL gets at most so many bytes at a time, so that a flood is noticed soon.
-MAX_AT_A_TIME = 32768
 
 
 @implementer(IPeerAware, ISendQueue, ITransport)
@@ -64,6 +62,7 @@ class TLSStream(ProtocolWrapper):
         Begin the handshake.
         """
         self.records = Records(transport)
+        self._floodGuard = FloodGuard()
         # Text that cannot be encrypted yet.
         self._waiting: list[bytes] = []
         connection = self._connection = self.factory.connect(self)
@@ -107,11 +106,14 @@ class TLSStream(ProtocolWrapper):
         assert connection is not None
         self._isReceiving = True
         try:
-            if len(data) <= MAX_AT_A_TIME:
-                self._receive(connection, data)
-            else:
-                for start in range(0, len(data), MAX_AT_A_TIME):
-                    self._receive(connection, data[start : start + MAX_AT_A_TIME])
+            text = b""
+            pieces = self._floodGuard.cut(data)
+            for piece in pieces:
+                text += self._receive(connection, piece)
+                isDue = len(text) >= MAX_BYTES or piece is pieces[-1]
+                if text and isDue and not self._isAborted:
+                    self.wrappedProtocol.dataReceived(text)
+                    text = b""
         finally:
             self._isReceiving = False
         self._follow()
@@ -186,24 +188,30 @@ class TLSStream(ProtocolWrapper):
         """
         raise NotImplementedError
 
-    def _receive(self, connection: TLSConnection, data: bytes) -> None:
+    def _receive(self, connection: TLSConnection, data: bytes) -> bytes:
         """
-        Take bytes, and give the text in them to the protocol.
+        Take bytes.
+
+        @return: the text in them.
         """
         if self._isAborted or connection.peerEnded or connection.error is not None:
             # Bytes after the end have no meaning, and OpenSSL would store them.
-            return
+            return b""
         connection.receive(data)
-        if not (connection.established or self._shakeHands(connection)):
-            return
+        hasMeaning = not connection.established
+        if hasMeaning and not self._shakeHands(connection):
+            return b""
         text = connection.read()
-        if text and not self._isAborted:
-            self.wrappedProtocol.dataReceived(text)
+        if text or hasMeaning:
+            self._floodGuard.withoutText = 0
+        elif self._floodGuard.isFlood(len(data)) and connection.error is None:
+            connection.error = broken("too many records without text")
         if self._waiting:
             # It has waited for another handshake.
             self._encryptWaiting(connection)
         else:
             self._send(connection)
+        return text
 
     def _shakeHands(self, connection: TLSConnection) -> bool:
         """
