@@ -36,9 +36,9 @@ class Scene:
 
     @property
     def window(self) -> int:
-        """How many requests a connection keeps on their way; or the rate."""
+        """How many requests a connection keeps on their way, if there is no rate."""
         if self.security == "udp":
-            return self.rate or 32
+            return 0 if self.rate else 32
         return 2 if self.unit == "MB/s" else 1
 
     @property
@@ -62,12 +62,12 @@ def line(length: int) -> bytes:
     return (words * (length // len(words) + 1))[: length - 1] + b"\n"
 
 
-_ASK = {"go": 1.0, "blocks-uvloop": 1.0, "limit": 0.7}
-_STREAM = {"blocks-uvloop": 1.2, "limit": 0.8}
-_CONNECT = {"go": 1.0, "blocks-uvloop": 0.8}
-_DATAGRAMS = {"udp": 1.0, "udp-uvloop": 1.0}
+_ASK = {"go": 1.0, "protocol-uvloop": 1.0, "limit": 0.7}
+_STREAM = {"protocol-uvloop": 1.2, "limit": 0.8}
+_CONNECT = {"go": 1.0, "protocol-uvloop": 0.8}
+_DATAGRAMS = {"protocol": 1.0, "protocol-uvloop": 1.0}
 _BETTER = {"before": 1.3}
-_PYTHON = {"textbook": 1.0, "streams-uvloop": 1.0, "blocks-uvloop": 1.0}
+_PYTHON = {"textbook": 1.0, "streams-uvloop": 1.0, "protocol-uvloop": 1.0}
 _BESIDE = {"figure": 10.0, "worst": 50.0}
 
 _LINES = block(line(80))
@@ -90,11 +90,11 @@ SCENES = {
                        log="quiet"),
     "idle": Scene("an idle connection", "bytes", "idle", {"figure": 1229.0}, 5000),
     "idleAsked": Scene("one that has asked", "bytes", "idle", {}, 5000, asked=True),
-    "datagrams": Scene("datagrams, 128 on their way", "per s", "window", _DATAGRAMS, 4,
+    "datagrams": Scene("datagrams, 128 on their way", "per s", "stream", _DATAGRAMS, 4,
                        security="udp", group="udp"),
-    "datagrams10k": Scene("answered of 10,000 datagrams per s", "%", "rate", {}, 4,
+    "datagrams10k": Scene("answered of 10,000 datagrams per s", "%", "stream", {}, 4,
                           security="udp", group="udp", rate=10_000),
-    "datagrams50k": Scene("answered of 50,000 datagrams per s", "%", "rate", {}, 4,
+    "datagrams50k": Scene("answered of 50,000 datagrams per s", "%", "stream", {}, 4,
                           security="udp", group="udp", rate=50_000),
     "startServer": Scene("start-up of a server", "ms", "start", {}, group="start"),
     "startClient": Scene("a client that asks once", "ms", "client", {}, group="start"),
