@@ -140,7 +140,7 @@ class Bench:
                         if idle.recv(1024) != scene.request.upper():
                             raise RuntimeError("a wrong answer")
                 growth = server.memory() - before
-        return {"figure": max(1, growth) / count}
+        return {"figure": max(1, growth / count)}
 
     def _send(self, client: str, scene: Scene) -> Measures:
         """Send text through this server with some client."""

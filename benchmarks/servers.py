@@ -25,9 +25,6 @@ SOURCES = Path(__file__).parent
 _cores = sorted(os.sched_getaffinity(0))
 SERVER_CORE, LOAD_CORE = _cores[0], _cores[-1]
 
-_libc = ctypes.CDLL(None)
-_PR_SET_PDEATHSIG = 1
-
 
 @dataclass(frozen=True)
 class Peer:
@@ -120,7 +117,7 @@ def split(command: str) -> list[str]:
 def _place() -> None:
     """Keep a server on its core, and no longer than the process that started it."""
     os.sched_setaffinity(0, {SERVER_CORE})
-    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
 
 
 class Server:
