@@ -162,20 +162,6 @@ static struct connection dial(void)
     return c;
 }
 
-/* Fill the buffer: with how many bytes, 0 at the end, or -1 if none is there. */
-static ssize_t fill(struct connection *c)
-{
-    ssize_t got = c->tls ? SSL_read(c->tls, buffer, sizeof buffer)
-                         : recv(c->fd, buffer, sizeof buffer, 0);
-    int error = c->tls && got <= 0 ? SSL_get_error(c->tls, got) : SSL_ERROR_NONE;
-
-    if (error == SSL_ERROR_WANT_READ || (!c->tls && got < 0 && errno == EAGAIN))
-        return -1;
-    if (got < 0 || (error != SSL_ERROR_NONE && error != SSL_ERROR_ZERO_RETURN))
-        failed("receive");
-    return got;
-}
-
 /* Send: how many bytes, or -1 if the socket takes none. */
 static ssize_t give(struct connection *c, const struct bytes *what)
 {
@@ -207,11 +193,17 @@ static size_t answered(const struct connection *c)
 static int receive(struct connection *c)
 {
     size_t from = c->received % answer.length;
-    ssize_t got = fill(c);
+    ssize_t got = c->tls ? SSL_read(c->tls, buffer, sizeof buffer)
+                         : recv(c->fd, buffer, sizeof buffer, 0);
+    int error = c->tls && got <= 0 ? SSL_get_error(c->tls, got) : SSL_ERROR_NONE;
 
+    if (error == SSL_ERROR_WANT_READ || (!c->tls && got < 0 && errno == EAGAIN))
+        return 0;
+    if (got < 0 || (error != SSL_ERROR_NONE && error != SSL_ERROR_ZERO_RETURN))
+        failed("receive");
     if (got == 0)
         errx(1, "the server closed the connection after %zu answers", answered(c));
-    if (got > 0 && !c->unchecked) {
+    if (!c->unchecked) {
         if (memcmp(buffer, answer.at + from, got))
             errx(1, "a wrong answer after byte %zu: \"%.*s\"", from,
                  (int)(got < 60 ? got : 60), buffer);
@@ -220,7 +212,7 @@ static int receive(struct connection *c)
         if (c->received > c->asked * answer.length)
             errx(1, "more came than was asked for");
     }
-    return c->tls || type == SOCK_DGRAM ? got > 0 : got == sizeof buffer;
+    return c->tls || type == SOCK_DGRAM || got == sizeof buffer;
 }
 
 /* Send all that the window and the socket take. */

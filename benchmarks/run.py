@@ -49,10 +49,7 @@ class Bench:
     """
 
     def __init__(self, seconds: float) -> None:
-        """
-        Measure each figure for some seconds. For less than one, there are fewer idle
-        connections, and fewer bytes are filtered.
-        """
+        """Take so long for each figure; below a second, with less to hold or filter."""
         self.seconds = seconds
         self.values: dict[str, dict[str, dict[str, list[float]]]] = defaultdict(dict)
         self.without: dict[str, dict[str, str]] = defaultdict(dict)
@@ -104,9 +101,19 @@ class Bench:
 
     def _ask(self, server: Server, scene: Scene) -> Measures:
         """Let the load ask a server."""
+        answer = scene.request.decode().upper().encode()
+        words = (
+            *("./load", scene.kind, scene.security, server.port, scene.connections),
+            *(self.seconds, scene.window, scene.rate, scene.clients),
+            *(_file(scene.request), _file(answer), _file(scene.text)),
+        )
         began, before = time.monotonic(), server.usage()
-        found = _load(server, scene, self.seconds)
+        load = subprocess.run([*map(str, words)], capture_output=True, text=True)
         passed, after = time.monotonic() - began, server.usage()
+        if load.returncode:
+            late = load.returncode == -signal.SIGALRM
+            raise RuntimeError("no answers in time" if late else load.stderr.strip())
+        found = json.loads(load.stdout)
         measures = {
             "figure": found["perSecond"],
             "processor": (after[0] - before[0]) / passed,
@@ -170,21 +177,6 @@ def _file(content: bytes) -> Path:
     return path
 
 
-def _load(server: Server, scene: Scene, seconds: float) -> dict[str, Any]:
-    """Let the load ask a server, and give what it has counted."""
-    files = map(
-        _file, (scene.request, scene.request.decode().upper().encode(), scene.text)
-    )
-    numbers = (scene.connections, seconds, scene.window, scene.rate, scene.clients)
-    command = ("./load", scene.kind, scene.security, server.port, *numbers, *files)
-    load = subprocess.run([*map(str, command)], capture_output=True, text=True)
-    if load.returncode:
-        late = load.returncode == -signal.SIGALRM
-        raise RuntimeError("no answers in time" if late else load.stderr.strip())
-    found: dict[str, Any] = json.loads(load.stdout)
-    return found
-
-
 def about(options: argparse.Namespace) -> dict[str, str]:
     """Describe a run, and this Python: most of what streams cost is C{bytes.upper}."""
     processor = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
@@ -219,11 +211,7 @@ def main(arguments: list[str]) -> None:
     add("--scenes", nargs="+", choices=SCENES, default=list(SCENES), metavar="SCENE")
     add("--peers", nargs="+", choices=PEERS, default=list(PEERS), metavar="PEER")
     add("--baseline", type=os.path.abspath, help="a checkout with its venv: 'before'")
-    add(
-        "--keep",
-        type=os.path.abspath,
-        help="the folder for results of each machine and Python",
-    )
+    add("--keep", type=os.path.abspath, help="a folder, for a file of the results")
     options = parser.parse_args(arguments)
     if options.baseline is None:
         options.peers = [each for each in options.peers if each != "before"]

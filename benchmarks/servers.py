@@ -51,39 +51,38 @@ class Peer:
         return " ".join([self.command, *words])
 
 
-_TWISTD = "twistd -n --pidfile= upper --port 0"
+_UPPER = "-n --pidfile= upper --port 0"
+_START = f"$BIN/twistd {_UPPER}"
 _OURS = {"tcp": "", "unicode": "", "tls": "--tls-cert server.pem", "udp": "--udp",
          "log": "", "quiet": "--log none"}  # fmt: skip
-_ASYNCIO = "$BIN/python $SOURCES/peers/asyncserver.py"
+_PEERS = "$BIN/python $SOURCES/peers"
+_ASYNCIO = f"{_PEERS}/asyncserver.py"
 _PROGRAM = {"tcp": "", "tls": "tls", "log": "log", "quiet": ""}
 _TEXT = {"unicode": "", **_PROGRAM}
-_UDP = {"udp": "udp"}
+_BOTH = {"udp": "udp", **_TEXT}
 _FRONT = {"unicode": "", "tls": "", "quiet": ""}
 _CLIENT = "upper-client --port $PORT"
 _NO_CLIENT = "$BIN/python -c print(open(0).read().upper(),end='')"
 
 PEERS = {
-    "ours": Peer("upperproto", f"$BIN/{_TWISTD}",
-                 {**_OURS, "client": f"$BIN/{_CLIENT}"}),
+    "ours": Peer("upperproto", _START, {**_OURS, "client": f"$BIN/{_CLIENT}"}),
     "epoll": Peer("upperproto, --reactor=epoll",
-                  f"$BIN/{_TWISTD}".replace(" ", " --reactor=epoll ", 1), _OURS),
-    "workers": Peer("upperproto, --workers 2", f"$BIN/{_TWISTD} --workers 2", _OURS),
-    "before": Peer("upperproto, before", f"$BEFORE/{_TWISTD}",
+                  f"$BIN/twistd --reactor=epoll {_UPPER}", _OURS),
+    "workers": Peer("upperproto, --workers 2", f"{_START} --workers 2", _OURS),
+    "before": Peer("upperproto, before", f"$BEFORE/twistd {_UPPER}",
                    {**_OURS, "client": f"$BEFORE/{_CLIENT}"}),
-    "textbook": Peer("Twisted LineReceiver", "$BIN/python $SOURCES/peers/textbook.py",
-                     _TEXT),
+    "textbook": Peer("Twisted LineReceiver", f"{_PEERS}/textbook.py", _TEXT),
     "streams": Peer("asyncio streams", f"{_ASYNCIO} streams", _TEXT),
     "streams-uvloop": Peer("asyncio streams, uvloop", f"{_ASYNCIO} streams uvloop",
                            _TEXT),
-    "protocol": Peer("asyncio Protocol", f"{_ASYNCIO} protocol", _TEXT | _UDP),
+    "protocol": Peer("asyncio Protocol", f"{_ASYNCIO} protocol", _BOTH),
     "protocol-uvloop": Peer("asyncio Protocol, uvloop", f"{_ASYNCIO} protocol uvloop",
-                            _TEXT | _UDP),
-    "go": Peer("Go", "./lines", _PROGRAM | _UDP),
-    "nginx": Peer("nginx and ours",
-                  f"$BIN/{_TWISTD} then nginx -p . -c nginx.conf", _FRONT),
-    "haproxy": Peer("HAProxy and ours", f"$BIN/{_TWISTD} then haproxy -f haproxy.cfg",
+                            _BOTH),
+    "go": Peer("Go", "./lines", {"udp": "udp", **_PROGRAM}),
+    "nginx": Peer("nginx and ours", f"{_START} then nginx -p . -c nginx.conf", _FRONT),
+    "haproxy": Peer("HAProxy and ours", f"{_START} then haproxy -f haproxy.cfg",
                     _FRONT),
-    "limit": Peer("the limit: C", "./limit", {"tcp": "", "quiet": "", **_UDP}),
+    "limit": Peer("the limit: C", "./limit", {"tcp": "", "quiet": "", "udp": "udp"}),
     "nc": Peer("nc -N", "", {"client": "nc -N 127.0.0.1 $PORT"}),
     "python": Peer("Python, without a network", "", {"client": _NO_CLIENT}),
 }  # fmt: skip
@@ -197,15 +196,11 @@ class Server:
         return sum(int(each.split()[1]) for each in pages) * os.sysconf("SC_PAGESIZE")
 
     def usage(self) -> tuple[float, float]:
-        """
-        For how many seconds it had a core, and for how many its thread, if there is but
-        one, was ready while another process had it.
-        """
-        paths = [
-            each for path in self._processes() for each in path.glob("task/*/schedstat")
-        ]
+        """How many seconds it ran; and, a single thread, waited for another process."""
         threads = [
-            [int(word) / 1e9 for word in path.read_text().split()] for path in paths
+            [int(word) / 1e9 for word in path.read_text().split()]
+            for process in self._processes()
+            for path in process.glob("task/*/schedstat")
         ]
         ran, waited, *_ = map(sum, zip(*threads, strict=True))
         return ran, waited if len(threads) == 1 else 0.0

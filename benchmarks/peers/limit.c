@@ -1,7 +1,7 @@
 /*
- * The limit: what the kernel leaves to do for a server that has one core. It reads up to
- * 64 KiB, changes the case of ASCII in place, and writes; a client that does not take its
- * answers keeps all others waiting.
+ * The limit: what the kernel leaves to do for a server that has one core. It reads up
+ * to 64 KiB, changes the case of ASCII in place, and writes. A client that does not take
+ * its answers keeps all others waiting.
  *
  * With the word "udp", it answers datagrams: up to 64 of them are read by one call, and
  * sent by another.
@@ -34,10 +34,9 @@ static void answerDatagrams(int fd)
     for (int got = 0; got >= 0; got = sendmmsg(fd, all, got, 0)) {
         for (int i = 0; i < BATCH; i++) {
             parts[i] = (struct iovec){buffers[i], SIZE};
-            all[i].msg_hdr = (struct msghdr){.msg_name = &peers[i],
-                                             .msg_namelen = sizeof peers[i],
-                                             .msg_iov = &parts[i],
-                                             .msg_iovlen = 1};
+            all[i].msg_hdr = (struct msghdr){
+                .msg_name = &peers[i], .msg_namelen = sizeof peers[i],
+                .msg_iov = &parts[i], .msg_iovlen = 1};
         }
         got = recvmmsg(fd, all, BATCH, MSG_WAITFORONE, 0);
         for (int i = 0; i < got; i++) {
