@@ -137,7 +137,7 @@ class Bench:
             before = server.memory()
             with ExitStack() as ends:
                 for number in range(count):
-                    idle = socket.create_connection(("127.0.0.1", server.port))
+                    idle = socket.create_connection(("127.0.0.1", server.port), 60)
                     if scene.security == "tls":
                         idle = context.wrap_socket(idle, server_hostname="localhost")
                     ends.enter_context(idle)
