@@ -2,21 +2,18 @@
  * The load: it asks one server, checks every byte of each answer, and prints as one line
  * of JSON what it has counted.
  *
- *   load KIND tcp|tls|resume|udp PORT CONNECTIONS SECONDS REQUEST ANSWER WINDOW TEXT
- *       CLIENTS
+ *   load KIND tcp|tls|resume|udp PORT CONNECTIONS SECONDS WINDOW RATE CLIENTS REQUEST
+ *       ANSWER TEXT
  *
  * REQUEST and ANSWER are files: what is sent, over and over, and what has to come back.
  * With "resume", all connections resume one TLS session. The kinds are:
  *
- * stream: each connection keeps up to WINDOW requests on their way. Where so many
- *     CLIENTS more send the file TEXT without end, each round trip is timed.
+ * stream: each connection keeps up to WINDOW requests on their way, and none may be
+ *     lost; or RATE datagrams are sent in a second, evenly, whatever comes back: "share"
+ *     is how much of them is answered. Where so many CLIENTS more send the file TEXT
+ *     without end, each round trip is timed.
  * connect: connect, send, read the answer, end our side, wait for the end of the other,
  *     close; CONNECTIONS are open at a time.
- * idle: open the connections, ask on each (SECONDS is -1) or on the last one only, say
- *     "open", and hold them until standard input ends.
- * window: each socket keeps WINDOW datagrams on their way, and none may be lost.
- * rate: WINDOW datagrams are sent in a second, evenly, whatever comes back; "share" is
- *     how much of them is answered.
  *
  * One thread, nothing but system calls, OpenSSL and memcmp() on the way. The first
  * quarter of a second is not counted.
@@ -29,44 +26,39 @@
 #include <netinet/tcp.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/sendfile.h>
-#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
 #define GRACE 60    /* A run that takes so many seconds longer has failed. */
 #define LARGE 16384 /* A request of so many bytes is better sent without a copy. */
-#define BATCH 32    /* So many datagrams are sent or received by one call. */
-#define SIZE 2048   /* No datagram is longer. */
-#define LOST 2      /* What has no answer after so many seconds has none. */
+#define LOST 2      /* A datagram without an answer after so many seconds has none. */
 
+static char buffer[1 << 18];
 static struct bytes {
-    char *at;
+    char *at; /* The text, and behind it as much more of it as fills the buffer. */
     size_t length;
     int file;
 } request, answer;
 
-/* Requests that were begun, answers that have come, and bytes of the next of each. */
+/* Requests that were begun, bytes of the last that were sent, all that have come. */
 struct connection {
     int fd, unchecked;
     SSL *tls;
-    unsigned long asked, answered;
-    size_t sent, received;
+    size_t asked, sent, received;
     double askedAt;
 };
 
-static unsigned long asked, answered, received; /* Of all connections together. */
-static double times[1 << 20]; /* How long answers took, in seconds. */
+static size_t asked, received; /* Of all connections together. */
+static double times[1 << 20];  /* How long answers took, in seconds. */
 static size_t timed;
-static double began, ended, done; /* When was counted, and how much was done then. */
+static double began, ended, done; /* When was counted, and what was received then. */
 
-static char buffer[1 << 18];
 static int port, type = SOCK_STREAM;
 static SSL_CTX *context;     /* or 0, without TLS */
 static SSL_SESSION *session; /* to resume, or 0 */
@@ -87,7 +79,7 @@ static double now(void)
 }
 
 /* Begin or end to count, if it is time. Return whether it has ended. */
-static int counted(double seconds, double count)
+static int counted(double seconds)
 {
     static double start;
     double time = now();
@@ -96,18 +88,26 @@ static int counted(double seconds, double count)
         start = time + (seconds < 1 ? seconds / 4 : .25);
     if (!began && time >= start) {
         began = time;
-        done = -count;
-    } else if (began && !ended && time >= began + seconds && done + count > 0) {
+        done = -(double)received;
+    } else if (began && !ended && time >= began + seconds && done + received > 0) {
         ended = time;
-        done += count;
+        done += received;
     }
     return ended != 0;
 }
 
+/* "ran" is for how long this process had a core, "waited" for how long it was ready and
+ * another had it, as /proc/PID/schedstat tells. */
 static void report(void)
 {
-    printf("{\"perSecond\": %.6f, \"share\": %.6f, \"times\": [",
-           done / (ended - began), (double)answered / asked);
+    double ran, waited, each = answer.length;
+    FILE *file = fopen("/proc/self/schedstat", "r");
+
+    if (!file || fscanf(file, "%lf %lf", &ran, &waited) != 2)
+        failed("schedstat");
+    printf("{\"ran\": %.6f, \"waited\": %.6f, ", ran / 1e9, waited / 1e9);
+    printf("\"perSecond\": %.6f, \"share\": %.6f, \"times\": [",
+           done / each / (ended - began), received / each / asked);
     for (size_t i = 0; i < timed; i++)
         printf("%s%.6f", i ? ", " : "", times[i]);
     puts("]}");
@@ -116,14 +116,13 @@ static void report(void)
 static struct bytes contents(const char *path)
 {
     struct bytes bytes = {.file = open(path, O_RDONLY | O_CLOEXEC)};
-    struct stat status;
 
-    if (fstat(bytes.file, &status))
+    bytes.length = lseek(bytes.file, 0, SEEK_END);
+    bytes.at = malloc(bytes.length + sizeof buffer);
+    if (bytes.file < 0 || pread(bytes.file, bytes.at, bytes.length, 0) < 0)
         failed(path);
-    bytes.length = status.st_size;
-    bytes.at = malloc(bytes.length + 1);
-    if (pread(bytes.file, bytes.at, bytes.length, 0) != status.st_size)
-        failed(path);
+    for (size_t i = 0; i < sizeof buffer; i++)
+        bytes.at[bytes.length + i] = bytes.at[i];
     return bytes;
 }
 
@@ -141,13 +140,12 @@ static struct connection dial(void)
     /* A connection that we close keeps its ports for a minute, and an address has only
      * 28,000: so each comes from another address. */
     static unsigned count;
-    struct sockaddr_in here = {.sin_family = AF_INET}, there = here;
+    in_addr_t from = INADDR_LOOPBACK + count++ % 200;
+    struct sockaddr_in here = {AF_INET, 0, {htonl(from)}, ""};
+    struct sockaddr_in there = {AF_INET, htons(port), {htonl(INADDR_LOOPBACK)}, ""};
     struct connection c = {.fd = socket(AF_INET, type | SOCK_CLOEXEC, 0)};
     int on = 1;
 
-    here.sin_addr.s_addr = htonl(INADDR_LOOPBACK + count++ % 200);
-    there.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    there.sin_port = htons(port);
     setsockopt(c.fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof on);
     setsockopt(c.fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     if (bind(c.fd, (struct sockaddr *)&here, sizeof here) ||
@@ -162,20 +160,6 @@ static struct connection dial(void)
     SSL_connect(c.tls);
     fcntl(c.fd, F_SETFL, 0);
     return c;
-}
-
-/* Fill the buffer: with how many bytes, 0 at the end, or -1 if none is there. */
-static ssize_t fill(struct connection *c)
-{
-    ssize_t got = c->tls ? SSL_read(c->tls, buffer, sizeof buffer)
-                         : recv(c->fd, buffer, sizeof buffer, 0);
-    int error = c->tls && got <= 0 ? SSL_get_error(c->tls, got) : SSL_ERROR_NONE;
-
-    if (error == SSL_ERROR_WANT_READ || (!c->tls && got < 0 && errno == EAGAIN))
-        return -1;
-    if (got < 0 || (error != SSL_ERROR_NONE && error != SSL_ERROR_ZERO_RETURN))
-        failed("receive");
-    return got;
 }
 
 /* Send: how many bytes, or -1 if the socket takes none. */
@@ -198,41 +182,43 @@ static ssize_t give(struct connection *c, const struct bytes *what)
     return took > 0 ? took : -1;
 }
 
-/* Check what has come against so many bytes of the answer, from some place on. */
-static void check(const char *text, size_t length, size_t expected, size_t from)
+/* Tell how many answers have come. */
+static size_t answered(const struct connection *c)
 {
-    if (length != expected || memcmp(text, answer.at + from, length))
-        errx(1, "a wrong answer after byte %zu: \"%.*s\"", from,
-             (int)(length < 60 ? length : 60), text);
+    return c->received / answer.length;
 }
 
 /* Read what has come, and check it against what has to come next. Return whether there
  * may be more. */
 static int receive(struct connection *c)
 {
-    ssize_t got = fill(c);
+    size_t from = c->received % answer.length;
+    ssize_t got = c->tls ? SSL_read(c->tls, buffer, sizeof buffer)
+                         : recv(c->fd, buffer, sizeof buffer, 0);
+    int error = c->tls && got <= 0 ? SSL_get_error(c->tls, got) : SSL_ERROR_NONE;
 
+    if (error == SSL_ERROR_WANT_READ || (!c->tls && got < 0 && errno == EAGAIN))
+        return 0;
+    if (got < 0 || (error != SSL_ERROR_NONE && error != SSL_ERROR_ZERO_RETURN))
+        failed("receive");
     if (got == 0)
-        errx(1, "the server closed the connection after %lu answers", c->answered);
-    for (ssize_t part = 0, from = 0; from < got && !c->unchecked; from += part) {
-        part = answer.length - c->received;
-        if (part > got - from)
-            part = got - from;
-        if (c->answered == c->asked)
+        errx(1, "the server closed the connection after %zu answers", answered(c));
+    if (!c->unchecked) {
+        if (memcmp(buffer, answer.at + from, got))
+            errx(1, "a wrong answer after byte %zu: \"%.*s\"", from,
+                 (int)(got < 60 ? got : 60), buffer);
+        c->received += got;
+        received += got;
+        if (c->received > c->asked * answer.length)
             errx(1, "more came than was asked for");
-        check(buffer + from, part, part, c->received);
-        received += part;
-        c->received = (c->received + part) % answer.length;
-        c->answered += !c->received;
-        answered += !c->received;
     }
-    return c->tls ? got > 0 : got == sizeof buffer;
+    return c->tls || type == SOCK_DGRAM || got == sizeof buffer;
 }
 
 /* Send all that the window and the socket take. */
-static void ask(struct connection *c, unsigned long window)
+static void ask(struct connection *c, size_t window)
 {
-    while (c->sent || c->asked - c->answered < window) {
+    while (c->sent || c->asked < answered(c) + window) {
         int first = !c->sent;
         ssize_t took = give(c, &request);
 
@@ -247,16 +233,17 @@ static void ask(struct connection *c, unsigned long window)
 static void converse(struct connection *c)
 {
     ask(c, 1);
-    while (!c->answered)
+    while (!answered(c))
         receive(c);
 }
 
-static void stream(int count, double seconds, unsigned long window,
-                   struct bytes text, int clients)
+static void stream(int count, double seconds, size_t window, double rate, int clients,
+                   struct bytes text)
 {
     struct connection *all = calloc(count + clients, sizeof *all);
     struct epoll_event events[512];
-    int epoll = epoll_create1(EPOLL_CLOEXEC);
+    int epoll = epoll_create1(EPOLL_CLOEXEC), lost = 0;
+    double start = now(), heard = start;
 
     for (int i = 0; i < count + clients; i++) {
         struct epoll_event event = {EPOLLIN | EPOLLOUT | EPOLLET, {.ptr = &all[i]}};
@@ -269,10 +256,10 @@ static void stream(int count, double seconds, unsigned long window,
             failed("epoll_ctl");
     }
     /* At the end nothing more is asked; all that was asked has to be answered. */
-    while (window || asked != answered) {
-        int ready = epoll_wait(epoll, events, 512, 10);
+    while (!lost && (!ended || asked * answer.length != received)) {
+        int ready = epoll_wait(epoll, events, 512, rate ? 0 : 10);
 
-        if (counted(seconds, (double)received / answer.length))
+        if (counted(seconds))
             window = 0;
         for (int i = 0; i < ready; i++) {
             struct connection *c = events[i].data.ptr;
@@ -285,14 +272,24 @@ static void stream(int count, double seconds, unsigned long window,
                     ;
                 continue;
             }
-            if (clients && c->asked == c->answered) {
+            if (clients && c->asked == answered(c)) {
                 if (began && c->asked && timed < sizeof times / sizeof *times)
                     times[timed++] = now() - c->askedAt;
                 c->askedAt = now();
             }
             ask(c, window);
         }
+        if (type == SOCK_DGRAM) {
+            heard = ready ? now() : heard;
+            lost = now() - heard > (rate && ended ? .2 : LOST);
+            for (int i = 0; rate && !ended && i < count; i++)
+                ask(&all[i], (now() - start) * rate / count - answered(&all[i]));
+            if (rate)
+                usleep(50);
+        }
     }
+    if (lost && (!rate || !ended))
+        errx(1, "%zu datagrams have no answer", asked - received / answer.length);
     report();
 }
 
@@ -318,7 +315,7 @@ static void dialAndClose(int count, double seconds)
             close(c->fd);
             SSL_free(c->tls);
         }
-        over = counted(seconds, closed);
+        over = counted(seconds);
         if (!over)
             ring[opened++ % count] = dial();
         while (opened - begun > (over ? 0 : askLater)) {
@@ -335,80 +332,6 @@ static void dialAndClose(int count, double seconds)
                 shutdown(c->fd, SHUT_WR);
         }
     } while (closed < opened);
-    report();
-}
-
-static void idle(int count, int askAll)
-{
-    for (int i = 0; i < count; i++) {
-        struct connection c = dial();
-
-        handshake(&c);
-        /* The last answer shows that all before have been accepted. */
-        if (askAll || i == count - 1)
-            converse(&c);
-    }
-    puts("open");
-    fflush(stdout);
-    alarm(0);
-    (void)!read(0, buffer, 1);
-}
-
-/* Tell how many datagrams a call has passed on, by what it returns. */
-static int passed(int result)
-{
-    if (result < 0 && errno != EAGAIN)
-        failed("datagrams");
-    return result < 0 ? 0 : result;
-}
-
-static void datagrams(int count, double seconds, double number, int atRate)
-{
-    struct iovec text = {request.at, request.length}, rooms[BATCH];
-    struct mmsghdr out[BATCH] = {0}, in[BATCH] = {0};
-    struct pollfd *sockets = calloc(count, sizeof *sockets);
-    long *waiting = calloc(count, sizeof *waiting);
-    double start = now(), heard = start, time;
-    struct timespec pause = {0, 50000};
-
-    for (int i = 0; i < BATCH; i++) {
-        rooms[i] = (struct iovec){buffer + i * SIZE, SIZE};
-        out[i].msg_hdr = (struct msghdr){.msg_iov = &text, .msg_iovlen = 1};
-        in[i].msg_hdr = (struct msghdr){.msg_iov = &rooms[i], .msg_iovlen = 1};
-    }
-    for (int i = 0; i < count; i++)
-        sockets[i] = (struct pollfd){.fd = dial().fd, .events = POLLIN};
-    /* At the end nothing more is asked; what is on its way may still be answered. */
-    while (!ended || (asked > answered && now() - heard < (atRate ? .2 : LOST))) {
-        counted(seconds, answered);
-        time = now();
-        for (int i = 0, got = BATCH; i < count; i++, got = BATCH) {
-            int fd = sockets[i].fd, sent = 0;
-            int due = atRate ? ((time - start) * number - asked) / (count - i)
-                             : number - waiting[i];
-
-            due = due < BATCH ? due : BATCH;
-            if (due > 0 && !ended)
-                sent = passed(sendmmsg(fd, out, due, MSG_DONTWAIT));
-            asked += sent;
-            waiting[i] += sent;
-            while (got == BATCH) {
-                got = passed(recvmmsg(fd, in, BATCH, MSG_DONTWAIT, 0));
-                for (int j = 0; j < got; j++)
-                    check(buffer + j * SIZE, in[j].msg_len, answer.length, 0);
-                heard = got ? time : heard;
-                answered += got;
-                waiting[i] -= got;
-            }
-        }
-        if (!atRate && !ended && time - heard > LOST)
-            break;
-        ppoll(sockets, count, &pause, 0);
-    }
-    if (answered > asked)
-        errx(1, "more came than was asked for");
-    if (!answered || (!atRate && asked > answered))
-        errx(1, "%lu datagrams have no answer", asked - answered);
     report();
 }
 
@@ -433,27 +356,24 @@ static void secure(int resume)
 
 int main(int argc, char **argv)
 {
-    if (argc != 11)
-        errx(1, "ten arguments; see the head of load.c");
+    if (argc != 12)
+        errx(1, "eleven arguments; see the head of load.c");
     int count = atoi(argv[4]);
     double seconds = atof(argv[5]);
 
     port = atoi(argv[3]);
-    request = contents(argv[6]);
-    answer = contents(argv[7]);
+    request = contents(argv[9]);
+    answer = contents(argv[10]);
     signal(SIGPIPE, SIG_IGN);
     alarm(seconds + GRACE);
     if (!strcmp(argv[2], "udp"))
         type = SOCK_DGRAM;
     else if (strcmp(argv[2], "tcp"))
         secure(!strcmp(argv[2], "resume"));
-    if (!strcmp(argv[1], "stream"))
-        stream(count, seconds, atol(argv[8]), contents(argv[9]), atoi(argv[10]));
-    else if (!strcmp(argv[1], "connect"))
+    if (!strcmp(argv[1], "connect"))
         dialAndClose(count, seconds);
-    else if (!strcmp(argv[1], "idle"))
-        idle(count, seconds < 0);
     else
-        datagrams(count, seconds, atof(argv[8]), !strcmp(argv[1], "rate"));
+        stream(count, seconds, atol(argv[6]), atof(argv[7]), atoi(argv[8]),
+               contents(argv[11]));
     return 0;
 }

@@ -1,6 +1,7 @@
 """
-What was measured, in tables and a chart: C{python benchmarks/report.py RESULTS} puts
-them into C{docs/performance.rst}, and draws C{docs/performance.svg} beside it.
+What was measured, in tables and a chart: C{python benchmarks/report.py PAGE RESULTS...}
+puts them into a page in reStructuredText, and draws the chart beside it. The first file
+of results is for all but one table, which compares the Pythons of all files.
 """
 
 from __future__ import annotations
@@ -9,12 +10,14 @@ import json
 import math
 import sys
 from html import escape
+from itertools import repeat
+from operator import truediv
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 from scenes import GROUPS, SCENES
-from servers import PEERS, SOURCES
+from servers import PEERS
 
 # The chart is as wide as the text on a phone, so that nothing is made smaller there.
 WIDTH, LEFT, RIGHT, LINE = 360, 170, 316, 18
@@ -23,8 +26,12 @@ WIDTH, LEFT, RIGHT, LINE = 360, 170, 316, 18
 AXIS = (0.25, 0.5, 1.0, 2.0, 4.0)
 
 COLOUR = "var(--color-brand-content, currentColor)"
-CHARTED = ("textbook", "blocks-uvloop", "go", "limit", "udp", "udp-uvloop", "udp-go",
-           "udp-limit")  # fmt: skip
+CHARTED = ("textbook", "protocol-uvloop", "go", "limit")
+
+# The scenes and the peers of the table of Pythons.
+COMPARED = ("stream16", "stream80", "stream8k", "european", "ask100", "connect1",
+            "connect10")  # fmt: skip
+BESIDE = ("protocol-uvloop", "limit")
 
 
 def ratios(ours: dict[str, Any], theirs: dict[str, Any], by: str = "") -> list[float]:
@@ -34,13 +41,11 @@ def ratios(ours: dict[str, Any], theirs: dict[str, Any], by: str = "") -> list[f
     @return: the median, and the bounds within which it would come to lie, were there
         rounds without end, in 95 cases of 100, by the sign test.
     """
-    figures = [
-        [each / share for each, share in zip(peer["figure"], peer[by], strict=True)]
-        if by in ours and by in theirs
-        else peer["figure"]
-        for peer in (ours, theirs)
-    ]
-    ranked = sorted(mine / other for mine, other in zip(*figures, strict=False))
+    mine, other = (
+        map(truediv, each["figure"], each.get(by, repeat(1.0)))
+        for each in (ours, theirs)
+    )
+    ranked = sorted(map(truediv, mine, other))
     rank = max(0, math.floor(len(ranked) / 2 - 0.98 * math.sqrt(len(ranked))))
     return [median(ranked), ranked[rank], ranked[-1 - rank]]
 
@@ -68,26 +73,28 @@ def details(results: dict[str, Any], *groups: str) -> list[dict[str, str]]:
         for peer in (each for each in PEERS if each in found):
             middle = {name: median(values) for name, values in found[peer].items()}
             row = {"scene": f"{scene.title}, {scene.unit}", "peer": PEERS[peer].name}
-            row["figure"], reached = number(middle["figure"]), middle["figure"]
+            row["figure"] = number(middle["figure"])
+            goal = scene.goals.get("figure" if peer == "ours" else peer)
+            reached = middle["figure"]
             if peer != "ours" and "ours" in found:
                 reached, low, high = ratios(found["ours"], found[peer])
                 row["ours/it"] = f"{reached:.3g} ({low:.3g} to {high:.3g})"
-                each, *_ = ratios(found["ours"], found[peer], "processor")
-                row |= {"by processor": f"{each:.3g}"} if "processor" in middle else {}
-            goal = scene.goals.get("figure" if peer == "ours" else peer)
-            if peer == "workers" and "by processor" in row and scene.unit != "%":
-                if not scene.lessIsBetter:
-                    # Two carry 0.95 of twice what one carries, by processor time.
-                    goal, reached = 0.95, 1 / each
-            if goal is not None and (peer == "ours" or "ours/it" in row):
+                if "processor" in middle:
+                    each, *_ = ratios(found["ours"], found[peer], "processor")
+                    row["by processor"] = f"{each:.3g}"
+                    if peer == "workers" and scene.unit in ("per s", "MB/s"):
+                        # Two carry 0.95 of twice what one carries, by processor time.
+                        goal, reached = 0.95, 1 / each
+            if goal and "ours" in found:
                 met = reached <= goal if scene.lessIsBetter else reached >= goal
-                if peer == "ours" and "worst" in middle:
-                    met = met and middle["worst"] <= scene.goals["worst"]
+                met = met and middle.get("worst", 0) <= scene.goals.get(
+                    "worst", math.inf
+                )
                 row["goal"] = f"{goal:g} {'met' if met else 'MISSED'}"
-            for name in ("worst", "MB", "load", "waited"):
-                if name in middle:
-                    row[name] = f"{middle[name]:.3g}"
-            rows.append(row)
+            more = [
+                name for name in ("worst", "MB", "load", "waited") if name in middle
+            ]
+            rows.append(row | {name: f"{middle[name]:.3g}" for name in more})
     return rows
 
 
@@ -101,10 +108,24 @@ def overview(rows: list[dict[str, str]]) -> list[dict[str, str]]:
     return list(scenes.values())
 
 
-def place(ratio: float) -> float:
+def pythons(several: list[dict[str, Any]]) -> list[dict[str, str]]:
+    """Make one row for each Python, with how many times as much as peers we do."""
+    rows = []
+    for results in several:
+        row = {name: results["about"][name] for name in ("Python", "bytes.upper")}
+        for key in COMPARED:
+            found = results["scenes"].get(key, {})
+            peers = [each for each in BESIDE if each in found and "ours" in found]
+            cells = [number(ratios(found["ours"], found[each])[0]) for each in peers]
+            row[SCENES[key].title] = ", ".join(cells)
+        rows.append(row)
+    return rows
+
+
+def place(ratio: float) -> str:
     """Tell where on the axis a ratio stands; what is beyond its ends, at the end."""
     share = math.log(ratio / AXIS[0]) / math.log(AXIS[-1] / AXIS[0])
-    return LEFT + (RIGHT - LEFT) * min(1.0, max(0.0, share))
+    return f"{LEFT + (RIGHT - LEFT) * min(1.0, max(0.0, share)):.1f}"
 
 
 def chart(results: dict[str, Any]) -> str:
@@ -112,7 +133,7 @@ def chart(results: dict[str, Any]) -> str:
     Draw how many times as much this server does as its peers, as SVG, in the colours of
     the page around it, light or dark. What is drawn is also told in words.
     """
-    body, words, y = [], [], 2 * LINE
+    drawn, words, y = [], [], 2 * LINE
     for key, scene in SCENES.items():
         found = results["scenes"].get(key, {})
         peers = [each for each in CHARTED if each in found and "ours" in found]
@@ -120,32 +141,27 @@ def chart(results: dict[str, Any]) -> str:
             continue
         y += LINE + LINE // 2
         title = escape(scene.title)
-        body.append(f'<text x="0" y="{y}" font-weight="bold">{title}</text>')
+        drawn.append(f'<text x="0" y="{y}" font-weight="bold">{title}</text>')
         for peer in peers:
             y += LINE
             middle, low, high = ratios(found["ours"], found[peer])
             if scene.lessIsBetter:
                 middle, low, high = 1 / middle, 1 / high, 1 / low
             name, times = escape(PEERS[peer].name), f"{middle:.{2 * (middle < 10)}f}"
-            body.append(
-                f"""<text x="8" y="{y}">{name}</text>
-<line x1="{place(low):.1f}" x2="{place(high):.1f}" y1="{y - 4}" y2="{y - 4}"
- stroke="{COLOUR}" stroke-width="3" opacity="0.5"/>
-<circle cx="{place(middle):.1f}" cy="{y - 4}" r="4.5" fill="{COLOUR}"/>
-<text x="{WIDTH}" y="{y}" text-anchor="end">{times}</text>"""
-            )
             words.append(f"{title}: {times} times {name} ({low:.2f} to {high:.2f})")
-    grid = [
-        f"""<text x="{place(ratio):.1f}" y="{2 * LINE}"
- text-anchor="middle">{ratio:g}</text>
-<line x1="{place(ratio):.1f}" x2="{place(ratio):.1f}" y1="{2 * LINE + 6}" y2="{y + 6}"
- stroke="currentColor" stroke-width="{1.5 if ratio == 1 else 0.5}" opacity="0.6"/>"""
-        for ratio in AXIS
-    ]
+            drawn.append(f"""<text x="8" y="{y}">{name}</text>
+<path d="M{place(low)} {y - 4}H{place(high)}" stroke="{COLOUR}" stroke-width="3"
+ opacity="0.5"/>
+<circle cx="{place(middle)}" cy="{y - 4}" r="4.5" fill="{COLOUR}"/>
+<text x="{WIDTH}" y="{y}" text-anchor="end">{times}</text>""")
+    for ratio in AXIS:
+        drawn.append(f"""\
+<text x="{place(ratio)}" y="{2 * LINE}" text-anchor="middle">{ratio:g}</text>
+<path d="M{place(ratio)} {2 * LINE + 6}V{y + 6}" stroke="currentColor" opacity="0.6"
+ stroke-width="{1.5 if ratio == 1 else 0.5}"/>""")
     about = results["about"]
     said = f"Measured {about['date']}, {about['rounds']}, Python {about['Python']}"
     head = "How many times as much upperproto does"
-    drawn = "\n".join(grid + body)
     return f"""\
 <svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {y + 36}" role="img"
  aria-labelledby="chart-title chart-words" font-size="13" font-family="sans-serif"
@@ -154,18 +170,20 @@ def chart(results: dict[str, Any]) -> str:
 <title id="chart-title">{head} as its peers</title>
 <desc id="chart-words">{"; ".join(words)}.</desc>
 <text x="0" y="14">{head}:</text>
-{drawn}
+{chr(10).join(drawn)}
 <text x="0" y="{y + 30}" font-size="12">{escape(said)}</text>
 </svg>
 """
 
 
-def main(source: str, page: str = f"{SOURCES}/../docs/performance.rst") -> None:
+def main(page: str, *sources: str) -> None:
     """Put tables of some results where a page has marks for them, and draw a chart."""
-    results = json.loads(Path(source).read_text(encoding="utf-8"))
+    several = [json.loads(Path(each).read_text(encoding="utf-8")) for each in sources]
+    results = several[0]
     tables = {group: overview(details(results, group)) for group in GROUPS}
     tables["about"] = [results["about"]]
     tables["goals"] = [row for row in details(results, *GROUPS) if "goal" in row]
+    tables["pythons"] = pythons(several)
     text = Path(page).read_text(encoding="utf-8")
     for name, rows in tables.items():
         before, begin, rest = text.partition(f".. begin {name}\n")

@@ -16,13 +16,15 @@ import random
 import re
 import resource
 import signal
+import socket
+import ssl
 import subprocess
 import sys
 import tempfile
 import time
 import timeit
 from collections import defaultdict
-from contextlib import closing
+from contextlib import ExitStack, closing
 from importlib.metadata import version
 from pathlib import Path
 from statistics import median
@@ -30,7 +32,7 @@ from typing import Any
 
 from report import details, table
 from scenes import GROUPS, SCENES, Scene
-from servers import LOAD_CORE, PEERS, SOURCES, Server, build, split, usage
+from servers import LOAD_CORE, PEERS, Server, build, split
 
 Measures = dict[str, float]
 
@@ -46,13 +48,8 @@ class Bench:
     @ivar without: by scene and peer, why there is no figure.
     """
 
-    def __init__(self, names: dict[str, str], seconds: float) -> None:
-        """
-        Measure each figure for some seconds. For less than one, there are fewer idle
-        connections, and fewer bytes are filtered.
-        """
-        self.names = names
-        self.folder = Path(names["folder"])
+    def __init__(self, seconds: float) -> None:
+        """Take so long for each figure; below a second, with less to hold or filter."""
         self.seconds = seconds
         self.values: dict[str, dict[str, dict[str, list[float]]]] = defaultdict(dict)
         self.without: dict[str, dict[str, str]] = defaultdict(dict)
@@ -60,50 +57,63 @@ class Bench:
 
     def round(self, scenes: list[str], peers: list[str]) -> None:
         """Measure every scene with every peer that can serve it, once."""
-        for key in scenes:
-            for peer in random.sample(peers, len(peers)):
+        turns = [
+            (key, peer) for key in scenes for peer in random.sample(peers, len(peers))
+        ]
+        with ExitStack() as self._ends:
+            for key, peer in turns:
                 if not PEERS[peer].serves(SCENES[key]) or peer in self.without[key]:
                     continue
                 values = self.values[key].setdefault(peer, {})
                 try:
-                    for name, value in self.measure(peer, SCENES[key]).items():
+                    for name, value in self._measure(peer, SCENES[key]).items():
                         values.setdefault(name, []).append(value)
                 except (RuntimeError, OSError) as error:
                     # No figure stands for a peer that answers wrongly.
                     del self.values[key][peer]
                     self.without[key][peer] = str(error)
-        self.close()
 
-    def close(self) -> None:
-        """End all servers that run."""
-        while self._servers:
-            self._servers.popitem()[1].close()
-
-    def server(self, peer: str, scene: Scene) -> Server:
-        """Give a peer's server for a scene, started if it does not run."""
-        key = PEERS[peer].words(scene)
-        if key not in self._servers or not self._servers[key].running():
-            self._servers[key] = Server(PEERS[peer], scene, self.names)
-            used, before = 0.0, -1.0
-            while used - before > 0.005:  # Workers are started by one who listens.
-                time.sleep(0.05)
-                used, before = usage(self._servers[key].processes())[0], used
-        return self._servers[key]
-
-    def measure(self, peer: str, scene: Scene) -> Measures:
+    def _measure(self, peer: str, scene: Scene) -> Measures:
         """Take one figure. For a wrong answer or none, there is a L{RuntimeError}."""
         if scene.kind == "client":
             return self._send(PEERS[peer].can["client"], scene)
-        if scene.kind in ("start", "idle"):
-            return self._startAnew(peer, scene)
-        return self.traffic(peer, scene)
+        if scene.kind not in ("start", "idle"):
+            return self._ask(self._running(peer, scene), scene)
+        # What has done nothing before.
+        began = time.monotonic()
+        with closing(Server(PEERS[peer], scene)) as server:
+            passed = time.monotonic() - began
+            if scene.kind == "start":
+                return {"figure": passed * 1e3, "MB": server.memory() / 1e6}
+            return self._hold(server, scene)
 
-    def traffic(self, peer: str, scene: Scene) -> Measures:
+    def _running(self, peer: str, scene: Scene) -> Server:
+        """Give a peer's server for a scene, started if it does not run."""
+        key = PEERS[peer].words(scene)
+        if key not in self._servers or not self._servers[key].running():
+            server = self._servers[key] = Server(PEERS[peer], scene)
+            self._ends.callback(server.close)
+            used, before = 0.0, -1.0
+            while used - before > 0.005:  # Workers are started by one who listens.
+                time.sleep(0.05)
+                used, before = server.usage()[0], used
+        return self._servers[key]
+
+    def _ask(self, server: Server, scene: Scene) -> Measures:
         """Let the load ask a server."""
-        server = self.server(peer, scene)
-        began, before = time.monotonic(), usage(server.processes())
-        found = _result(self._load(server, scene, self.seconds, scene.connections))
-        passed, after = time.monotonic() - began, usage(server.processes())
+        answer = scene.request.decode().upper().encode()
+        words = (
+            *("./load", scene.kind, scene.security, server.port, scene.connections),
+            *(self.seconds, scene.window, scene.rate, scene.clients),
+            *(_file(scene.request), _file(answer), _file(scene.text)),
+        )
+        began, before = time.monotonic(), server.usage()
+        load = subprocess.run([*map(str, words)], capture_output=True, text=True)
+        passed, after = time.monotonic() - began, server.usage()
+        if load.returncode:
+            late = load.returncode == -signal.SIGALRM
+            raise RuntimeError("no answers in time" if late else load.stderr.strip())
+        found = json.loads(load.stdout)
         measures = {
             "figure": found["perSecond"],
             "processor": (after[0] - before[0]) / passed,
@@ -119,80 +129,52 @@ class Bench:
             measures["worst"] = max(found["times"]) * 1e3
         return measures
 
-    def _load(
-        self, server: Server, scene: Scene, seconds: float, connections: int
-    ) -> subprocess.Popen[str]:
-        answer = scene.request.decode().upper().encode()
-        command = (
-            *(self.folder / "load", scene.kind, scene.security, server.port),
-            *(connections, seconds, self._file(scene.request), self._file(answer)),
-            *(scene.window, self._file(scene.text), scene.clients),
-        )
-        pipe = subprocess.PIPE
-        return subprocess.Popen(
-            list(map(str, command)), stdin=pipe, stdout=pipe, stderr=pipe, text=True
-        )
-
-    def _file(self, content: bytes) -> Path:
-        path = self.folder / f"{hash(content)}.txt"
-        if not path.exists():
-            path.write_bytes(content)
-        return path
-
-    def _startAnew(self, peer: str, scene: Scene) -> Measures:
-        """Measure what has done nothing before: the start of a server, or memory."""
-        began = time.monotonic()
-        with closing(Server(PEERS[peer], scene, self.names)) as server:
-            if scene.kind == "start":
-                passed = time.monotonic() - began
-                return {"figure": passed * 1e3, "MB": server.memory() / 1e6}
-            # The first ones set aside what all others share.
-            for count in (20, int(scene.connections * min(1, self.seconds))):
-                before = server.memory()
-                load = self._load(server, scene, -scene.asked, count)
-                assert load.stdout is not None
-                opened = load.stdout.readline()
+    def _hold(self, server: Server, scene: Scene) -> Measures:
+        """See how much memory connections take that do nothing, or nothing any more."""
+        context = ssl.create_default_context(cafile="server.pem")
+        # The first ones set aside what all others share.
+        for count in (20, int(scene.connections * min(1, self.seconds))):
+            before = server.memory()
+            with ExitStack() as ends:
+                for number in range(count):
+                    idle = socket.create_connection(("127.0.0.1", server.port), 60)
+                    if scene.security == "tls":
+                        idle = context.wrap_socket(idle, server_hostname="localhost")
+                    ends.enter_context(idle)
+                    # The last answer shows that all before have been accepted.
+                    if scene.asked or number == count - 1:
+                        idle.sendall(scene.request)
+                        if idle.recv(1024) != scene.request.upper():
+                            raise RuntimeError("a wrong answer")
                 growth = server.memory() - before
-                if not opened:
-                    _result(load)
-                load.communicate("")
-        return {"figure": max(1, growth) / count}
+        return {"figure": max(1, growth / count)}
 
     def _send(self, client: str, scene: Scene) -> Measures:
         """Send text through this server with some client."""
         times = int(800 * min(1, self.seconds)) if scene.unit == "MB/s" else 1
-        names = {**self.names, "port": str(self.server("ours", SCENES["ask1"]).port)}
-        with (
-            self._file(scene.request * times).open("rb") as source,
-            tempfile.TemporaryFile() as result,
-        ):
-            began = time.monotonic()
+        os.environ["PORT"] = str(self._running("ours", SCENES["ask1"]).port)
+        source, answer = _file(scene.request * times), Path("answer")
+        began = time.monotonic()
+        with source.open("rb") as text, answer.open("wb") as output:
             # A fork (and not vfork(2), which would count what this process had at
             # most): what this process has now is the least that can be told.
             process = subprocess.Popen(
-                split(client, names), stdin=source, stdout=result, preexec_fn=os.getpid
+                split(client), stdin=text, stdout=output, preexec_fn=os.getpid
             )
-            _, process.returncode, used = os.wait4(process.pid, 0)
-            passed = time.monotonic() - began
-            result.seek(0)
-            if process.returncode or result.read() != scene.request.upper() * times:
-                raise RuntimeError(f"{client} ends with status {process.returncode}")
+        _, process.returncode, used = os.wait4(process.pid, 0)
+        passed = time.monotonic() - began
+        if process.returncode or answer.read_bytes() != scene.request.upper() * times:
+            raise RuntimeError(f"{client} ends with status {process.returncode}")
         sent = times * len(scene.request) / 1e6
         figure = sent / passed if scene.unit == "MB/s" else passed * 1e3
         return {"figure": figure, "MB": used.ru_maxrss / 1e3}
 
 
-def _result(load: subprocess.Popen[str]) -> dict[str, Any]:
-    """Wait for what a load has counted, and the processor time that it had."""
-    assert load.stdout is not None
-    output = load.stdout.read()
-    os.waitid(os.P_PID, load.pid, os.WEXITED | os.WNOWAIT)
-    ran, waited = usage([load.pid])
-    _, errors = load.communicate()
-    if load.returncode:
-        late = load.returncode == -signal.SIGALRM
-        raise RuntimeError("no answers in time" if late else errors.strip())
-    return {"ran": ran, "waited": waited, **json.loads(output)}
+def _file(content: bytes) -> Path:
+    path = Path(f"{hash(content)}.txt")
+    if not path.exists():
+        path.write_bytes(content)
+    return path
 
 
 def about(options: argparse.Namespace) -> dict[str, str]:
@@ -229,7 +211,7 @@ def main(arguments: list[str]) -> None:
     add("--scenes", nargs="+", choices=SCENES, default=list(SCENES), metavar="SCENE")
     add("--peers", nargs="+", choices=PEERS, default=list(PEERS), metavar="PEER")
     add("--baseline", type=os.path.abspath, help="a checkout with its venv: 'before'")
-    add("--keep", type=Path, help="the folder for results of each machine and Python")
+    add("--keep", type=os.path.abspath, help="a folder, for a file of the results")
     options = parser.parse_args(arguments)
     if options.baseline is None:
         options.peers = [each for each in options.peers if each != "before"]
@@ -237,17 +219,13 @@ def main(arguments: list[str]) -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     os.sched_setaffinity(0, {LOAD_CORE})  # All but the servers inherit it.
     with tempfile.TemporaryDirectory() as folder:
-        build(Path(folder))
-        names = {
-            "folder": folder,
-            "sources": str(SOURCES),
-            "bin": str(Path(sys.executable).parent),
-            "before": f"{options.baseline}/venv/bin",
-        }
-        with closing(Bench(names, options.seconds)) as bench:
-            for number in range(options.rounds):
-                print(f"round {number + 1} of {options.rounds}", file=sys.stderr)
-                bench.round(options.scenes, options.peers)
+        os.chdir(folder)
+        build()
+        os.environ["BEFORE"] = f"{options.baseline}/venv/bin"
+        bench = Bench(options.seconds)
+        for number in range(options.rounds):
+            print(f"round {number + 1} of {options.rounds}", file=sys.stderr)
+            bench.round(options.scenes, options.peers)
     without = {key: peers for key, peers in bench.without.items() if peers}
     facts = about(options)
     results = {"about": facts, "without": without, "scenes": bench.values}
@@ -255,7 +233,7 @@ def main(arguments: list[str]) -> None:
         print(f"\n{table(rows)}")
     print(json.dumps({**facts, "without": without}, indent=1))
     if options.keep:
-        keep(results, options.keep)
+        keep(results, Path(options.keep))
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ class Scene:
     goals: dict[str, float]  # So many times a peer's figure; of a measure, not more.
     connections: int = 1
     request: bytes = b"hello, network!\n"  # Sent over and over.
+    window: int = 1  # How many requests a connection keeps on their way.
     security: str = "tcp"  # Or tls, udp, or resume: TLS that resumes a session.
     group: str = "tcp"  # One of GROUPS, the tables.
     log: str = ""  # Of connections: "log", "quiet", or as each server does by itself.
@@ -33,13 +34,6 @@ class Scene:
     def lessIsBetter(self) -> bool:
         """Whether a smaller figure is a better one."""
         return self.unit in ("bytes", "ms")
-
-    @property
-    def window(self) -> int:
-        """How many requests a connection keeps on their way; or the rate."""
-        if self.security == "udp":
-            return self.rate or 32
-        return 2 if self.unit == "MB/s" else 1
 
     @property
     def needs(self) -> set[str]:
@@ -56,21 +50,17 @@ def block(lines: bytes) -> bytes:
     return lines * (BLOCK // len(lines))
 
 
-def line(length: int) -> bytes:
-    """Make a line of ASCII, of so many bytes with its line end."""
-    words = b"the quick brown fox jumps over the lazy dog "
-    return (words * (length // len(words) + 1))[: length - 1] + b"\n"
-
-
-_ASK = {"go": 1.0, "blocks-uvloop": 1.0, "limit": 0.7}
-_STREAM = {"blocks-uvloop": 1.2, "limit": 0.8}
-_CONNECT = {"go": 1.0, "blocks-uvloop": 0.8}
-_DATAGRAMS = {"udp": 1.0, "udp-uvloop": 1.0}
+_ASK = {"go": 1.0, "protocol-uvloop": 1.0, "limit": 0.7}
+_STREAM = {"protocol-uvloop": 1.2, "limit": 0.8}
+_CONNECT = {"go": 1.0, "protocol-uvloop": 0.8}
+_DATAGRAMS = {"protocol": 1.0, "protocol-uvloop": 1.0}
 _BETTER = {"before": 1.3}
-_PYTHON = {"textbook": 1.0, "streams-uvloop": 1.0, "blocks-uvloop": 1.0}
+_PYTHON = {"textbook": 1.0, "streams-uvloop": 1.0, "protocol-uvloop": 1.0}
 _BESIDE = {"figure": 10.0, "worst": 50.0}
 
-_LINES = block(line(80))
+_FOX = b"the quick brown fox jumps over the lazy dog " * 200
+# Lines of so many bytes, with their ends.
+_SHORT, _LINES, _LONG = (block(_FOX[: each - 1] + b"\n") for each in (16, 80, 8192))
 # Text as it comes: most letters are ASCII, few lines are.
 _EUROPEAN = block(Path(__file__).with_name("european.txt").read_bytes())
 # The costliest text that is valid, and that is not.
@@ -81,21 +71,21 @@ SCENES = {
     "ask1": Scene("round trips, 1 connection", "per s", "stream", {}),
     "ask100": Scene("round trips, 100 connections", "per s", "stream", _ASK, 100),
     "ask1000": Scene("round trips, 1,000 connections", "per s", "stream", _ASK, 1000),
-    "stream16": Scene("16-byte lines", "MB/s", "stream", _STREAM, 10, block(line(16))),
-    "stream80": Scene("80-byte lines", "MB/s", "stream", _STREAM, 10, _LINES),
-    "stream8k": Scene("8-KiB lines", "MB/s", "stream", _STREAM, 10, block(line(8192))),
-    "european": Scene("European text", "MB/s", "stream", _BETTER, 10, _EUROPEAN),
+    "stream16": Scene("16-byte lines", "MB/s", "stream", _STREAM, 10, _SHORT, 2),
+    "stream80": Scene("80-byte lines", "MB/s", "stream", _STREAM, 10, _LINES, 2),
+    "stream8k": Scene("8-KiB lines", "MB/s", "stream", _STREAM, 10, _LONG, 2),
+    "european": Scene("European text", "MB/s", "stream", _BETTER, 10, _EUROPEAN, 2),
     "connect1": Scene("connections, 1 by 1", "per s", "connect", _PYTHON, log="quiet"),
     "connect10": Scene("connections, 10 at a time", "per s", "connect", _CONNECT, 10,
                        log="quiet"),
     "idle": Scene("an idle connection", "bytes", "idle", {"figure": 1229.0}, 5000),
     "idleAsked": Scene("one that has asked", "bytes", "idle", {}, 5000, asked=True),
-    "datagrams": Scene("datagrams, 128 on their way", "per s", "window", _DATAGRAMS, 4,
-                       security="udp", group="udp"),
-    "datagrams10k": Scene("answered of 10,000 datagrams per s", "%", "rate", {}, 4,
-                          security="udp", group="udp", rate=10_000),
-    "datagrams50k": Scene("answered of 50,000 datagrams per s", "%", "rate", {}, 4,
-                          security="udp", group="udp", rate=50_000),
+    "datagrams": Scene("datagrams, 128 on their way", "per s", "stream", _DATAGRAMS, 4,
+                       window=32, security="udp", group="udp"),
+    "datagrams10k": Scene("answered of 10,000 datagrams per s", "%", "stream", {}, 4,
+                          window=0, security="udp", group="udp", rate=10_000),
+    "datagrams50k": Scene("answered of 50,000 datagrams per s", "%", "stream", {}, 4,
+                          window=0, security="udp", group="udp", rate=50_000),
     "startServer": Scene("start-up of a server", "ms", "start", {}, group="start"),
     "startClient": Scene("a client that asks once", "ms", "client", {}, group="start"),
     "filter": Scene("a client as a filter", "MB/s", "client", {}, 1, _LINES,
@@ -104,9 +94,8 @@ SCENES = {
                             _BESIDE, group="beside", text=_TRIPLING, clients=4),
     "besideInvalid": Scene("a round trip beside 4 with invalid bytes", "ms", "stream",
                            _BESIDE, group="beside", text=_INVALID, clients=4),
-    "besideBoth": Scene("a round trip beside 1 with both", "ms",
-                        "stream", _BESIDE, group="beside", clients=1,
-                        text=2 * _LINES + 2 * _INVALID),
+    "besideBoth": Scene("a round trip beside 1 with both", "ms", "stream", _BESIDE,
+                        group="beside", text=2 * _LINES + 2 * _INVALID, clients=1),
 }  # fmt: skip
 
 

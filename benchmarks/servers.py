@@ -10,11 +10,12 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import time
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
-from string import Template
 
 from scenes import Scene
 
@@ -24,18 +25,16 @@ SOURCES = Path(__file__).parent
 _cores = sorted(os.sched_getaffinity(0))
 SERVER_CORE, LOAD_CORE = _cores[0], _cores[-1]
 
-_libc = ctypes.CDLL(None)
-_PR_SET_PDEATHSIG = 1
-
 
 @dataclass(frozen=True)
 class Peer:
     """
     A server, or a client, that can be started.
 
-    In its words, C{$bin} is the folder of this Python's programs, C{$before} that of
-    the baseline's, C{$sources} and C{$folder} are those of sources and of what is made
-    of them, C{$port} is the port to ask, C{$own} one to listen at.
+    In its words, variables of the environment stand for what is not known before:
+    C{$BIN} and C{$BEFORE} are folders of programs, of this Python and of the baseline,
+    C{$SOURCES} is the folder of this file, C{$PORT} the port to ask, and C{$OWN} one to
+    listen at. What is built is in the current folder.
     """
 
     name: str  # For the tables.
@@ -52,92 +51,72 @@ class Peer:
         return " ".join([self.command, *words])
 
 
-_TWISTD = "-n --pidfile= upper --port 0"
+_UPPER = "-n --pidfile= upper --port 0"
+_START = f"$BIN/twistd {_UPPER}"
 _OURS = {"tcp": "", "unicode": "", "tls": "--tls-cert server.pem", "udp": "--udp",
          "log": "", "quiet": "--log none"}  # fmt: skip
-_PYTHON = "$bin/python $sources/peers"
+_PEERS = "$BIN/python $SOURCES/peers"
+_ASYNCIO = f"{_PEERS}/asyncserver.py"
 _PROGRAM = {"tcp": "", "tls": "tls", "log": "log", "quiet": ""}
 _TEXT = {"unicode": "", **_PROGRAM}
+_BOTH = {"udp": "udp", **_TEXT}
 _FRONT = {"unicode": "", "tls": "", "quiet": ""}
-_CLIENT = "upper-client --port $port"
-_NO_CLIENT = "$bin/python -c print(open(0).read().upper(),end='')"
+_CLIENT = "upper-client --port $PORT"
+_NO_CLIENT = "$BIN/python -c print(open(0).read().upper(),end='')"
 
 PEERS = {
-    "ours": Peer("upperproto", f"$bin/twistd {_TWISTD}",
-                 {**_OURS, "client": f"$bin/{_CLIENT}"}),
+    "ours": Peer("upperproto", _START, {**_OURS, "client": f"$BIN/{_CLIENT}"}),
     "epoll": Peer("upperproto, --reactor=epoll",
-                  f"$bin/twistd --reactor=epoll {_TWISTD}", _OURS),
-    "workers": Peer("upperproto, --workers 2", f"$bin/twistd {_TWISTD} --workers 2",
-                    _OURS),
-    "before": Peer("upperproto, before", f"$before/twistd {_TWISTD}",
-                   {**_OURS, "client": f"$before/{_CLIENT}"}),
-    "textbook": Peer("Twisted LineReceiver", f"{_PYTHON}/textbook.py", _TEXT),
-    "streams": Peer("asyncio streams", f"{_PYTHON}/streams.py", _TEXT),
-    "streams-uvloop": Peer("asyncio streams, uvloop", f"{_PYTHON}/streams.py uvloop",
+                  f"$BIN/twistd --reactor=epoll {_UPPER}", _OURS),
+    "workers": Peer("upperproto, --workers 2", f"{_START} --workers 2", _OURS),
+    "before": Peer("upperproto, before", f"$BEFORE/twistd {_UPPER}",
+                   {**_OURS, "client": f"$BEFORE/{_CLIENT}"}),
+    "textbook": Peer("Twisted LineReceiver", f"{_PEERS}/textbook.py", _TEXT),
+    "streams": Peer("asyncio streams", f"{_ASYNCIO} streams", _TEXT),
+    "streams-uvloop": Peer("asyncio streams, uvloop", f"{_ASYNCIO} streams uvloop",
                            _TEXT),
-    "blocks": Peer("asyncio Protocol", f"{_PYTHON}/blocks.py keep", _TEXT),
-    "blocks-uvloop": Peer("asyncio Protocol, uvloop",
-                          f"{_PYTHON}/blocks.py uvloop keep", _TEXT),
-    "go": Peer("Go", "$folder/lines", _PROGRAM),
-    "nginx": Peer("nginx and ours",
-                  f"$bin/twistd {_TWISTD} then nginx -p $folder -c nginx.conf", _FRONT),
-    "haproxy": Peer("HAProxy and ours",
-                    f"$bin/twistd {_TWISTD} then haproxy -f haproxy.cfg", _FRONT),
-    "limit": Peer("the limit: C, epoll", "$folder/limit", {"tcp": "", "quiet": ""}),
-    "udp": Peer("asyncio", f"{_PYTHON}/datagrams.py", {"udp": ""}),
-    "udp-uvloop": Peer("asyncio, uvloop", f"{_PYTHON}/datagrams.py uvloop",
-                       {"udp": ""}),
-    "udp-go": Peer("Go, net.UDPConn", "$folder/golang", {"udp": ""}),
-    "udp-limit": Peer("the limit: C, recvmmsg", "$folder/recvmmsg", {"udp": ""}),
-    "nc": Peer("nc -N", "", {"client": "nc -N 127.0.0.1 $port"}),
+    "protocol": Peer("asyncio Protocol", f"{_ASYNCIO} protocol", _BOTH),
+    "protocol-uvloop": Peer("asyncio Protocol, uvloop", f"{_ASYNCIO} protocol uvloop",
+                            _BOTH),
+    "go": Peer("Go", "./lines", {"udp": "udp", **_PROGRAM}),
+    "nginx": Peer("nginx and ours", f"{_START} then nginx -p . -c nginx.conf", _FRONT),
+    "haproxy": Peer("HAProxy and ours", f"{_START} then haproxy -f haproxy.cfg",
+                    _FRONT),
+    "limit": Peer("the limit: C", "./limit", {"tcp": "", "quiet": "", "udp": "udp"}),
+    "nc": Peer("nc -N", "", {"client": "nc -N 127.0.0.1 $PORT"}),
     "python": Peer("Python, without a network", "", {"client": _NO_CLIENT}),
 }  # fmt: skip
 
 # What makes the programs and the certificate.
 _BUILD = (
-    "cc -O2 -Wall -Wextra -o load $sources/load.c -lssl -lcrypto",
-    "cc -O3 -march=native -Wall -Wextra -o limit $sources/peers/limit.c",
-    "cc -O3 -march=native -Wall -Wextra -o recvmmsg $sources/peers/datagrams.c",
-    "go build -o lines $sources/peers/lines.go",
-    "go build -o golang $sources/peers/datagrams.go",
+    "cc -O2 -Wall -Wextra -o load $SOURCES/load.c -lssl -lcrypto",
+    "cc -O3 -march=native -Wall -Wextra -o limit $SOURCES/peers/limit.c",
+    "go build -o lines $SOURCES/peers/lines.go",
     "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2"
-    " -subj /CN=localhost -keyout server.pem -out server.pem",
+    " -subj / -addext subjectAltName=DNS:localhost -keyout server.pem -out server.pem",
 )
 
 
-def build(folder: Path) -> None:
+def build() -> None:
     """Run these commands, but for those of Go where there is none."""
     # Go wants a home for its cache; the tree stays as it is.
-    more = {"GOCACHE": f"{folder}/go", "GO111MODULE": "off"}
-    for command in _BUILD:
-        words = split(command, {"sources": str(SOURCES)})
-        if words[0] != "go" or shutil.which("go"):
-            subprocess.run(words, cwd=folder, env={**os.environ, **more}, check=True)
+    os.environ.update(GOCACHE=os.path.abspath("go"), GO111MODULE="off", GOMAXPROCS="1")
+    os.environ.update(BIN=os.path.dirname(sys.executable), SOURCES=str(SOURCES))
+    os.environ["PATH"] += ":/usr/sbin"
+    for command in map(split, _BUILD):
+        if command[0] != "go" or shutil.which("go"):
+            subprocess.run(command, check=True)
 
 
-def split(command: str, names: dict[str, str]) -> list[str]:
-    """Make the words of a command line, with what stands for the names in it."""
-    return [Template(word).substitute(names) for word in command.split()]
+def split(command: str) -> list[str]:
+    """Make the words of a command line, with what stands for the variables in it."""
+    return [os.path.expandvars(word) for word in command.split()]
 
 
 def _place() -> None:
     """Keep a server on its core, and no longer than the process that started it."""
     os.sched_setaffinity(0, {SERVER_CORE})
-    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-
-
-def usage(processes: list[int]) -> tuple[float, float]:
-    """
-    Tell for how many seconds processes had a core, and for how many their thread, if
-    there is but one, was ready while another process had it.
-    """
-    threads = [
-        thread.read_text().split()
-        for pid in processes
-        for thread in Path(f"/proc/{pid}/task").glob("*/schedstat")
-    ]
-    ran = sum(int(thread[0]) for thread in threads) / 1e9
-    return ran, int(threads[0][1]) / 1e9 if len(threads) == 1 else 0.0
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
 
 
 class Server:
@@ -147,39 +126,29 @@ class Server:
     @ivar port: where it listens, on 127.0.0.1.
     """
 
-    def __init__(self, peer: Peer, scene: Scene, names: dict[str, str]) -> None:
-        """Start it, with names for its commands, and wait until it listens."""
-        self._folder = Path(names["folder"])
+    def __init__(self, peer: Peer, scene: Scene) -> None:
+        """Start it, and wait until it listens."""
         self._started: list[subprocess.Popen[bytes]] = []
         with socket.socket() as reserved, ExitStack() as failed:
             failed.callback(self.close)
             # Nobody else gets this port; who stands before another may share it.
             reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
             reserved.bind(("127.0.0.1", 0))
-            names = {**names, "own": str(reserved.getsockname()[1])}
-            configurations = list((SOURCES / "peers").glob("*.c*f*"))
+            os.environ["OWN"] = str(reserved.getsockname()[1])
             for command in peer.words(scene).split(" then "):
-                for source in configurations if self._started else ():
-                    text = Template(source.read_text()).substitute(names)
-                    (self._folder / source.name).write_text(text)
-                self._start(split(command, names))
+                for path in (SOURCES / "peers").glob("*.c*f*") if self._started else ():
+                    Path(path.name).write_text(os.path.expandvars(path.read_text()))
+                with Path("server.log").open("wb") as log:
+                    process = subprocess.Popen(
+                        split(command),
+                        stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                        preexec_fn=_place,
+                        start_new_session=True,  # What it starts ends with it.
+                    )  # fmt: skip
+                self._started.append(process)
                 self.port = self._listeningPort(scene.security)
-                names["port"] = str(self.port)
+                os.environ["PORT"] = str(self.port)
             failed.pop_all()
-
-    def _start(self, command: list[str]) -> None:
-        program = shutil.which(command[0], path=f"{os.environ['PATH']}:/usr/sbin")
-        if program is None:
-            raise RuntimeError(f"{command[0]} is not here")
-        with (self._folder / "server.log").open("wb") as log:
-            process = subprocess.Popen(
-                [program, *command[1:]],
-                cwd=self._folder, env={**os.environ, "GOMAXPROCS": "1"},
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                preexec_fn=_place,
-                start_new_session=True,  # What it starts ends with it.
-            )  # fmt: skip
-        self._started.append(process)
 
     def _listeningPort(self, security: str) -> int:
         """Wait until what was started last listens, as proc(5) shows it."""
@@ -187,21 +156,19 @@ class Server:
         table, waits = ("udp", "07") if security == "udp" else ("tcp", "0A")
         deadline = time.monotonic() + 30
         while time.monotonic() < deadline and self.running():
-            listeners = {}
-            with Path(f"/proc/net/{table}").open() as sockets:
-                for line in sockets:
-                    _, address, _, state, *rest = line.split()
-                    if state == waits:
-                        port = int(address.split(":")[1], 16)
-                        listeners[f"socket:[{rest[5]}]"] = port
-                    elif listeners and table == "tcp":
-                        # Behind those that wait stand thousands of old connections.
-                        break
+            own = set()
             for descriptor in Path(f"/proc/{self._started[-1].pid}/fd").iterdir():
-                with suppress(OSError, KeyError):
-                    return listeners[os.readlink(descriptor)]
+                with suppress(OSError):
+                    own.add(os.readlink(descriptor))
+            with Path(f"/proc/net/{table}").open() as sockets:
+                for line in islice(sockets, 1, None):
+                    _, address, _, state, *rest = line.split()
+                    if state == waits and f"socket:[{rest[5]}]" in own:
+                        return int(address.split(":")[1], 16)
+                    if state != waits and table == "tcp":
+                        break  # Behind those that wait: thousands of old connections.
             time.sleep(0.002)
-        output = (self._folder / "server.log").read_text().strip()
+        output = Path("server.log").read_text().strip()
         raise RuntimeError(output.rpartition("\n")[2] or "it does not listen")
 
     def close(self) -> None:
@@ -215,15 +182,25 @@ class Server:
         """Whether all that was started runs."""
         return all(process.poll() is None for process in self._started)
 
-    def processes(self) -> list[int]:
-        """Find its processes, and those that they have started."""
-        found = [process.pid for process in self._started]
-        for pid in found:
-            children = Path(f"/proc/{pid}/task/{pid}/children").read_text()
-            found += map(int, children.split())
+    def _processes(self) -> list[Path]:
+        """Find its processes in proc(5), and those that they have started."""
+        found = [Path(f"/proc/{process.pid}") for process in self._started]
+        for path in found:
+            children = (path / "task" / path.name / "children").read_text()
+            found += (path.with_name(child) for child in children.split())
         return found
 
     def memory(self) -> int:
         """How many bytes of memory its processes have resident."""
-        pages = [Path(f"/proc/{pid}/statm").read_text() for pid in self.processes()]
+        pages = [(path / "statm").read_text() for path in self._processes()]
         return sum(int(each.split()[1]) for each in pages) * os.sysconf("SC_PAGESIZE")
+
+    def usage(self) -> tuple[float, float]:
+        """How many seconds it ran; and, a single thread, waited for another process."""
+        threads = [
+            [int(word) / 1e9 for word in path.read_text().split()]
+            for process in self._processes()
+            for path in process.glob("task/*/schedstat")
+        ]
+        ran, waited, *_ = map(sum, zip(*threads, strict=True))
+        return ran, waited if len(threads) == 1 else 0.0

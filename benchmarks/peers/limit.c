@@ -1,101 +1,93 @@
 /*
- * The limit: what the kernel leaves to do for a server that has one core. It reads 64
- * KiB, changes the case of ASCII in place, and writes. What a client does not take is
- * kept, and until it has, nothing more is read from this client.
+ * The limit: what the kernel leaves to do for a server that has one core. It reads up
+ * to 64 KiB, changes the case of ASCII in place, and writes. A client that does not take
+ * its answers keeps all others waiting.
+ *
+ * With the word "udp", it answers datagrams: up to 64 of them are read by one call, and
+ * sent by another.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <err.h>
-#include <errno.h>
 #include <netinet/tcp.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <unistd.h>
 
-struct connection {
-    int fd;
-    char *kept; /* an answer that the client has not taken yet, or 0 */
-    size_t from, to;
-};
+#define BATCH 64
+#define SIZE 65536
 
-static char buffer[1 << 16];
-static int epoll;
+static char buffers[BATCH][SIZE];
 
-static void watch(struct connection *c, int operation, unsigned what)
+static void upper(char *text, ssize_t length)
 {
-    struct epoll_event event = {what, {.ptr = c}};
-
-    if (epoll_ctl(epoll, operation, c->fd, &event))
-        err(1, "epoll_ctl");
+    for (ssize_t i = 0; i < length; i++)
+        text[i] -= (unsigned char)(text[i] - 'a') < 26 ? 'a' - 'A' : 0;
 }
 
-/* Send an answer: what was kept of one, or else one to what has come. Return 0 at the
- * end of the connection. */
-static int answer(struct connection *c)
+static void answerDatagrams(int fd)
 {
-    ssize_t took, length = c->to - c->from;
+    static struct mmsghdr all[BATCH];
+    static struct iovec parts[BATCH];
+    static struct sockaddr_in peers[BATCH];
 
-    if (!c->kept) {
-        length = recv(c->fd, buffer, sizeof buffer, 0);
-        if (length <= 0)
-            return length < 0 && errno == EAGAIN;
-        for (ssize_t i = 0; i < length; i++)
-            buffer[i] -= (unsigned char)(buffer[i] - 'a') < 26 ? 'a' - 'A' : 0;
+    for (int got = 0; got >= 0; got = sendmmsg(fd, all, got, 0)) {
+        for (int i = 0; i < BATCH; i++) {
+            parts[i] = (struct iovec){buffers[i], SIZE};
+            all[i].msg_hdr = (struct msghdr){
+                .msg_name = &peers[i], .msg_namelen = sizeof peers[i],
+                .msg_iov = &parts[i], .msg_iovlen = 1};
+        }
+        got = recvmmsg(fd, all, BATCH, MSG_WAITFORONE, 0);
+        for (int i = 0; i < got; i++) {
+            parts[i].iov_len = all[i].msg_len;
+            upper(buffers[i], all[i].msg_len);
+        }
     }
-    took = send(c->fd, c->kept ? c->kept + c->from : buffer, length, MSG_NOSIGNAL);
-    if (took < 0 && errno != EAGAIN)
-        return 0;
-    took = took < 0 ? 0 : took;
-    if (c->kept && took == length) {
-        free(c->kept);
-        c->kept = 0;
-        watch(c, EPOLL_CTL_MOD, EPOLLIN);
-    } else if (!c->kept && took < length) {
-        c->from = 0;
-        c->to = length - took;
-        c->kept = memcpy(malloc(c->to), buffer + took, c->to);
-        watch(c, EPOLL_CTL_MOD, EPOLLOUT);
-    } else if (c->kept)
-        c->from += took;
-    return 1;
+    err(1, "datagrams");
 }
 
-static void begin(int fd)
+static void watch(int epoll, int fd)
 {
-    struct connection *c = calloc(1, sizeof *c);
+    struct epoll_event event = {EPOLLIN, {.fd = fd}};
     int on = 1;
 
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-    c->fd = fd;
-    watch(c, EPOLL_CTL_ADD, EPOLLIN);
+    if (epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event))
+        err(1, "epoll_ctl");
 }
 
-int main(void)
+static void answerStreams(int listener)
 {
-    struct sockaddr_in here = {.sin_family = AF_INET};
     struct epoll_event events[512];
-    struct connection listener = {.fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)};
+    int epoll = epoll_create1(EPOLL_CLOEXEC);
 
-    here.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    epoll = epoll_create1(EPOLL_CLOEXEC);
-    if (bind(listener.fd, (struct sockaddr *)&here, sizeof here) ||
-        listen(listener.fd, 1024))
-        err(1, "listen");
-    watch(&listener, EPOLL_CTL_ADD, EPOLLIN);
-    for (;;) {
-        int ready = epoll_wait(epoll, events, 512, -1);
-
+    watch(epoll, listener);
+    for (int ready = 0;; ready = epoll_wait(epoll, events, 512, -1))
         for (int i = 0; i < ready; i++) {
-            struct connection *c = events[i].data.ptr;
+            int fd = events[i].data.fd;
+            ssize_t length;
 
-            if (c == &listener)
-                begin(accept4(c->fd, 0, 0, SOCK_NONBLOCK | SOCK_CLOEXEC));
-            else if (!answer(c)) {
-                close(c->fd);
-                free(c->kept);
-                free(c);
+            if (fd == listener) {
+                watch(epoll, accept4(fd, 0, 0, SOCK_CLOEXEC));
+                continue;
             }
+            length = recv(fd, buffers[0], SIZE, 0);
+            upper(buffers[0], length);
+            if (length <= 0 || send(fd, buffers[0], length, MSG_NOSIGNAL) < 0)
+                close(fd);
         }
-    }
+}
+
+int main(int argc, char **argv)
+{
+    int udp = argc > 1 && !strcmp(argv[1], "udp");
+    int fd = socket(AF_INET, (udp ? SOCK_DGRAM : SOCK_STREAM) | SOCK_CLOEXEC, 0);
+    struct sockaddr_in here = {AF_INET, 0, {htonl(INADDR_LOOPBACK)}, ""};
+
+    if (bind(fd, (struct sockaddr *)&here, sizeof here) || (!udp && listen(fd, 1024)))
+        err(1, "listen");
+    if (udp)
+        answerDatagrams(fd);
+    answerStreams(fd);
 }

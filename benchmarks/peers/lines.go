@@ -1,4 +1,5 @@
-// A Go server that answers line by line, and sends when nothing more is buffered.
+// What Go can do: it answers line by line, and sends when nothing more is buffered; or
+// it answers datagrams. The words are "tls" and "log", or "udp".
 package main
 
 import (
@@ -9,11 +10,14 @@ import (
 	"net"
 	"os"
 	"strings"
+	"unicode/utf8"
 )
 
-func converse(connection net.Conn, logged bool) {
+var words = strings.Join(os.Args[1:], " ")
+
+func converse(connection net.Conn) {
 	defer connection.Close()
-	if logged {
+	if strings.Contains(words, "log") {
 		log.Print(connection.RemoteAddr(), " opened")
 		defer log.Print(connection.RemoteAddr(), " closed")
 	}
@@ -32,8 +36,27 @@ func converse(connection net.Conn, logged bool) {
 	}
 }
 
+func answerDatagrams() error {
+	connection, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	buffer := make([]byte, 1<<16)
+	for err == nil {
+		length, peer, failed := connection.ReadFromUDPAddrPort(buffer)
+		text := buffer[:length]
+		if failed != nil || !utf8.Valid(text) {
+			continue
+		}
+		answer := bytes.ToUpper(text)
+		if len(answer) <= length && !bytes.Equal(answer, text) {
+			connection.WriteToUDPAddrPort(answer, peer)
+		}
+	}
+	return err
+}
+
 func main() {
-	words := strings.Join(os.Args[1:], " ")
+	if words == "udp" {
+		log.Fatal(answerDatagrams())
+	}
 	listener, err := net.Listen("tcp4", "127.0.0.1:0")
 	if err == nil && strings.Contains(words, "tls") {
 		var pair tls.Certificate
@@ -43,7 +66,7 @@ func main() {
 	for err == nil {
 		var connection net.Conn
 		if connection, err = listener.Accept(); err == nil {
-			go converse(connection, strings.Contains(words, "log"))
+			go converse(connection)
 		}
 	}
 	log.Fatal(err)

@@ -9,10 +9,9 @@ from typing import Any
 
 from twisted.internet import reactor
 from twisted.internet.endpoints import serverFromString
-from twisted.internet.protocol import Factory, connectionDone
+from twisted.internet.protocol import Factory
 from twisted.protocols.basic import LineReceiver
 from twisted.python import log
-from twisted.python.failure import Failure
 
 LOG = "log" in sys.argv
 
@@ -28,7 +27,7 @@ class Upper(LineReceiver):
         if LOG:
             log.msg(f"{self.transport.getPeer()} opened")
 
-    def connectionLost(self, reason: Failure = connectionDone) -> None:
+    def connectionLost(self, reason: Any = None) -> None:
         """End."""
         if LOG:
             log.msg(f"{self.transport.getPeer()} closed")
