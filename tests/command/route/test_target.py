@@ -88,6 +88,7 @@ class TargetTests(SynchronousTestCase):
             (["a:0"], "a port is a whole number, 1 to 65535, not '0'"),
             ([""], "the server's name is empty"),
             ([":1"], "no host in :1"),
+            (["a:"], "no port after the colon in a:"),
             (["[::1"], "an IPv6 address and a port are [ADDRESS]:PORT: [::1"),
             (["a", "-H", "b"], "the server is named twice: also by --host"),
             (["a:1", "-p", "1"], "the server is named twice: also by --port"),

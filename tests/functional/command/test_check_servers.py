@@ -38,10 +38,10 @@ class FaultyServerTests(CheckTestCase):
             (faulty.foreign, "the answer to another text came: '7:ΑΒΓΔ ÄÖÜ' This is"),
             (faulty.closing, "the connection was closed without saying anything"),
             (faulty.resetting, "the connection was cut off"),
-            (faulty.full, "error: too many connections The server itself says so."),
-            (faulty.web, "came: this is a web server"),
-            (faulty.alert, "a TLS alert came in place of the answer Plain text cannot"
-             " reach it: ask with --tls"),
+            (faulty.full, "error: too many connections The server itself sent"),
+            (faulty.web, "came: the server there is a web server, not an"),
+            (faulty.alert, "a TLS alert came in place of the answer The server"
+             " expects TLS and does not understand plain text: ask with --tls"),
         ]:  # fmt: skip
             with serveAll(server) as where:
                 quick = QUICK if "in time" in said else ()
@@ -90,10 +90,10 @@ class FaultyServerTests(CheckTestCase):
         text as it comes, and breaks where a character is cut.
         """
         for only, step, said in [
-            ("connect,answer", "answer", "the server takes one connection, and ends"),
+            ("connect,answer", "answer", "the server ends with its first connection"),
             ("order", "order", "answered, then: the connection was"),
             ("order", "order", "or it has crashed"),
-            ("answer,quiet", "quiet", "the server takes one connection, and ends"),
+            ("answer,quiet", "quiet", "the server ends with its first connection"),
         ]:
             server = subprocess.Popen(
                 [sys.executable, "-u", EXAMPLES / "blocking_server.py", "0"],

@@ -24,6 +24,8 @@ def target(options: Options, words: Sequence[str]) -> route.Target:
         raise WrongUsage(f"udp: goes with ping and check, not with {options.command}")
     words = [words[0].removeprefix("udp:"), *words[1:]] if words else []
     where = route.target(options, words)
+    if words and where.endpoint == words[0]:
+        raise WrongUsage(f"udp: takes HOST, HOST:PORT or [IPv6]:PORT, not {words[0]!r}")
     if where.endpoint or where.credentials or where.source or "new" in options:
         raise WrongUsage(
             "datagrams have no TLS, no endpoint, no PROXY header, no --new"

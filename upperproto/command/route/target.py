@@ -180,6 +180,8 @@ def _named(words: Sequence[str]) -> tuple[str | None, int | None, str | None]:
         host, _, port = word.partition(":")
     elif ":" not in word or _isIPv6(word):
         host, port = word, None
+    elif word.endswith(":") and 0 < word.find(":") == len(word) - 1:
+        raise WrongUsage(f"no port after the colon in {word}")
     else:
         host, port = "", None
     if len(words) == 2:
