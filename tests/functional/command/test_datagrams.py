@@ -209,11 +209,11 @@ class DatagramTests(SynchronousTestCase):
         What datagrams cannot do is refused.
         """
         for words, why in [
-            (["ask", "x", "udp:a:1"], "udp: goes with ping and check, not with ask"),
-            (["udp:a:1"], "udp: goes with ping and check, not with talk"),
+            (["ask", "x", "udp:a:1"], "udp: is for ping and check, not for ask"),
+            (["udp:a:1"], "udp: is for ping and check, not for talk"),
             (
                 ["ping", "--new", "udp:a:1"],
-                "datagrams have no TLS, no endpoint, no PROXY",
+                "with datagrams there is no TLS, endpoint, PROXY",
             ),
             (["ping", "udp:a:"], "no port after the colon in a:"),
             (

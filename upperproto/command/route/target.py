@@ -117,7 +117,7 @@ def target(options: Options, words: Sequence[str]) -> Target:
     if endpoint is not None:
         if endpoint.lower().startswith("ssl:"):
             if secured:
-                raise WrongUsage("ssl: does not verify the server: say tls: instead")
+                raise WrongUsage("ssl: does not verify the server: use tls:")
             _requireTLS()
         secured = takeApart(endpoint, tls) or secured
         host, port, endpoint = (
@@ -139,7 +139,7 @@ def target(options: Options, words: Sequence[str]) -> Target:
         credentials = Credentials(name, tls["tls-ca"], tls["tls-cert"], tls["tls-key"])
     families = [family for name, family in _FAMILIES.items() if name in options]
     if endpoint is not None and families:
-        raise WrongUsage("-4 and -6 go with a host, not with an endpoint")
+        raise WrongUsage("-4 and -6 need a host, not an endpoint")
     return Target(
         endpoint or hostAndPort(str(host), port or 0),
         None if endpoint else host,
