@@ -31,7 +31,7 @@ class FaultyServerTests(CheckTestCase):
             (faulty.silent, "no answer in time The connection is open, and nothing"),
             (faulty.half, "bytes of the answer came in time The rest of the answer"),
             (faulty.late(2), "no answer in time"),
-            (faulty.twice, "a line came that nobody had asked for: '1:"),
+            (faulty.twice, "a line came that is no answer to a text: '1:"),
             (faulty.greeting, "'WELCOME' came"),
             (faulty.garbage, "came, which is not UTF-8"),
             (faulty.endless, "bytes came without a line end More came than was asked"),
@@ -80,7 +80,8 @@ class FaultyServerTests(CheckTestCase):
         with serveAll(faulty.deaf) as where:
             self.assertFault(
                 "halfclose",
-                "all answers came, and no end within 1 s Everything was answered",
+                "all answers came, but the connection did not end within 1 s Everything"
+                " was answered",
                 *(where, "--only", "answer,halfclose", *QUICK),
             )
 
