@@ -27,6 +27,10 @@ MARKDOWN = DOCS / "markdown"
 # The catalogue of each page that is translated; that of the tutorial has all its parts.
 TRANSLATED = ["index", "tutorial", "client", "running", "protocol"]
 
+# The other pages. Of these, only the titles are translated, for the sidebar and links.
+TITLED = ["deploying", "embedding", "faults", "monitoring", "performance", "plugin"]
+TITLED += ["reactor", "reliability", "shell"]
+
 
 def build(builder: str, output: Path, *options: str) -> None:
     """
@@ -62,7 +66,9 @@ def updateCatalogues(folder: Path) -> None:
     """
     build("gettext", folder, "-Dgettext_location=0")
     for pot in folder.glob("*.pot"):
-        if pot.stem not in TRANSLATED:
+        if pot.stem in TITLED:
+            keepTitle(pot)
+        elif pot.stem not in TRANSLATED:
             pot.unlink()
     run(
         *("sphinx_intl", "update", "-p", str(folder), "-d", str(DOCS / "locale")),
@@ -81,6 +87,21 @@ def updateCatalogues(folder: Path) -> None:
         written = io.BytesIO()
         write_po(written, catalogue)
         path.write_bytes(written.getvalue())
+
+
+def keepTitle(path: Path) -> None:
+    """
+    Remove all messages from a template, but for the title of its page: the first one.
+
+    @param path: the template.
+    """
+    catalogue = read_po(io.BytesIO(path.read_bytes()))
+    _, *others = [message.id for message in catalogue if message.id]
+    for each in others:
+        catalogue.delete(each)
+    written = io.BytesIO()
+    write_po(written, catalogue)
+    path.write_bytes(written.getvalue())
 
 
 def sources(page: str) -> list[Path]:

@@ -40,60 +40,63 @@ class Options(usage.Options):
     synopsis = "[options]"
     longdesc = (
         "Answer text in upper case, line by line, over TCP, UNIX sockets or any"
-        " other endpoint. Unlike an echo, the answer proves that a server read"
-        " what was sent. Each option also has an environment variable, named in"
-        " brackets; the command line overrides it. The variable of a flag is 1 or 0,"
-        " and spaces separate several values."
+        " other endpoint. An echo can come from a loop; this answer proves that a"
+        " server has read the text. Each option also has an environment variable,"
+        " named in brackets. The command line is stronger. The variable of a flag is 1"
+        " or 0. Spaces separate several values."
     )
 
     optParameters: ClassVar = [
-        ["port", "p", 5000, "TCP port to listen on; 0: the system chooses.",
+        ["port", "p", 5000, "TCP port to listen on. With 0, the system chooses.",
          number("port", 0, 65535)],
-        ["interface", "i", "127.0.0.1", "IPv4 or IPv6 address to listen on;"
-         " 0.0.0.0 or ::, to be open to the network."],
-        ["udp", None, None, "Answer datagrams, too: on the TCP port, or on this one.",
-         either(SAME, number("udp", 0, 65535))],
-        ["backlog", None, 1024, "Connections that may wait to be accepted.",
+        ["interface", "i", "127.0.0.1", "IPv4 or IPv6 address to listen on."
+         " 0.0.0.0 or :: opens the service to the network."],
+        ["udp", None, None, "Answer UDP datagrams, too: on the TCP port, or on this"
+         " port.", either(SAME, number("udp", 0, 65535))],
+        ["backlog", None, 1024, "How many connections may wait to be accepted.",
          number("backlog", 1)],
-        ["errors", None, "strict", "What to do with invalid UTF-8: strict, answer"
-         " its line with an error; replace, put U+FFFD in its place;"
-         " surrogateescape, do not change it.",
+        ["errors", None, "strict", "What to do with invalid UTF-8. strict: answer"
+         " its line with an error. replace: put U+FFFD in its place."
+         " surrogateescape: do not change it.",
          oneOf("errors", "strict", "replace", "surrogateescape")],
         ["flush-after", None, 0.05, "Answer an unfinished line when nothing new has"
          " come for so many seconds; or 'never'.", seconds("flush-after")],
         ["idle-timeout", None, 600, "Close a connection on which nothing was sent or"
          " received for so many seconds; or 'never'.", seconds("idle-timeout")],
-        ["max-connections", None, 10000, "Connections served at the same time; others"
-         " get an error and are closed.", number("max-connections", 1)],
-        ["max-per-peer", None, None, "Connections served at the same time from one IPv4"
-         " address, or one IPv6 network of 64 bits. [default: any number]",
+        ["max-connections", None, 10000, "How many connections are served at the same"
+         " time. Further clients get an error, and are disconnected.",
+         number("max-connections", 1)],
+        ["max-per-peer", None, None, "How many connections are served at the same time"
+         " from one IPv4 address, or one IPv6 network of 64 bits. [default: any"
+         " number]",
          number("max-per-peer", 1)],
-        ["workers", None, 1, "Processes that serve the same ports; each gets an"
+        ["workers", None, 1, "How many processes serve the same ports. Each gets an"
          " equal share of --max-connections and --max-per-peer.",
          number("workers", 1)],
-        ["name", None, None, "Tell each client the name of the server first: this one,"
-         " or that of the pod or the host.", instance("name", checkName)],
-        ["log", None, "connections", "What to log: none; connections, as they open"
-         " and close; lines, also texts and answers.",
+        ["name", None, None, "Begin each connection with a line that tells this name of"
+         " the server, or else the name of the pod or the host.",
+         instance("name", checkName)],
+        ["log", None, "connections", "What to log about connections. none: nothing."
+         " connections: that they open and close. lines: also texts and answers.",
          oneOf("log", "none", "connections", "lines")],
-        ["access-log", None, None, "File for a line about each connection, when it"
-         " closes, in place of those in the log; '-' is standard output."],
+        ["access-log", None, None, "Write one line about each connection to this file,"
+         " when it closes. The log then has no such lines. '-' is standard output."],
         ["access-log-format", None, None, "Format of the access log: text or json."
          " [default: text]",
          oneOf("access-log-format", "text", "json")],
-        ["drain", None, 10, "Seconds that busy connections may go on after"
+        ["drain", None, 10, "How many seconds busy connections may go on after"
          " SIGTERM or SIGINT.", seconds("drain", never=False)],
-        ["ready-delay", None, 0, "Seconds to go on listening after SIGTERM or SIGINT,"
-         " while --status says that this service is not ready any more.",
+        ["ready-delay", None, 0, "How many seconds to go on listening after SIGTERM or"
+         " SIGINT, while --status says that this service is not ready.",
          seconds("ready-delay", never=False)],
-        ["status", None, None, "Server endpoint that answers HTTP: /livez, /readyz,"
-         " /metrics, and a page for people; a number: a port of 127.0.0.1."],
-        ["tls-cert", None, None, "PEM file of the certificate and its chain: use TLS"
-         " on all TCP listeners."],
-        ["tls-key", None, None, "PEM file of its private key, unencrypted."
-         " [default: the file of --tls-cert]"],
-        ["tls-client-ca", None, None, "PEM file of the authorities that sign the"
-         " certificates of clients: each client needs one. [default: none does]"],
+        ["status", None, None, "Endpoint that answers HTTP requests: /livez, /readyz,"
+         " /metrics, and a page for people. A number is a port of 127.0.0.1."],
+        ["tls-cert", None, None, "PEM file of the certificate and its chain. All TCP"
+         " listeners then use TLS."],
+        ["tls-key", None, None, "PEM file of the private key of that certificate,"
+         " unencrypted. [default: the file of --tls-cert]"],
+        ["tls-client-ca", None, None, "PEM file of authorities (CAs). Each client then"
+         " needs a certificate of one of them. [default: none]"],
     ]  # fmt: skip
 
     optFlags: ClassVar = [
@@ -153,13 +156,13 @@ class Options(usage.Options):
         sys.exit(0)
 
     def opt_listen(self, endpoint: str) -> None:
-        """Endpoint string to listen on, in place of port and interface; repeatable."""
+        """Endpoint to listen on. It replaces port and interface. Repeatable."""
         self["listen"].append(endpoint)
 
     opt_l = opt_listen
 
     def opt_proxy_from(self, network: str) -> None:
-        """Take PROXY headers from ADDRESS[/BITS], not loopback; repeatable."""
+        """Take PROXY headers from ADDRESS[/BITS] only. Repeatable."""
         try:
             ip_network(network)
         except ValueError as error:

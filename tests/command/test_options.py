@@ -90,8 +90,8 @@ class OptionsTests(SynchronousTestCase):
             (["-p", "-1"], f"{port}'-1'"),
             (["-p", "\u0665"], f"{port}'\u0665'"),
             (["--tls-key", ""], "--tls-key takes a value that is not empty"),
-            (["--verify", "ping"], "--verify goes with talk, not with ping"),
-            (["-s", "20"], "-s goes with ping, not with talk"),
+            (["--verify", "ping"], "--verify is for talk, not for ping"),
+            (["-s", "20"], "-s is for ping, not for talk"),
             (["ping", "-s", "15"], "--size takes a whole number, 16 to 16777216, not"
              " '15'"),
             (["-c", "unix:a", "ping"], "--count takes a whole number, 1 to 1000000000,"
@@ -101,7 +101,7 @@ class OptionsTests(SynchronousTestCase):
             (["--timeout", "nan"], "--timeout takes seconds, 0.001 or more, or never"),
             (["ping", "-i", "x"], "--interval takes seconds, 0.001 or more, not 'x'"),
             (["ask", "--format", "x"], "--format takes one of text, json, plugin,"),
-            (["--format", "json"], "--format goes with ask and ping and check, not"),
+            (["--format", "json"], "--format is for ask and ping and check, not"),
         ]:  # fmt: skip
             error = self.assertRaises(WrongUsage, Options, words)
             self.assertTrue(str(error).startswith(said), error)

@@ -80,6 +80,22 @@ class CatalogueTests(SynchronousTestCase):
         self.assertEqual((untranslated, fuzzy), ([], []))
         self.assertGreater(messages, 700)
 
+    def test_titles(self) -> None:
+        """
+        A page that is not translated has a title in Chinese, which says that the page
+        is in English.
+        """
+        others = {each.stem for each in DOCS.glob("*.rst")} - set(self.ours)
+        self.assertEqual(set(self.names["TITLED"]), others)
+        for page in others:
+            text = (DOCS / f"{page}.rst").read_text(encoding="utf-8")
+            title = re.search(r"^(.+)\n=+$", text, re.MULTILINE)
+            assert title is not None
+            catalogue = load(self.names["CATALOGUES"] / f"{page}.po")
+            [message] = [each for each in catalogue if each.id]
+            self.assertEqual((message.id, message.fuzzy), (title[1], False))
+            self.assertRegex(str(message.string), "^[\u4e00-\u9fff]+\uff08英文\uff09$")
+
     def test_marks(self) -> None:
         """
         A translation has the literals and the targets of its message. What has more

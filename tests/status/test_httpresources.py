@@ -168,6 +168,23 @@ class MetricsTests(HTTPTestCase):
         }.items():
             self.assertEqual(samples[name], number, name)
 
+    def test_help(self) -> None:
+        """
+        The help text of each metric is a sentence that says what its value means. It
+        names the unit that ends the name of the metric.
+        """
+        self.service.notAfter = 1.5e9
+        _, text = self.ask("/metrics")
+        families = list(text_string_to_metric_families(text))
+        self.assertGreater(len(families), 13)
+        for family in families:
+            said = family.documentation
+            self.assertGreater(len(said.split()), 4, (family.name, said))
+            self.assertTrue(said.endswith("."), (family.name, said))
+            unit = family.name.rpartition("_")[2]
+            if unit in ("bytes", "seconds"):
+                self.assertIn(unit, said.lower(), family.name)
+
     def test_formats(self) -> None:
         """
         Who asks for OpenMetrics gets it.

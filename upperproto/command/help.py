@@ -12,18 +12,21 @@ _WIDTH = 80
 
 _STATUSES = {
     "talk": [
-        "0  all was answered, you left, or nobody reads the output any more",
-        "1  the conversation did not begin, or did not end as it should",
+        "0  all text was answered, or you ended it, or nobody reads the output",
+        "1  there was no connection, or it did not end as it should",
     ],
-    "ask": ["0  answered rightly", "1  not, and standard error says why"],
+    "ask": [
+        "0  the answer is right",
+        "1  no answer came, or a wrong one; standard error says why",
+    ],
     "ping": [
-        "0  something was answered, and all answers were right",
-        "1  nothing was answered, or an answer was wrong",
+        "0  at least one answer came, and all answers were right",
+        "1  no answer came, or an answer was wrong",
         "2  nothing could be tried",
     ],
     "check": [
-        "0  all steps are ok",
-        "1  a step has failed",
+        "0  no step failed",
+        "1  a step failed",
         "2  nothing could be tried",
     ],
 }
@@ -52,9 +55,9 @@ _EXAMPLES = {
 }
 
 _TARGET = (
-    "TARGET is HOST, HOST:PORT, HOST PORT, [IPv6]:PORT, or an endpoint of Twisted"
-    " (tls:HOST:PORT, unix:PATH), or udp:HOST:PORT; by default 127.0.0.1:5000. Options"
-    " may stand anywhere; -- ends them."
+    "TARGET is HOST, HOST:PORT, HOST PORT, [IPv6]:PORT, an endpoint of Twisted"
+    " (tls:HOST:PORT, unix:PATH), or udp:HOST:PORT. The default is 127.0.0.1:5000."
+    " Options can stand anywhere; -- ends them."
 )
 
 

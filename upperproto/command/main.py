@@ -43,7 +43,12 @@ def run() -> None:
         _complain(str(error))
         probing = any(word in ("ping", "check") for word in arguments)
         status = _wrong(arguments, str(error), WRONG_USAGE if probing else FAILED)
-    except (SessionError, NotConnected) as error:
+    except NotConnected as error:
+        from upperproto.command.formats.text import notConnected
+
+        _complain(notConnected(error))
+        status = FAILED
+    except SessionError as error:
         _complain(str(error))
         status = FAILED
     # sys.exit could wait for the thread that reads from the terminal.

@@ -13,11 +13,11 @@ from upperproto.command.errors import WrongUsage
 
 COMMANDS = {
     "talk": "Send text to a server. On a terminal, each line is a message; q or Ctrl-D"
-    " ends it. Else it is a filter from standard input to standard output. Without a"
-    " command, this is done.",
-    "ask": "Ask for the upper case of one line, and check the answer.",
-    "ping": "Measure round trips of known answers, as ping(8) does.",
-    "check": "Examine the path to a server step by step, and say what is wrong.",
+    " ends it. In a pipe, send standard input, and write the answers to standard"
+    " output. This is the default command.",
+    "ask": "Send one line, check the answer, and print it.",
+    "ping": "Send texts, check the answers, and measure the times, as ping(8) does.",
+    "check": "Test the path to a server step by step, and say what is wrong.",
 }
 ALL = tuple(COMMANDS)
 PROBES = ("ask", "ping", "check")
@@ -95,39 +95,42 @@ class Option(NamedTuple):
 OPTIONS = [
     Option("host", "H", "HOST", "127.0.0.1", "Name or address of the server."),
     Option("port", "p", "N", "5000", "TCP port of the server.", ALL, _whole(1, 65535)),
-    Option("connect", "c", "ENDPOINT", "none", "Endpoint of Twisted to connect to, in"
-           " place of host and port. With ping, -c is another option."),
-    Option("tls", "", "", "", "TLS, with the certificates that the system trusts."),
-    Option("tls-ca", "A", "FILE", "those that the system trusts", "TLS; PEM file, or"
-           " folder of PEM files, with the certificates to trust."),
-    Option("tls-cert", "E", "FILE", "none", "TLS; PEM file of a client certificate,"
-           " followed by the intermediate certificates of its CA."),
+    Option("connect", "c", "ENDPOINT", "none", "Endpoint of Twisted to connect to. It"
+           " replaces host and port. With ping, -c is another option."),
+    Option("tls", "", "", "", "Use TLS, and trust the certificates that the system"
+           " trusts."),
+    Option("tls-ca", "A", "FILE", "those that the system trusts", "Use TLS, and"
+           " trust the certificates in this PEM file, or in this folder of PEM files."),
+    Option("tls-cert", "E", "FILE", "none", "Use TLS, and show the client"
+           " certificate in this PEM file. The intermediate certificates of its CA can"
+           " follow in the file."),
     Option("tls-key", "K", "FILE", "the file of the client certificate", "PEM file of"
-           " its private key."),
-    Option("tls-name", "N", "NAME", "the host", "TLS; name that the server's"
-           " certificate must have."),
+           " the private key of the client certificate."),
+    Option("tls-name", "N", "NAME", "the host", "Use TLS. The server's certificate"
+           " must have this name."),
     Option("ipv4", "4", "", "", "Use IPv4 addresses only."),
     Option("ipv6", "6", "", "", "Use IPv6 addresses only."),
     Option("proxy-header", "", "ADDRESS:PORT", "none", "First send a PROXY header"
            " (version 2) with this client address, as a load balancer does."),
-    Option("udp", "", "", "", "Use datagrams, as with udp:HOST:PORT. They are never"
-           " split.", ("ping", "check")),
-    Option("timeout", "", "SECONDS", "10; for talk, never, but 30 to connect", "How"
-           " long each wait for the network may take: for a name, a connection, a"
-           " handshake, an answer; or never.", ALL, _timeout),
-    Option("verify", "", "", "", "Check each byte of the answers. The first wrong byte"
-           " ends it with status 1.", ("talk",)),
+    Option("udp", "", "", "", "Use UDP datagrams, as with udp:HOST:PORT. The network"
+           " may not split them.", ("ping", "check")),
+    Option("timeout", "", "SECONDS", "10; for talk, 30 to connect, and never for"
+           " answers", "How long to wait each time for the network: for a name, a"
+           " connection, a handshake, an answer; or never, for no limit.", ALL,
+           _timeout),
+    Option("verify", "", "", "", "Check each byte of the answers, and end with status 1"
+           " at the first wrong byte.", ("talk",)),
     Option("progress", "", "", "", "Show bytes, rate and time on standard error.",
            ("talk",)),
     Option("count", "c", "N", "until Ctrl-C; 5 with plugin and prometheus", "How many"
            " pings to send.", ("ping",), _whole(1, 10**9)),
     Option("interval", "i", "SECONDS", "1", "Time from one ping to the next.",
            ("ping",), _seconds),
-    Option("size", "s", "N", "56", "Characters of each ping, 16 or more; over UDP,"
-           " bytes.", ("ping",), _whole(LEAST_SIZE, MOST_SIZE)),
+    Option("size", "s", "N", "56", "Characters of each ping, 16 or more. Over UDP:"
+           " bytes of each ping.", ("ping",), _whole(LEAST_SIZE, MOST_SIZE)),
     Option("new", "", "", "", "Make a new connection for each ping.", ("ping",)),
-    Option("slow", "", "SECONDS", "3", "How long answers wait unread in the step"
-           " slowreader.", ("check",), _seconds),
+    Option("slow", "", "SECONDS", "3", "How long the step slowreader reads no"
+           " answers.", ("check",), _seconds),
     Option("idle", "", "SECONDS", "no such step", "Do the step idle, with so many"
            " seconds of silence.", ("check",), _seconds),
     Option("only", "", "STEP,…", "all", "Do only these steps.", ("check",), _steps),
@@ -168,7 +171,7 @@ class Options:
         for flag, word in given:
             self._take(flag, word)
         if "ipv4" in self and "ipv6" in self:
-            raise WrongUsage("-4 and -6 exclude each other")
+            raise WrongUsage("-4 and -6 cannot be used together")
 
     def get(self, name: str, default: Any = None) -> Any:
         """
@@ -197,7 +200,7 @@ class Options:
         option = next((o for o in reversed(found) if self.command in o.commands), None)
         if option is None:
             which = " and ".join(found[0].commands)
-            raise WrongUsage(f"{flag} goes with {which}, not with {self.command}")
+            raise WrongUsage(f"{flag} is for {which}, not for {self.command}")
         if not option.value:
             self._values[option.name] = True
             return

@@ -13,13 +13,12 @@ TLS_ALERT = b"\x15\x03"
 
 # The first bytes that servers of other kinds send.
 _OTHER_SERVERS = [
-    (TLS_ALERT, f"the server seems to speak TLS: {ASK_WITH_TLS}"),
-    (b"HTTP/", "this is a web server"),
-    (b"<!DOCTYPE", "this is a web server"),
-    (b"<html", "this is a web server"),
-    (b"SSH-", "this is an SSH server"),
-    (b"220 ", "this is a mail or an FTP server"),
-    (b"* OK", "this is an IMAP server"),
+    (b"HTTP/", "a web server"),
+    (b"<!DOCTYPE", "a web server"),
+    (b"<html", "a web server"),
+    (b"SSH-", "an SSH server"),
+    (b"220 ", "a mail or an FTP server"),
+    (b"* OK", "an IMAP server"),
 ]
 
 
@@ -30,7 +29,9 @@ def otherServer(received: bytes) -> str:
     @param received: the first bytes that it sent.
     @return: what it seems to be; empty if it is no other kind.
     """
-    for beginning, said in _OTHER_SERVERS:
+    if received.startswith(TLS_ALERT):
+        return f"the server seems to speak TLS: {ASK_WITH_TLS}"
+    for beginning, kind in _OTHER_SERVERS:
         if received.startswith(beginning):
-            return said
+            return f"the server there is {kind}, not an upper-case service"
     return ""

@@ -19,17 +19,32 @@ from upperproto.status.report import Report
 
 # Metrics with a label. Each has the name of its counter, the label, and its help text.
 _BY_KIND = {
-    "upper_connections_opened": ("opened", "listener", "Connections accepted."),
-    "upper_connections_closed": ("closed", "reason", "Connections that have ended."),
-    "upper_connections_refused": ("refused", "reason", "Connections not served."),
-    "upper_errors": ("errors", "kind", "Error lines told to clients."),
-    "upper_datagrams": ("datagrams", "outcome", "Datagrams that came."),
+    "upper_connections_opened": (
+        *("opened", "listener"),
+        "Connections that each listener has accepted.",
+    ),
+    "upper_connections_closed": (
+        *("closed", "reason"),
+        "Connections that have ended, by reason.",
+    ),
+    "upper_connections_refused": (
+        *("refused", "reason"),
+        "Connections that were closed without service, by reason.",
+    ),
+    "upper_errors": (
+        *("errors", "kind"),
+        "Error lines that were sent to clients, by kind.",
+    ),
+    "upper_datagrams": (
+        *("datagrams", "outcome"),
+        "UDP datagrams that were received, by outcome.",
+    ),
 }
 
 _BYTES = {
-    "received": "Bytes of text that clients have sent.",
-    "sent": "Bytes of answers that the system has taken to deliver.",
-    "undelivered": "Bytes of answers that were not delivered.",
+    "received": "Bytes of text received from clients.",
+    "sent": "Bytes of answers given to the system for delivery to clients.",
+    "undelivered": "Bytes of answers that could not be delivered to clients.",
 }
 
 
@@ -50,7 +65,9 @@ class ReportCollector(Collector):
         """
         report = self._report
         yield GaugeMetricFamily(
-            "upper_connections", "Connections that are open.", report.connections
+            "upper_connections",
+            "Connections that are open now.",
+            report.connections,
         )
         for name, (what, label, documentation) in _BY_KIND.items():
             family = CounterMetricFamily(name, documentation, labels=[label])
@@ -66,18 +83,24 @@ class ReportCollector(Collector):
             report.counts["lost"].total(),
         )
         draining = report.state == "draining"
-        yield GaugeMetricFamily("upper_draining", "1 while it ends.", draining)
         yield GaugeMetricFamily(
-            "upper_workers", "Processes that serve.", report.serving
+            "upper_draining",
+            "Whether the service is ending after a signal: 1 for yes, 0 for no.",
+            draining,
+        )
+        yield GaugeMetricFamily(
+            "upper_workers", "Processes that serve clients now.", report.serving
         )
         if report.notAfter is not None:
             yield GaugeMetricFamily(
                 "upper_certificate_not_after_timestamp_seconds",
-                "When the TLS certificate expires, in seconds since 1970.",
+                "Time when the TLS certificate expires, in seconds since 1970.",
                 report.notAfter,
             )
         build = GaugeMetricFamily(
-            "upper_build_info", "What runs.", labels=list(report.versions)
+            "upper_build_info",
+            "Versions of this service, Twisted and Python. The value is always 1.",
+            labels=list(report.versions),
         )
         build.add_metric(list(report.versions.values()), 1)
         yield build

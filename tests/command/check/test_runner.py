@@ -220,8 +220,16 @@ class CheckTests(SynchronousTestCase):
                 "halfclose-cut",
                 "0 of 1 answered, then: the connection was closed",
             ),
-            (Endless, "halfclose-open", "all answers came, and no end within 10 s"),
-            (Resetting, "cut", "all answers came, and then no proper end"),
+            (
+                Endless,
+                "halfclose-open",
+                "all answers came, but the connection did not end within 10 s",
+            ),
+            (
+                Resetting,
+                "cut",
+                "all answers came, but the connection did not end in order",
+            ),
         ]:
             self.assertFault(Connector(server), "halfclose", code, said, *only)
 
@@ -405,7 +413,13 @@ class CheckTests(SynchronousTestCase):
 
         self.assertFault(
             Connector(Drops),
-            *("answer", "slow", "not at its end after 60.5 s", "--only", "answer"),
+            *(
+                "answer",
+                "slow",
+                "the step did not end within 60.5 s",
+                "--only",
+                "answer",
+            ),
         )
         found = self.check(Connector(Drops, timeout=None), "--only", "answer")
         self.assertEqual(found["answer"]["fault"], "slow")

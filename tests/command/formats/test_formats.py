@@ -10,12 +10,14 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from upperproto.command.errors import NotConnected
 from upperproto.command.findings.diagnoses import Fault
 from upperproto.command.findings.durations import milliseconds
 from upperproto.command.findings.records import Answered, Report, Step
 from upperproto.command.findings.statistics import Pings
 from upperproto.command.formats.choice import formatter
 from upperproto.command.formats.formatter import Formatter
+from upperproto.command.formats.text import notConnected
 from upperproto.command.route.connection import Opened
 
 TLS: Any = {
@@ -121,12 +123,56 @@ class TextTests(FormatTestCase):
             "PING h:1: 56 characters each\n"
             "seq=1 time=0.214 ms name=125.0 ms connect=500.0 ms tls=250.0 ms by b\n"
             "seq=2 WRONG: the | text\n"
+            "  The text came back as it was sent: no server has read it.\n"
+            "  Usual cause: A loop in the network, or an echo service on this port.\n"
             "--- h:1 ping statistics ---\n"
             "2 sent, 1 answered, 1 wrong, 0 lost, time 1500 ms\n"
             "rtt min/avg/max/mdev = 0.214/0.214/0.214/0.000 ms\n"
             "rtt p50/p90/p99 = 0.214/0.214/0.214 ms\n"
             "answered by b: 1\n",
         )
+
+    def test_pingFaults(self) -> None:
+        """
+        A fault is explained once, and its reason is not repeated while it stays the
+        same. After a right answer, or another fault, it is given again.
+        """
+        lost = Fault("refused", "Connection refused")
+        faults = [lost, lost, Fault("silent", "no answer in time"), lost, None, lost]
+        self.ping(
+            *(Answered(number, "a", fault=each) for number, each in enumerate(faults))
+        )
+        pings = re.findall(r"^seq=.*$", self.output, re.MULTILINE)
+        self.assertEqual(
+            pings,
+            [
+                "seq=0 LOST: Connection refused",
+                "seq=1 LOST: as before",
+                "seq=2 LOST: no answer in time",
+                "seq=3 LOST: Connection refused",
+                "seq=4 time=?",
+                "seq=5 LOST: Connection refused",
+            ],
+        )
+        hints = re.findall(r"^  Usual cause: .*$", self.output, re.MULTILINE)
+        self.assertEqual(len(hints), 2)
+        self.assertTrue(hints[0].startswith("  Usual cause: The server is not running"))
+
+    def test_notConnected(self) -> None:
+        """
+        The message of a connection that could not be made has the same hint as a step
+        of an examination.
+        """
+        said = "cannot connect to h:1: Connection refused"
+        shown = notConnected(NotConnected("refused", "Connection refused", said))
+        first, *hint = shown.splitlines()
+        self.assertEqual(first, said)
+        self.check(Step("connect", "FAIL", fault=Fault("refused", "x")))
+        explained = self.output.splitlines()[1:-1]
+        self.assertEqual(
+            " ".join(" ".join(hint).split()), " ".join(" ".join(explained).split())
+        )
+        self.assertIn("nothing listens", hint[0])
 
     def test_check(self) -> None:
         """
@@ -137,16 +183,19 @@ class TextTests(FormatTestCase):
         self.assertEqual(lines[0], "answer      ok    in 1 ms")
         self.assertEqual(lines[1], "tls         skip  without --tls")
         self.assertEqual(lines[2], "halfclose   FAIL  xxxxxxxxx")
-        self.assertEqual(lines[3][:40], " " * 18 + "Something has reset it")
+        self.assertEqual(lines[3][:40], " " * 18 + "Something has reset th")
         self.assertEqual(lines[-1], "1 ok, 1 failed, 1 skipped, 2.5 s")
         self.assertLessEqual(max(map(len, lines)), 80)
 
     def test_failed(self) -> None:
         """
-        Nothing could be tried.
+        Nothing could be tried: the fault is explained.
         """
         self.assertEqual(self.formatter("ping").failed(Fault("no-host", "x")), 2)
-        self.assertEqual((self.output, self.complaint), ("", "h:1: x"))
+        self.assertEqual(self.output, "")
+        said, meaning, *_ = self.complaint.splitlines()
+        self.assertEqual(said, "h:1: x")
+        self.assertIn("the name has no address", meaning)
 
 
 class JSONTests(FormatTestCase):

@@ -106,7 +106,7 @@ class ProbeTests(SynchronousTestCase):
         record = self.ask(Twice, "abc")
         assert record.fault is not None
         self.assertEqual(
-            str(record.fault), "a line came that nobody had asked for: 'ABC'"
+            str(record.fault), "a line came that is no answer to a text: 'ABC'"
         )
         self.assertEqual(record.outcome, "wrong")
 

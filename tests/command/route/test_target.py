@@ -88,14 +88,15 @@ class TargetTests(SynchronousTestCase):
             (["a:0"], "a port is a whole number, 1 to 65535, not '0'"),
             ([""], "the server's name is empty"),
             ([":1"], "no host in :1"),
+            (["a:"], "no port after the colon in a:"),
             (["[::1"], "an IPv6 address and a port are [ADDRESS]:PORT: [::1"),
             (["a", "-H", "b"], "the server is named twice: also by --host"),
             (["a:1", "-p", "1"], "the server is named twice: also by --port"),
             (["unix:a", "-p", "1"], "the server is named twice: also by --port"),
             (["-c", "unix:a", "-H", "b"], "the server is named twice: also by --host"),
             (["a", "-c", "unix:a"], "the server is named twice: also by --connect"),
-            (["a", "-4", "-6"], "-4 and -6 exclude each other"),
-            (["unix:a", "-4"], "-4 and -6 go with a host, not with an endpoint"),
+            (["a", "-4", "-6"], "-4 and -6 cannot be used together"),
+            (["unix:a", "-4"], "-4 and -6 need a host, not an endpoint"),
             (["-c", "tcp:a"], "not an endpoint: tcp:a: it is tcp:HOST:PORT and words"),
             (["-c", "tcp:a:b"], "not an endpoint: tcp:a:b: a port is a whole number,"),
             (["--proxy-header", "a:1"], "--proxy-header takes ADDRESS:PORT, as 192.0."),
@@ -193,9 +194,9 @@ class TLSTests(SynchronousTestCase):
         for words, said in [
             (["-K", "k"], "--tls-key needs --tls-cert"),
             (["unix:a", "--tls"], "TLS over unix:a needs --tls-name"),
-            (["ssl:a:1", "--tls"], "ssl: does not verify the server: say tls: instead"),
+            (["ssl:a:1", "--tls"], "ssl: does not verify the server: use tls:"),
             (["tls:a:1:trustRoots=/", "-A", "a"], "trustRoots= in the endpoint and"
-             " --tls-ca say the same"),
+             " --tls-ca have the same meaning"),
         ]:  # fmt: skip
             error = self.assertRaises(WrongUsage, named, *words)
             self.assertEqual(str(error), said)

@@ -202,8 +202,8 @@ class FilterTests(SynchronousTestCase):
         for asked in [b"a\n", "ß\n".encode(), b"x" * 1000]:
             self.converse(asked, b"HTTP/1.1 400 Bad Request\r\n\r\n<html>\n")
             self.assertEnded(
-                "the answers are not in upper case: this is no upper-case service:"
-                " this is a web server"
+                "the answers are not in upper case: the server there is a web server,"
+                " not an upper-case service"
             )
 
     def test_more(self) -> None:

@@ -120,7 +120,7 @@ class ConnectTests(CheckTestCase):
             port = unused.getsockname()[1]
             self.assertFault(
                 "connect",
-                "Connection refused The machine is there and refuses: nothing listens",
+                "Connection refused The machine can be reached, but nothing listens",
                 f"127.0.0.1:{port}",
             )
 

@@ -38,7 +38,7 @@ class ProxyTests(CheckTestCase):
                     faulty.cutsAtHalfClose,
                     ("--only", "answer,order,halfclose"),
                     "halfclose",
-                    "Somebody takes the end of our side for the end of everything",
+                    "A program on the path closes the whole connection when",
                 ),
                 (
                     faulty.dropsForSlowReaders,

@@ -31,17 +31,17 @@ class FaultyServerTests(CheckTestCase):
             (faulty.silent, "no answer in time The connection is open, and nothing"),
             (faulty.half, "bytes of the answer came in time The rest of the answer"),
             (faulty.late(2), "no answer in time"),
-            (faulty.twice, "a line came that nobody had asked for: '1:"),
+            (faulty.twice, "a line came that is no answer to a text: '1:"),
             (faulty.greeting, "'WELCOME' came"),
             (faulty.garbage, "came, which is not UTF-8"),
             (faulty.endless, "bytes came without a line end More came than was asked"),
             (faulty.foreign, "the answer to another text came: '7:ΑΒΓΔ ÄÖÜ' This is"),
             (faulty.closing, "the connection was closed without saying anything"),
             (faulty.resetting, "the connection was cut off"),
-            (faulty.full, "error: too many connections The server itself says so."),
-            (faulty.web, "came: this is a web server"),
-            (faulty.alert, "a TLS alert came in place of the answer Plain text cannot"
-             " reach it: ask with --tls"),
+            (faulty.full, "error: too many connections The server itself sent"),
+            (faulty.web, "came: the server there is a web server, not an"),
+            (faulty.alert, "a TLS alert came in place of the answer The server"
+             " expects TLS and does not understand plain text: ask with --tls"),
         ]:  # fmt: skip
             with serveAll(server) as where:
                 quick = QUICK if "in time" in said else ()
@@ -80,7 +80,8 @@ class FaultyServerTests(CheckTestCase):
         with serveAll(faulty.deaf) as where:
             self.assertFault(
                 "halfclose",
-                "all answers came, and no end within 1 s Everything was answered",
+                "all answers came, but the connection did not end within 1 s Everything"
+                " was answered",
                 *(where, "--only", "answer,halfclose", *QUICK),
             )
 
@@ -90,10 +91,10 @@ class FaultyServerTests(CheckTestCase):
         text as it comes, and breaks where a character is cut.
         """
         for only, step, said in [
-            ("connect,answer", "answer", "the server takes one connection, and ends"),
+            ("connect,answer", "answer", "the server ends with its first connection"),
             ("order", "order", "answered, then: the connection was"),
             ("order", "order", "or it has crashed"),
-            ("answer,quiet", "quiet", "the server takes one connection, and ends"),
+            ("answer,quiet", "quiet", "the server ends with its first connection"),
         ]:
             server = subprocess.Popen(
                 [sys.executable, "-u", EXAMPLES / "blocking_server.py", "0"],

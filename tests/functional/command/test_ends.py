@@ -8,6 +8,7 @@ import os
 import re
 import socket
 import struct
+from subprocess import CompletedProcess
 
 from tests.functional.command.client import (
     ClientTestCase,
@@ -27,30 +28,44 @@ class EndTests(ClientTestCase):
 
     def test_refused(self) -> None:
         """
-        A server that is not there is one clear line.
+        A server that is not there is one clear line, and then what it can mean.
         """
         with socket.socket() as unused:
             unused.bind(("127.0.0.1", 0))
             port = unused.getsockname()[1]
             result = run("-p", str(port))
         said = f"cannot connect to 127.0.0.1:{port}: Connection refused"
-        self.assertEnded(result, 1, b"", f"upper-client: {said}\n")
+        self.assertNotConnected(
+            result, said, "The machine can be reached, but nothing listens"
+        )
 
     def test_unresolvable(self) -> None:
         """
-        A name that is none is one clear line.
+        A name that has no address is one clear line, and then what it can mean.
         """
         result = run("-H", "unknown.invalid")
         said = "cannot connect to unknown.invalid:5000: no such host"
-        self.assertEnded(result, 1, b"", f"upper-client: {said}\n")
+        self.assertNotConnected(result, said, "From here, the name has no address.")
 
     def test_noSocket(self) -> None:
         """
-        A UNIX socket that is not there is one clear line.
+        A UNIX socket that is not there is one clear line, and then what it can mean.
         """
         result = run("-c", "unix:/nowhere/socket")
         said = "cannot connect to unix:/nowhere/socket: No such file or directory"
-        self.assertEnded(result, 1, b"", f"upper-client: {said}\n")
+        self.assertNotConnected(result, said, "The connection could not be made.")
+
+    def assertNotConnected(
+        self, result: CompletedProcess[bytes], said: str, meaning: str
+    ) -> None:
+        """
+        The client has ended with a message, and explains it.
+        """
+        self.assertEqual((result.returncode, result.stdout), (1, b""))
+        first, second, *more = result.stderr.decode().splitlines()
+        self.assertEqual(first, f"upper-client: {said}")
+        self.assertTrue(second.startswith(f"  {meaning}"), second)
+        self.assertTrue(any(line.startswith("  Usual cause: ") for line in more), more)
 
     def test_unixSocket(self) -> None:
         """

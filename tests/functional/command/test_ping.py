@@ -66,22 +66,32 @@ class PingTests(SynchronousTestCase):
             unused.bind(("127.0.0.1", 0))
             port = unused.getsockname()[1]
             result = run("ping", *quick, f"127.0.0.1:{port}")
-            self.assertIn(b"seq=2 LOST: Connection refused\n", result.stdout)
+            self.assertIn(b"seq=1 LOST: Connection refused\n  The", result.stdout)
+            self.assertIn(b"seq=2 LOST: as before\n", result.stdout)
             self.assertIn(b"\n2 sent, 0 answered, 0 wrong, 2 lost,", result.stdout)
             self.assertEqual(result.returncode, 1)
         for server, said, counts in [
             (faulty.echo, "WRONG: the text itself came back", "0 answered, 2 wrong"),
             (faulty.silent, "LOST: no answer in time", "0 answered, 0 wrong, 2 lost"),
-            (faulty.twice, "WRONG: a line came that nobody", "0 answered, 2 wrong"),
+            (
+                faulty.twice,
+                "WRONG: a line came that is no answer",
+                "0 answered, 2 wrong",
+            ),
         ]:
             with serveAll(server) as where:
                 result = run("ping", *quick, where)
             self.assertIn(f"\nseq=1 {said}", result.stdout.decode())
             self.assertIn(f"\n2 sent, {counts}", result.stdout.decode())
             self.assertEqual(result.returncode, 1)
+        with serveAll(faulty.web) as where:
+            output = run("ping", *quick, where).stdout.decode()
+        self.assertEqual(output.count("the server there is a web server"), 1)
+        self.assertIn("\nseq=2 WRONG: as before", output)
         result = run("ping", *quick, "unknown.invalid")
-        said = "upper-client: unknown.invalid:5000: no such host\n"
-        self.assertEqual(result.stderr.decode(), said)
+        said, *explanation = result.stderr.decode().splitlines()
+        self.assertEqual(said, "upper-client: unknown.invalid:5000: no such host")
+        self.assertEqual(explanation[0], "  From here, the name has no address.")
         self.assertEqual((result.returncode, result.stdout), (2, b""))
 
     def test_comesBack(self) -> None:

@@ -175,12 +175,14 @@ class TerminalTests(SynchronousTestCase):
 
     def test_refused(self) -> None:
         """
-        A server that is not there is told before any prompt.
+        A server that is not there is told, and explained, before any prompt.
         """
         with Person("-c", "unix:/nowhere/socket") as person:
             person.sees(
                 "upper-client: cannot connect to unix:/nowhere/socket:"
                 " No such file or directory\n"
+                "  The connection could not be made.\n"
+                "  Usual cause: See the reason of the system in the line above.\n"
             )
             self.assertEqual(person.leaves(), 1)
 

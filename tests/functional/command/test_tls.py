@@ -59,13 +59,15 @@ class TLSTests(SynchronousTestCase):
 
     def assertRefused(self, options: list[str], said: str, *more: str) -> None:
         """
-        Assert that a client refuses to speak, and what it says.
+        Assert that a client refuses to speak, and what it says. It may explain this.
         """
         result = run(*options, *more, data=b"abc\n")
+        first, *explanation = result.stderr.decode().splitlines()
         self.assertEqual(
-            (result.returncode, result.stdout, result.stderr.decode()),
-            (1, b"", f"upper-client: {said}\n"),
+            (result.returncode, result.stdout, first), (1, b"", f"upper-client: {said}")
         )
+        for line in explanation:
+            self.assertTrue(line.startswith("  "), line)
 
     def test_expected(self) -> None:
         """

@@ -63,7 +63,7 @@ async def order(path: Path) -> Finding:
     await path.collect(probe, asked)
     taken = path.connector.now() - started
     return Finding(
-        f"{LINES} lines sent ahead came back in their order in {milliseconds(taken)}",
+        f"{LINES} lines sent at once were answered in order in {milliseconds(taken)}",
         {"lines": LINES, "order_seconds": round(taken, 6)},
     )
 

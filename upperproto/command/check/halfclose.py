@@ -62,11 +62,12 @@ async def _endWith(path: Path, lines: int) -> None:
         if path.connector.now() - answered > path.timeout:
             raise Fault(
                 "halfclose-open",
-                f"all answers came, and no end within {path.timeout:g} s",
+                "all answers came, but the connection did not end within"
+                f" {path.timeout:g} s",
             )
         await path.wait(0.002)
     if not isinstance(client.reason, ConnectionDone):
-        raise Fault("cut", "all answers came, and then no proper end")
+        raise Fault("cut", "all answers came, but the connection did not end in order")
 
 
 def _cork(transport: Any) -> None:

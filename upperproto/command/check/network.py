@@ -22,7 +22,9 @@ async def resolve(path: Path) -> Finding:
     """
     connector = path.connector
     if connector.target.host is None:
-        raise Skip(f"{connector.target.name} finds its own way")
+        raise Skip(
+            f"{connector.target.name} is an endpoint that finds its own addresses"
+        )
     started = connector.now()
     try:
         path.addresses = await connector.resolve()

@@ -110,7 +110,7 @@ async def _make(
         path.faults.add(step.fault.code)
     except DeferredTimeout:
         step.status = "FAIL"
-        step.fault = Fault("slow", f"not at its end after {limit:g} s")
+        step.fault = Fault("slow", f"the step did not end within {limit:g} s")
     finally:
         path.endStep()
     step.elapsedSeconds = now() - started

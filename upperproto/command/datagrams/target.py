@@ -21,11 +21,13 @@ def target(options: Options, words: Sequence[str]) -> route.Target:
     @raise WrongUsage: if the words or options are wrong.
     """
     if options.command not in ("ping", "check"):
-        raise WrongUsage(f"udp: goes with ping and check, not with {options.command}")
+        raise WrongUsage(f"udp: is for ping and check, not for {options.command}")
     words = [words[0].removeprefix("udp:"), *words[1:]] if words else []
     where = route.target(options, words)
+    if words and where.endpoint == words[0]:
+        raise WrongUsage(f"udp: takes HOST, HOST:PORT or [IPv6]:PORT, not {words[0]!r}")
     if where.endpoint or where.credentials or where.source or "new" in options:
         raise WrongUsage(
-            "datagrams have no TLS, no endpoint, no PROXY header, no --new"
+            "with datagrams there is no TLS, endpoint, PROXY header or --new"
         )
     return where._replace(name=f"udp:{where.name}")

@@ -24,14 +24,14 @@ _SURE = 8
 # What each fault means, and its usual causes.
 _WORDS = {
     "no-host": (
-        "The name leads to no address from here.",
-        "A typing error; a name that only another network's name servers know; a name"
-        " server that does not answer.",
+        "From here, the name has no address.",
+        "A typing error; a name that only the name servers of another network know; a"
+        " name server that does not answer.",
     ),
     "refused": (
-        "The machine is there and refuses: nothing listens on this port.",
-        "The server is not running; it listens on another port or on another address"
-        " only, such as 127.0.0.1; a firewall that rejects.",
+        "The machine can be reached, but nothing listens on this port.",
+        "The server is not running; it listens only on another port or on another"
+        " address, such as 127.0.0.1; a firewall that rejects.",
     ),
     "swallowed": (
         "Nothing came back, not even a refusal.",
@@ -40,23 +40,23 @@ _WORDS = {
     ),
     "not-connected": (
         "The connection could not be made.",
-        "What the system says above.",
+        "See the reason of the system in the line above.",
     ),
     "some-addresses": (
-        "Clients that try such an address first wait or fail.",
+        "Clients that try this address first have to wait, or fail.",
         "The server listens on one address family only; the name has an address that is"
         " no longer used. With -4 or -6, only one family is examined.",
     ),
     "gone": (
-        "A connection could be made before, and now nothing listens there: the server"
-        " takes one connection, and ends with it, or it has crashed.",
+        "An earlier connection worked, and now nothing listens there: the server ends"
+        " with its first connection, or it has crashed.",
         "A server from a first tutorial, which calls accept() only once; a server that"
         " crashes on what it was sent.",
     ),
     "tls": (
         "There is no TLS session, so nothing was sent.",
-        "See the message above: a server without TLS; a certificate or a client"
-        " certificate that is not accepted.",
+        "See the message above. A server without TLS; a certificate that is not"
+        " trusted; a client certificate that the server does not accept.",
     ),
     "untrusted": (
         "The other side cannot show that it is the server, so nothing was sent.",
@@ -69,7 +69,7 @@ _WORDS = {
         " that chose another server.",
     ),
     "speaks-tls": (
-        f"Plain text cannot reach it: {ASK_WITH_TLS}.",
+        f"The server expects TLS and does not understand plain text: {ASK_WITH_TLS}.",
         "A server or a proxy with a certificate on this port.",
     ),
     "other-server": (
@@ -123,7 +123,7 @@ _WORDS = {
     ),
     "ascii": (
         "Only the letters of ASCII have become upper case.",
-        "A server that does not know Unicode, such as tr, or works in the locale C.",
+        "A server that does not know Unicode, such as tr, or uses the locale C.",
     ),
     "wrong": (
         "What came back is not the upper case of what was sent.",
@@ -136,7 +136,7 @@ _WORDS = {
         " adds to the text.",
     ),
     "error": (
-        "The server itself says so.",
+        "The server itself sent this error.",
         "Its limits (--max-connections, --max-per-peer, --idle-timeout), or a text that"
         " something on the path has changed.",
     ),
@@ -147,7 +147,7 @@ _WORDS = {
         " shutting down.",
     ),
     "cut": (
-        "Something has reset it, and what was on its way is lost.",
+        "Something has reset the connection. Text that was on its way is lost.",
         "A firewall or a balancer; a server that crashed, wants a PROXY header"
         f" (--proxy-header) or speaks TLS ({ASK_WITH_TLS}).",
     ),
@@ -156,21 +156,20 @@ _WORDS = {
         "A slow path or a busy server; an answer that comes in small pieces.",
     ),
     "halfclose-cut": (
-        "Somebody takes the end of our side for the end of everything, and throws away"
-        " the answers that are still on their way.",
+        "A program on the path closes the whole connection when our side ends, and"
+        " throws away the answers that are still on their way.",
         "A proxy that does not know half-closed connections (nginx without"
         " proxy_half_close on; many meshes and tunnels), or a server that drops what it"
         " has not sent.",
     ),
     "halfclose-open": (
-        "Everything was answered, but the other side does not end after ours.",
+        "Everything was answered, but the other side does not end after our side.",
         "A proxy that does not pass the end on; a server that does not notice it.",
     ),
     "slowreader-lost": (
         "Answers that had to wait for a slow reader were thrown away.",
         "A proxy or a server without back-pressure, which drops answers or closes the"
-        " connection when its buffer is full; one that takes a slow reader for a dead"
-        " one.",
+        " connection when its buffer is full, or takes a slow client for a dead one.",
     ),
     "idle-cut": (
         "Silence ends the connection.",

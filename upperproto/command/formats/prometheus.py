@@ -13,27 +13,28 @@ from upperproto.command.findings.statistics import PERCENTILES, Pings
 from upperproto.command.formats.formatter import Formatter
 
 _HELP = {
-    "probe_success": "Whether all was right.",
-    "probe_duration_seconds": "How long the probe took.",
-    "probe_dns_lookup_time_seconds": "How long the name took.",
-    "probe_ip_protocol": "The version of IP that was used.",
-    "probe_ssl_earliest_cert_expiry": "When the first certificate of the chain"
+    "probe_success": "Whether the probe succeeded: 1 for yes, 0 for no.",
+    "probe_duration_seconds": "Seconds that the probe took.",
+    "probe_dns_lookup_time_seconds": "Seconds that the look-up of the name took.",
+    "probe_ip_protocol": "Version of IP that was used: 4 or 6.",
+    "probe_ssl_earliest_cert_expiry": "Time when the first certificate of the chain"
     " expires, in seconds since 1970.",
-    "probe_tls_version_info": "The version of TLS.",
-    "probe_tls_cipher_info": "The cipher of TLS.",
-    "upper_probe_phase_seconds": "How long each part took.",
-    "upper_probe_fault_info": "The fault that was found.",
+    "probe_tls_version_info": "Version of TLS. The value is always 1.",
+    "probe_tls_cipher_info": "Cipher of TLS. The value is always 1.",
+    "upper_probe_phase_seconds": "Seconds that each part of the probe took.",
+    "upper_probe_fault_info": "Fault that was found. The value is always 1.",
     "upper_ping_sent": "Pings that were sent.",
     "upper_ping_answered": "Pings with the right answer.",
     "upper_ping_wrong": "Pings with a wrong answer.",
     "upper_ping_lost": "Pings without an answer.",
-    "upper_ping_rtt_seconds": "Round trips.",
-    "upper_ping_rtt_min_seconds": "The shortest round trip.",
-    "upper_ping_rtt_max_seconds": "The longest round trip.",
-    "upper_ping_rtt_mdev_seconds": "The deviation of the round trips.",
-    "upper_ping_instance_answers": "Answers by the name of the server.",
-    "upper_check_step_success": "Whether a step was ok; without those left out.",
-    "upper_check_step_duration_seconds": "How long a step took.",
+    "upper_ping_rtt_seconds": "Round trips of right answers, in seconds.",
+    "upper_ping_rtt_min_seconds": "Shortest round trip, in seconds.",
+    "upper_ping_rtt_max_seconds": "Longest round trip, in seconds.",
+    "upper_ping_rtt_mdev_seconds": "Standard deviation of the round trips, in seconds.",
+    "upper_ping_instance_answers": "Right answers, by the name of the server.",
+    "upper_check_step_success": "Whether a step was ok: 1 for yes, 0 for no."
+    " Steps that were left out are missing.",
+    "upper_check_step_duration_seconds": "Seconds that a step took.",
 }
 _SUMMARIES = {"upper_ping_rtt_seconds"}
 _ESCAPES = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n"})

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import textwrap
 
+from upperproto.command.errors import NotConnected
 from upperproto.command.findings.diagnoses import Fault
 from upperproto.command.findings.durations import milliseconds
 from upperproto.command.findings.records import Answered, Report, Step
@@ -21,6 +22,11 @@ class TextFormatter(Formatter):
     Print lines for people.
     """
 
+    # Why the last ping failed; empty if it did not. And the codes of the faults that
+    # were explained.
+    _problem = ""
+    _explained: tuple[str, ...] = ()
+
     def asked(self, record: Answered) -> int:
         """
         Print the answer, or why there is none.
@@ -28,8 +34,7 @@ class TextFormatter(Formatter):
         if record.fault is None:
             self.write(f"{record.answer}\n")
         else:
-            lines = [f"{self.target}: {record.fault}", *_explained(record.fault, "  ")]
-            self.complain("\n".join(lines))
+            self._complainOf(record.fault)
         return super().asked(record)
 
     def pingsBegin(self, size: int) -> None:
@@ -41,19 +46,27 @@ class TextFormatter(Formatter):
 
     def pinged(self, record: Answered) -> None:
         """
-        Print a line for a ping.
+        Print a line for a ping. The reason of a fault is not repeated while it stays
+        the same, and each kind of fault is explained once.
         """
         parts = [f"seq={record.number}"]
-        if record.fault is None:
+        fault, before = record.fault, self._problem
+        self._problem = str(fault or "")
+        explanation = []
+        if fault is None:
             parts.append(f"time={milliseconds(record.rttSeconds)}")
         else:
-            parts.append(f"{record.outcome.upper()}: {record.fault}")
+            why = "as before" if self._problem == before else self._problem
+            parts.append(f"{record.outcome.upper()}: {why}")
+            if fault.code not in self._explained:
+                self._explained += (fault.code,)
+                explanation = explained(fault, "  ")
         for name, seconds in record.timing().items():
             if name in _PARTS and seconds is not None:
                 parts.append(f"{_PARTS[name]}={milliseconds(seconds)}")
         if record.instance:
             parts.append(f"by {record.instance}")
-        self.write(" ".join(parts) + "\n")
+        self.write("\n".join([" ".join(parts), *explanation]) + "\n")
 
     def pingsEnd(self, pings: Pings) -> int:
         """
@@ -99,7 +112,7 @@ class TextFormatter(Formatter):
             break_long_words=False,
         ) or [label.rstrip()]
         if step.fault is not None:
-            lines += _explained(step.fault, " " * len(label))
+            lines += explained(step.fault, " " * len(label))
         self.write("\n".join(lines) + "\n")
 
     def examined(self, report: Report) -> int:
@@ -117,11 +130,27 @@ class TextFormatter(Formatter):
         """
         Print why nothing could be tried.
         """
-        self.complain(f"{self.target}: {fault}")
+        self._complainOf(fault)
         return super().failed(fault)
 
+    def _complainOf(self, fault: Fault) -> None:
+        self.complain("\n".join([f"{self.target}: {fault}", *explained(fault, "  ")]))
 
-def _explained(fault: Fault, indent: str) -> list[str]:
+
+def notConnected(error: NotConnected) -> str:
+    """
+    Give the message of an error, and explain the fault.
+    """
+    fault = Fault(error.code, error.why)
+    return "\n".join([str(error), *explained(fault, "  ")])
+
+
+def explained(fault: Fault, indent: str) -> list[str]:
+    """
+    Say what a fault means, and what usually causes it.
+
+    @param indent: the beginning of each line.
+    """
     lines = []
     for label, words in (("", fault.meaning), ("Usual cause: ", fault.cause)):
         lines += textwrap.wrap(

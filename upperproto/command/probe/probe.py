@@ -89,7 +89,7 @@ class Probe:
             await deferLater(self._reactor, 0, lambda: None)
             if self.client.unasked:
                 line = repr(self.client.unasked[0].decode("utf-8", "replace")[:40])
-                raise Fault("much", f"a line came that nobody had asked for: {line}")
+                raise Fault("much", f"a line came that is no answer to a text: {line}")
         except Fault as fault:
             record.fault = fault
         record.instance = self.client.instance

@@ -101,7 +101,9 @@ def takeApart(endpoint: str, tls: dict[str, Any]) -> bool:
     if kind == "tls":
         for word, option in _WORDS_OF_TLS.items():
             if word in named and tls[option] is not None:
-                raise WrongUsage(f"{word}= in the endpoint and --{option} say the same")
+                raise WrongUsage(
+                    f"{word}= in the endpoint and --{option} have the same meaning"
+                )
             if word in named:
                 tls[option] = named.pop(word)
         if "endpoint" in named:

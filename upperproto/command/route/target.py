@@ -120,7 +120,7 @@ def target(options: Options, words: Sequence[str]) -> Target:
     if endpoint is not None:
         if endpoint.lower().startswith("ssl:"):
             if secured:
-                raise WrongUsage("ssl: does not verify the server: say tls: instead")
+                raise WrongUsage("ssl: does not verify the server: use tls:")
             _requireTLS()
         secured = takeApart(endpoint, tls) or secured
         host, port, endpoint = (
@@ -142,7 +142,7 @@ def target(options: Options, words: Sequence[str]) -> Target:
         credentials = Credentials(name, tls["tls-ca"], tls["tls-cert"], tls["tls-key"])
     families = [family for name, family in _FAMILIES.items() if name in options]
     if endpoint is not None and families:
-        raise WrongUsage("-4 and -6 go with a host, not with an endpoint")
+        raise WrongUsage("-4 and -6 need a host, not an endpoint")
     return Target(
         endpoint or hostAndPort(str(host), port or 0),
         None if endpoint else host,
@@ -183,6 +183,8 @@ def _named(words: Sequence[str]) -> tuple[str | None, int | None, str | None]:
         host, _, port = word.partition(":")
     elif ":" not in word or _isIPv6(word):
         host, port = word, None
+    elif word.endswith(":") and 0 < word.find(":") == len(word) - 1:
+        raise WrongUsage(f"no port after the colon in {word}")
     else:
         host, port = "", None
     if len(words) == 2:

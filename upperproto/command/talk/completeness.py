@@ -94,7 +94,7 @@ class AnswerTracker:
         @return: a clause; empty if all is right.
         """
         if not self.scanner.isUpper:
-            return "the answers are not in upper case: this is no upper-case service"
+            return "the answers are not in upper case"
         if not self._settled():
             return "the server closed the connection before its last answer"
         # An error can end a line early. What follows it then begins another line.
