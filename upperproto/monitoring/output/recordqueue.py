@@ -1,5 +1,5 @@
 """
-The output of a log; a thread writes the records that cannot be written at once.
+The queue of a log: records written at once, or waiting for a thread, or lost.
 """
 
 from __future__ import annotations
@@ -14,7 +14,11 @@ from threading import Lock, Thread
 from typing import Any
 
 from upperproto.interfaces import IIterationEnd
-from upperproto.monitoring.output.nonblocking import chooseWrite, wholeLines, writeSome
+from upperproto.monitoring.output.nonblockingwrite import (
+    chooseWrite,
+    wholeLines,
+    writeSome,
+)
 
 # At most so many bytes may wait to be written, except for a single longer record.
 MAX_WAITING = 1 << 20
