@@ -27,7 +27,7 @@ from upperproto.monitoring.accessformats import formatJSON, formatText
 from upperproto.monitoring.accesslog import TELL_INTERVAL, AccessLog, networkPeer
 from upperproto.monitoring.output import fileoutput
 from upperproto.monitoring.output.fileoutput import CHECK_INTERVAL
-from upperproto.monitoring.output.logoutput import MAX_WAITING
+from upperproto.monitoring.output.recordqueue import MAX_WAITING
 
 PROXY = IPv4Address("TCP", "127.0.0.1", 40000)
 

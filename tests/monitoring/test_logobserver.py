@@ -43,7 +43,7 @@ from upperproto.monitoring.logobserver import (
     formatMessage,
     observeStandardOutput,
 )
-from upperproto.monitoring.output.logoutput import MAX_WAITING
+from upperproto.monitoring.output.recordqueue import MAX_WAITING
 
 # What the format of an event may be made of.
 PARTS = [

@@ -19,7 +19,7 @@ from twisted.internet.protocol import ProcessProtocol
 from twisted.internet.testing import MemoryReactorClock
 from twisted.python.failure import Failure
 
-from upperproto.processes.childprocess import CONTROL, STDERR, STDOUT
+from upperproto.processes.restartedprocess import CONTROL, STDERR, STDOUT
 
 
 class FakeProcess:

@@ -24,7 +24,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.processes.spawning import SpawningReactor
 from upperproto.processes import supervisor
-from upperproto.processes.childprocess import LEAST_DELAY
+from upperproto.processes.restartedprocess import LEAST_DELAY
 from upperproto.processes.supervisor import GRACE, Supervisor
 from upperproto.processes.watchdog import (
     HANGING_HEARTBEATS,

@@ -12,7 +12,7 @@ from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 
 from upperproto.processes import worker
-from upperproto.processes.childprocess import CONTROL
+from upperproto.processes.restartedprocess import CONTROL
 from upperproto.processes.worker import Heartbeat, ParentWatch
 
 

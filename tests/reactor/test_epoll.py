@@ -38,7 +38,8 @@ from upperproto.interfaces import IIterationEnd, IUNIXAdoption
 from upperproto.reactor import epoll, transports
 from upperproto.reactor.epoll import UpperReactor
 from upperproto.reactor.ports import InheritedUNIXPort, TCPPort, UNIXPort
-from upperproto.reactor.transports import LONG_READ, SMALLEST_READ
+from upperproto.reactor.readsize import SMALLEST_READ
+from upperproto.reactor.transports import LONG_READ
 
 # What log messages call their system outside of any connection.
 NOBODY = "-"

@@ -32,12 +32,10 @@ from tests.memory import Client, MemorySocket
 from tests.reactor.memory import MemoryReactor
 from upperproto.interfaces import ISendQueue
 from upperproto.reactor import sendqueue, transports
+from upperproto.reactor.readsize import LARGEST_READ, READ_TIME, SMALLEST_READ
 from upperproto.reactor.transports import (
-    LARGEST_READ,
-    READ_TIME,
     SEND_BUFFER,
     SENT_AT_ONCE,
-    SMALLEST_READ,
     TCPServer,
     UNIXServer,
 )

@@ -162,7 +162,9 @@ def _whyNoTLS(error: Exception, transport: Any) -> Reason:
     queue = error.args[0] if error.args else []
     reason: str = queue[-1][2] if queue else "no reason given"
     if reason == "certificate verify failed":
-        why = _whyNotTrusted(transport)
+        from upperproto.tls.certificates.untrusted import whyNotTrusted
+
+        why = whyNotTrusted(transport.getHandle())
         return Reason("untrusted", f"the server's certificate is not trusted: {why}")
     _, isAlert, alert = reason.partition(" alert ")
     if isAlert:
@@ -171,24 +173,3 @@ def _whyNoTLS(error: Exception, transport: Any) -> Reason:
     if reason in ("wrong version number", "packet length too long"):
         return Reason("tls", f"the server does not speak TLS ({reason})")
     return Reason("tls", f"TLS failed: {reason}")
-
-
-def _whyNotTrusted(transport: Any) -> str:
-    """
-    Say what is wrong with a certificate.
-
-    The error queue of OpenSSL says only that the verification failed. So OpenSSL
-    verifies the same certificates once more.
-    """
-    from OpenSSL.crypto import X509StoreContext, X509StoreContextError
-
-    connection = transport.getHandle()
-    chain = connection.get_peer_cert_chain()
-    if chain:
-        store = connection.get_context().get_cert_store()
-        try:
-            X509StoreContext(store, chain[0], chain[1:]).verify_certificate()
-        except X509StoreContextError as error:
-            return str(error)
-    # OpenSSL refuses here what it refused in the handshake.
-    return "its verification failed"  # pragma: no cover

@@ -22,7 +22,7 @@ from twisted.protocols.policies import WrappingFactory
 from zope.interface import implementer
 
 from upperproto.faults.connection import FaultyConnection
-from upperproto.faults.parsing import Fields, join
+from upperproto.faults.endpointstring import Fields, join
 from upperproto.faults.settings import READERS, FaultSettings
 
 

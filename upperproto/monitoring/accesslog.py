@@ -22,7 +22,7 @@ from upperproto.monitoring.output.fileoutput import (
     openFile,
     outputTo,
 )
-from upperproto.monitoring.output.logoutput import LogOutput
+from upperproto.monitoring.output.recordqueue import LogOutput
 from upperproto.monitoring.reopensignal import ReopenSignal
 
 # The log says how many lines are lost, but only once in so many seconds.
@@ -40,7 +40,7 @@ class AccessLog(ConnectionLog):
     name that the connection has in the access log.
 
     The service never waits for this log: see
-    L{upperproto.monitoring.output.logoutput.LogOutput}. If the file was moved away,
+    L{upperproto.monitoring.output.recordqueue.LogOutput}. If the file was moved away,
     a new one is made, at SIGUSR1 or when the next line is written.
     """
 

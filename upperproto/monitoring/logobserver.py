@@ -146,7 +146,7 @@ class LogObserver:
         @param descriptor: the descriptor to write to; it is not closed.
         @param encoding: the encoding of records. Characters that it lacks are escaped.
         @param formatEvent: makes records; by default, L{TextFormat}.
-        @param reactor: see L{upperproto.monitoring.output.logoutput.LogOutput}.
+        @param reactor: see L{upperproto.monitoring.output.recordqueue.LogOutput}.
         """
         self._formatEvent = TextFormat() if formatEvent is None else formatEvent
         self._encoding = encoding

@@ -9,7 +9,7 @@ from typing import Any
 
 from upperproto.monitoring.counters import Counters, addUp
 from upperproto.monitoring.incidents import lastIncidents
-from upperproto.processes.childprocess import Worker
+from upperproto.processes.restartedprocess import Worker
 
 
 def addUpWorkers(workers: Sequence[Worker]) -> dict[str, Any]:

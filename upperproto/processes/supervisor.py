@@ -21,7 +21,7 @@ from zope.interface import implementer
 from upperproto.interfaces import IObserved
 from upperproto.limits.stopsignals import SecondSignal, signalsBeforeRunning
 from upperproto.monitoring.reopensignal import ReopenSignal
-from upperproto.processes.childprocess import (
+from upperproto.processes.restartedprocess import (
     CONTROL,
     FIRST_SOCKET,
     STDERR,

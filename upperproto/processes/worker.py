@@ -19,7 +19,7 @@ from twisted.logger import globalLogBeginner
 from twisted.python.failure import Failure
 
 from upperproto.monitoring.logobserver import LogObserver, formatMessage
-from upperproto.processes.childprocess import CONTROL, FIRST_SOCKET, STDOUT
+from upperproto.processes.restartedprocess import CONTROL, FIRST_SOCKET, STDOUT
 from upperproto.processes.watchdog import HEARTBEAT
 from upperproto.servicebuilder import endpointsOf, makeUpperService
 from upperproto.tap import Options

@@ -45,7 +45,8 @@ from upperproto.reactor.ports import (
     TCPPort,
     UNIXPort,
 )
-from upperproto.reactor.transports import LARGEST_READ, TCPServer
+from upperproto.reactor.readsize import LARGEST_READ
+from upperproto.reactor.transports import TCPServer
 
 
 @implementer(IUNIXAdoption, IIterationEnd)

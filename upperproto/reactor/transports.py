@@ -37,6 +37,7 @@ from twisted.internet.main import CONNECTION_DONE, CONNECTION_LOST
 from zope.interface import implementer
 
 from upperproto.interfaces import ISendQueue
+from upperproto.reactor.readsize import SMALLEST_READ, nextSize
 from upperproto.reactor.sendqueue import FileDescriptorSendQueue
 
 # When more bytes than this wait, they are sent at once, or their producer is paused.
@@ -47,17 +48,6 @@ SEND_BUFFER = 65536
 # Without this limit, a producer that writes until it is paused would keep all other
 # connections waiting if its peer is fast.
 SENT_AT_ONCE = 1048576
-
-# The number of bytes that one read may take. Streams of ASCII are 1.2 times as fast
-# with 256 KiB as with 128. But all other connections wait while the protocol handles a
-# read, and a protocol may need several hundred times as long for other bytes. So the
-# transport assumes that the next bytes cost what the last did, and that the first bytes
-# of a connection cost the most. It chooses the size of a read so that the others wait
-# for READ_TIME seconds at most.
-SMALLEST_READ = 1024
-LARGEST_READ = 262144
-GROWTH = 4
-READ_TIME = 0.0016
 
 # When a read has taken so many seconds, the answers of other connections wait for no
 # more reads.
@@ -281,11 +271,7 @@ class TCPServer(tcp.Server):
         seconds = perf_counter() - began
         if seconds > LONG_READ:
             self.reactor.isLate = True
-        affordable = int(size * READ_TIME / max(seconds, 1e-6))
-        if affordable < size:
-            self.bufferSize = max(SMALLEST_READ, affordable)
-        elif size == self.bufferSize:
-            self.bufferSize = min(LARGEST_READ, GROWTH * size, affordable)
+        self.bufferSize = nextSize(self.bufferSize, size, seconds)
         return None
 
 

@@ -23,7 +23,7 @@ from twisted.internet.interfaces import (
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from upperproto.faults.parsing import fields, join, separateFaults
+from upperproto.faults.endpointstring import fields, join, separateFaults
 from upperproto.faults.settings import FaultSettings
 from upperproto.ways.inherited import InheritedEndpoint
 from upperproto.ways.socketoptions import setConnectionOptions

@@ -10,7 +10,7 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.command.fakes import ADDRESS, TAKES, Connector, Server, upper
-from upperproto.command.check import exchange, halfclose, slowreader
+from upperproto.command.check import answers, halfclose, slowreader
 from upperproto.command.check.runner import check
 from upperproto.command.errors import NotConnected
 from upperproto.command.formats.choice import formatter
@@ -44,8 +44,8 @@ class CheckTests(SynchronousTestCase):
         """
         Send less than over a network.
         """
-        self.patch(exchange, "BULK", 1 << 18)
-        self.patch(exchange, "LONG_LINE", 1 << 14)
+        self.patch(answers, "BULK", 1 << 18)
+        self.patch(answers, "LONG_LINE", 1 << 14)
         self.patch(slowreader, "_MOST_UNREAD", 1 << 18)
         self.patch(halfclose, "_CONVERSATIONS", (1, 1, 100))
 
@@ -445,7 +445,7 @@ class CheckTests(SynchronousTestCase):
                 self.transport.send(answer[:20000] + answer[20400:])
 
         for step in "bulk", "longline":
-            self.patch(exchange, "LONG_LINE", 1 << 16)
+            self.patch(answers, "LONG_LINE", 1 << 16)
             found = self.check(Connector(Losing), "--only", step)[step]
             self.assertIn(found["fault"], ("torn", "wrong"))
             self.assertIn("after ", found["problem"])

@@ -19,14 +19,14 @@ from zope.interface import implementer
 
 from tests.monitoring.output.outputs import describeLoss, descriptors, threads
 from upperproto.interfaces import IIterationEnd
-from upperproto.monitoring.output import fileoutput, logoutput
+from upperproto.monitoring.output import fileoutput, recordqueue
 from upperproto.monitoring.output.fileoutput import (
     FileOutput,
     NamedFileOutput,
     openFile,
     outputTo,
 )
-from upperproto.monitoring.output.logoutput import MAX_WAITING, LogOutput
+from upperproto.monitoring.output.recordqueue import MAX_WAITING, LogOutput
 
 
 @implementer(IIterationEnd)
@@ -103,8 +103,8 @@ class FileOutputTestCase(SynchronousTestCase):
         """
         # No test waits so long, unless for a fault.
         for module, name in [
-            (logoutput, "FINISH_TIMEOUT"),
-            (logoutput, "CLOSE_TIMEOUT"),
+            (recordqueue, "FINISH_TIMEOUT"),
+            (recordqueue, "CLOSE_TIMEOUT"),
             (fileoutput, "URGENT_TIMEOUT"),
         ]:
             self.patch(module, name, 60)
@@ -218,9 +218,9 @@ class WritingTests(FileOutputTestCase):
         output.write(b"e\n", False)
         self.assertEqual(os.read(reader, 100), b"e\n")
         iteration.waits = False
-        for _ in range(logoutput.MAX_COLLECTED + 1):
+        for _ in range(recordqueue.MAX_COLLECTED + 1):
             output.write(b"f\n", False)
-        expected = b"f\n" * (logoutput.MAX_COLLECTED + 1)
+        expected = b"f\n" * (recordqueue.MAX_COLLECTED + 1)
         self.assertEqual(os.read(reader, 4096), expected)
         output.write(b"g\n", False)
         output.finish()
@@ -331,8 +331,8 @@ class HangingTests(FileOutputTestCase):
         thread ends, without another word, when the disk answers.
         """
         before = descriptors()
-        self.patch(logoutput, "FINISH_TIMEOUT", 0)
-        self.patch(logoutput, "CLOSE_TIMEOUT", 0)
+        self.patch(recordqueue, "FINISH_TIMEOUT", 0)
+        self.patch(recordqueue, "CLOSE_TIMEOUT", 0)
         self.hang()
         self.output.write(b"a\nb\n", False)
         self.output.close()

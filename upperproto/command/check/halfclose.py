@@ -10,7 +10,7 @@ from typing import Any
 
 from twisted.internet.error import ConnectionDone
 
-from upperproto.command.check.examinedpath import Finding, Path
+from upperproto.command.check.stepcontext import Finding, StepContext
 from upperproto.command.findings.diagnoses import Fault
 from upperproto.command.findings.durations import milliseconds
 
@@ -18,14 +18,14 @@ from upperproto.command.findings.durations import milliseconds
 _CONVERSATIONS = (1, 1, 1, 1, 1, 1000)
 
 
-async def halfclose(path: Path) -> Finding:
+async def halfclose(context: StepContext) -> Finding:
     """
     End our side together with the last line, after one line and after many.
     """
-    started = path.connector.now()
+    started = context.connector.now()
     for lines in _CONVERSATIONS:
-        await _endWith(path, lines)
-    taken = path.connector.now() - started
+        await _endWith(context, lines)
+    taken = context.connector.now() - started
     lines = sum(_CONVERSATIONS)
     return Finding(
         f"all {lines} answers of {len(_CONVERSATIONS)} connections came after our end,"
@@ -38,34 +38,34 @@ async def halfclose(path: Path) -> Finding:
     )
 
 
-async def _endWith(path: Path, lines: int) -> None:
+async def _endWith(context: StepContext, lines: int) -> None:
     """
     Send some lines and our end in one go.
     """
-    probe = await path.open()
+    probe = await context.open()
     client = probe.client
     transport: Any = client.transport
     _cork(transport)
     asked = []
     for _ in range(lines):
-        text = path.text()
+        text = context.text()
         asked.append((text, client.upper(text)))
     transport.loseWriteConnection()
     try:
-        await path.collect(probe, asked)
+        await context.collect(probe, asked)
     except Fault as fault:
-        if fault.code in {"closed", "cut", "half"} - path.faults:
+        if fault.code in {"closed", "cut", "half"} - context.faults:
             raise Fault("halfclose-cut", str(fault)) from fault
         raise
-    answered = path.connector.now()
+    answered = context.connector.now()
     while client.reason is None:
-        if path.connector.now() - answered > path.timeout:
+        if context.connector.now() - answered > context.timeout:
             raise Fault(
                 "halfclose-open",
                 "all answers came, but the connection did not end within"
-                f" {path.timeout:g} s",
+                f" {context.timeout:g} s",
             )
-        await path.wait(0.002)
+        await context.wait(0.002)
     if not isinstance(client.reason, ConnectionDone):
         raise Fault("cut", "all answers came, but the connection did not end in order")
 

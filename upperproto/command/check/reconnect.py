@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from upperproto.command.check.examinedpath import Finding, Path
+from upperproto.command.check.stepcontext import Finding, StepContext
 from upperproto.command.findings.diagnoses import Fault
 from upperproto.command.findings.durations import milliseconds
 
@@ -14,17 +14,17 @@ from upperproto.command.findings.durations import milliseconds
 CONNECTIONS = 20
 
 
-async def reconnect(path: Path) -> Finding:
+async def reconnect(context: StepContext) -> Finding:
     """
     Make many connections, one after the other.
     """
     instances: Counter[str] = Counter()
     times, failed = [], []
-    started = path.connector.now()
+    started = context.connector.now()
     for number in range(CONNECTIONS):
         try:
-            probe = await path.open()
-            record = await probe.ask(path.text())
+            probe = await context.open()
+            record = await probe.ask(context.text())
             if record.fault is not None:
                 raise record.fault
         except Fault as fault:
@@ -43,7 +43,7 @@ async def reconnect(path: Path) -> Finding:
             "unsteady",
             f"{good} connections of {good + len(failed)} worked; {'; '.join(failed)}",
         )
-    taken = path.connector.now() - started
+    taken = context.connector.now() - started
     said = (
         f"{CONNECTIONS} connections in {milliseconds(taken)}, first answers in"
         f" {milliseconds(min(times))} to {milliseconds(max(times))}"

@@ -11,14 +11,14 @@ from twisted.internet.defer import Deferred
 from twisted.internet.defer import TimeoutError as DeferredTimeout
 
 from upperproto.command.check import (
-    exchange,
+    answers,
+    connecting,
     halfclose,
     idle,
-    network,
     reconnect,
     slowreader,
 )
-from upperproto.command.check.examinedpath import Finding, Path, Skip
+from upperproto.command.check.stepcontext import Finding, Skip, StepContext
 from upperproto.command.findings.diagnoses import Fault
 from upperproto.command.findings.records import Report, Step
 from upperproto.command.formats.formatter import Formatter
@@ -31,19 +31,19 @@ SLOW = 3.0
 # The least time, in seconds, after which a step is given up.
 _STEP = 60.0
 
-Steps = Mapping[str, Callable[[Path], Coroutine[Any, Any, Finding]]]
+Steps = Mapping[str, Callable[[StepContext], Coroutine[Any, Any, Finding]]]
 
 _MAKE: Steps = {
-    "resolve": network.resolve,
-    "connect": network.connect,
-    "tls": network.tls,
-    "answer": exchange.answer,
-    "order": exchange.order,
-    "bulk": exchange.bulk,
-    "longline": exchange.longline,
+    "resolve": connecting.resolve,
+    "connect": connecting.connect,
+    "tls": connecting.tls,
+    "answer": answers.answer,
+    "order": answers.order,
+    "bulk": answers.bulk,
+    "longline": answers.longline,
     "halfclose": halfclose.halfclose,
     "slowreader": slowreader.slowreader,
-    "quiet": exchange.quiet,
+    "quiet": answers.quiet,
     "idle": idle.idle,
     "reconnect": reconnect.reconnect,
 }
@@ -66,52 +66,56 @@ async def check(
     @param steps: the function of each step.
     @return: the exit status.
     """
-    path = Path(connector, reactor, options.get("slow", SLOW), options.get("idle"))
+    context = StepContext(
+        connector, reactor, options.get("slow", SLOW), options.get("idle")
+    )
     only, skip = options.get("only", STEPS), options.get("skip", ())
     report = Report()
     started = connector.now()
     for name in STEPS:
         if name not in only or name in skip:
             continue
-        if name == "idle" and path.idle is None:
+        if name == "idle" and context.idle is None:
             if "only" in options:
                 report.steps.append(Step(name, "skip", "without --idle"))
                 formatter.stepped(report.steps[-1])
             continue
-        step = await _make(name, path, steps[name])
+        step = await _make(name, context, steps[name])
         report.steps.append(step)
         formatter.stepped(step)
     report.elapsedSeconds = connector.now() - started
-    report.tls = path.tls
-    report.address = path.reachedAddress
+    report.tls = context.tls
+    report.address = context.reachedAddress
     return formatter.examined(report)
 
 
 async def _make(
-    name: str, path: Path, make: Callable[[Path], Coroutine[Any, Any, Finding]]
+    name: str,
+    context: StepContext,
+    make: Callable[[StepContext], Coroutine[Any, Any, Finding]],
 ) -> Step:
     """
     Do one step.
     """
-    if path.broken:
-        return Step(name, "skip", path.broken)
+    if context.broken:
+        return Step(name, "skip", context.broken)
     step = Step(name, "ok")
-    now = path.connector.now
+    now = context.connector.now
     started = now()
-    limit = max(_STEP, 6 * path.timeout) + path.slow + (path.idle or 0.0)
-    making = Deferred.fromCoroutine(make(path))
-    making.addTimeout(limit, path.reactor)
+    limit = max(_STEP, 6 * context.timeout) + context.slow + (context.idle or 0.0)
+    making = Deferred.fromCoroutine(make(context))
+    making.addTimeout(limit, context.reactor)
     try:
         step.detail, step.measured = await making
     except Skip as why:
         step.status, step.detail = "skip", str(why)
     except Fault as fault:
-        step.status, step.fault = "FAIL", await path.look(fault)
-        path.faults.add(step.fault.code)
+        step.status, step.fault = "FAIL", await context.look(fault)
+        context.faults.add(step.fault.code)
     except DeferredTimeout:
         step.status = "FAIL"
         step.fault = Fault("slow", f"the step did not end within {limit:g} s")
     finally:
-        path.endStep()
+        context.endStep()
     step.elapsedSeconds = now() - started
     return step

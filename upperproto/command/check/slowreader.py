@@ -10,7 +10,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IPushProducer
 from zope.interface import implementer
 
-from upperproto.command.check.examinedpath import LOOK_INTERVAL, Finding, Path
+from upperproto.command.check.stepcontext import LOOK_INTERVAL, Finding, StepContext
 from upperproto.command.findings.diagnoses import Fault
 
 # How many characters a line of slowreader has, and how many bytes are sent at most.
@@ -39,11 +39,11 @@ class _Brake:
         self.paused = True
 
 
-async def slowreader(path: Path) -> Finding:
+async def slowreader(context: StepContext) -> Finding:
     """
     Send as much as the path takes, and read nothing for some time.
     """
-    probe = await path.open()
+    probe = await context.open()
     client = probe.client
     transport: Any = client.transport
     brake = _Brake()
@@ -51,29 +51,29 @@ async def slowreader(path: Path) -> Finding:
     sent = 0
     transport.registerProducer(brake, True)
     transport.pauseProducing()
-    started = path.connector.now()
-    while path.connector.now() - started < path.slow:
+    started = context.connector.now()
+    while context.connector.now() - started < context.slow:
         if brake.paused or sent >= _MOST_UNREAD or client.reason is not None:
-            await path.wait(LOOK_INTERVAL)
+            await context.wait(LOOK_INTERVAL)
             continue
-        text = path.text(_SLOW_LINE)
+        text = context.text(_SLOW_LINE)
         asked.append((text, client.upper(text)))
         sent = client.waitingBytes
-        await path.wait(0)
+        await context.wait(0)
     transport.unregisterProducer()
     transport.resumeProducing()
     try:
-        received = await path.collect(probe, asked)
+        received = await context.collect(probe, asked)
     except Fault as fault:
         # A fault that a quick reader has seen, too, has another cause.
-        if fault.code in _LOSSES - path.faults:
+        if fault.code in _LOSSES - context.faults:
             raise Fault("slowreader-lost", str(fault)) from fault
         raise
     return Finding(
-        f"after {path.slow:g} s unread, all {len(asked)} answers to {sent >> 10} KiB"
+        f"after {context.slow:g} s unread, all {len(asked)} answers to {sent >> 10} KiB"
         " came",
         {
-            "unread_seconds": path.slow,
+            "unread_seconds": context.slow,
             "sent_bytes": sent,
             "received_bytes": received,
             "lines": len(asked),

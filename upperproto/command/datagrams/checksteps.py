@@ -10,8 +10,8 @@ from typing import Any
 
 from twisted.internet.defer import Deferred, gatherResults
 
-from upperproto.command.check import network, runner
-from upperproto.command.check.examinedpath import Finding, Path, Skip
+from upperproto.command.check import connecting, runner
+from upperproto.command.check.stepcontext import Finding, Skip, StepContext
 from upperproto.command.datagrams.client import DatagramClient, unlike
 from upperproto.command.findings.diagnoses import Fault
 from upperproto.command.findings.durations import milliseconds
@@ -29,37 +29,37 @@ LEAST_WHOLE, USUAL_WHOLE = 1232, 1472
 
 
 @asynccontextmanager
-async def _client(path: Path) -> AsyncIterator[DatagramClient]:
-    if not path.addresses:
-        await network.resolve(path)
-    client = DatagramClient(path.reactor, path.addresses[0])
+async def _client(context: StepContext) -> AsyncIterator[DatagramClient]:
+    if not context.addresses:
+        await connecting.resolve(context)
+    client = DatagramClient(context.reactor, context.addresses[0])
     try:
         yield client
     finally:
         client.close()
 
 
-async def answer(path: Path) -> Finding:
+async def answer(context: StepContext) -> Finding:
     """
     Send one text.
     """
-    async with _client(path) as client:
-        path.broken = "no right answer"
-        seconds = await client.ask(1, unlike(1, SIZE), path.timeout)
-        path.broken, path.reachedAddress = "", str(path.addresses[0])
+    async with _client(context) as client:
+        context.broken = "no right answer"
+        seconds = await client.ask(1, unlike(1, SIZE), context.timeout)
+        context.broken, context.reachedAddress = "", str(context.addresses[0])
     return Finding(f"in {milliseconds(seconds)}", {"rtt_seconds": round(seconds, 6)})
 
 
-async def order(path: Path) -> Finding:
+async def order(context: StepContext) -> Finding:
     """
     Send many texts, and count lost, doubled and reordered answers.
     """
     answers: list[Deferred[bool]] = []
-    async with _client(path) as client:
+    async with _client(context) as client:
         for number in range(1, MANY + 1):
-            asked = client.ask(number, unlike(number, SIZE), path.timeout)
+            asked = client.ask(number, unlike(number, SIZE), context.timeout)
             answers.append(asked.addCallbacks(lambda _: True, lambda _: False))
-            await path.wait(GAP)
+            await context.wait(GAP)
         came = sum(await gatherResults(answers))
     counts = {
         "lost": MANY - came,
@@ -73,14 +73,14 @@ async def order(path: Path) -> Finding:
     return Finding(said, {"sent": MANY, **counts})
 
 
-async def longline(path: Path) -> Finding:
+async def longline(context: StepContext) -> Finding:
     """
     Send texts that fill a packet.
     """
-    async with _client(path) as client:
-        await client.ask(1, unlike(1, LEAST_WHOLE), path.timeout)
+    async with _client(context) as client:
+        await client.ask(1, unlike(1, LEAST_WHOLE), context.timeout)
         try:
-            usual = min(path.timeout, 1.0)
+            usual = min(context.timeout, 1.0)
             await client.ask(2, unlike(2, USUAL_WHOLE), usual)
             size, more = USUAL_WHOLE, ""
         except Fault as fault:
@@ -88,31 +88,31 @@ async def longline(path: Path) -> Finding:
     return Finding(f"datagrams of {size} bytes pass whole{more}", {"bytes": size})
 
 
-async def idle(path: Path) -> Finding:
+async def idle(context: StepContext) -> Finding:
     """
     Send a text from the same port after silence.
     """
-    seconds = path.idle or 0.0
-    async with _client(path) as client:
-        await client.ask(1, unlike(1, SIZE), path.timeout)
-        await path.wait(seconds)
+    seconds = context.idle or 0.0
+    async with _client(context) as client:
+        await client.ask(1, unlike(1, SIZE), context.timeout)
+        await context.wait(seconds)
         try:
-            await client.ask(2, unlike(2, SIZE), path.timeout)
+            await client.ask(2, unlike(2, SIZE), context.timeout)
         except Fault as fault:
             raise Fault("idle-dead", f"after {seconds:g} s: {fault}") from fault
     return Finding(f"answered after {seconds:g} s", {"idle_seconds": seconds})
 
 
-async def reconnect(path: Path) -> Finding:
+async def reconnect(context: StepContext) -> Finding:
     """
     Send texts from many ports.
     """
     times = []
     for number in range(1, SOCKETS + 1):
-        async with _client(path) as client:
+        async with _client(context) as client:
             try:
                 times.append(
-                    await client.ask(number, unlike(number, SIZE), path.timeout)
+                    await client.ask(number, unlike(number, SIZE), context.timeout)
                 )
             except Fault as fault:
                 said = f"{len(times)} of {number} ports were answered; then: {fault}"
@@ -121,13 +121,13 @@ async def reconnect(path: Path) -> Finding:
     return Finding(f"{SOCKETS} ports, answers in {least} to {most}", {"ports": SOCKETS})
 
 
-async def _notOverUDP(path: Path) -> Finding:
+async def _notOverUDP(context: StepContext) -> Finding:
     raise Skip("not over UDP")
 
 
 MAKE: runner.Steps = {
     **dict.fromkeys(STEPS, _notOverUDP),
-    "resolve": network.resolve,
+    "resolve": connecting.resolve,
     "answer": answer,
     "order": order,
     "longline": longline,

@@ -15,8 +15,8 @@ from threading import Thread
 from time import monotonic
 from typing import Any
 
-from upperproto.monitoring.output.logoutput import MAX_WRITE, LogOutput
-from upperproto.monitoring.output.nonblocking import wholeLines
+from upperproto.monitoring.output.nonblockingwrite import wholeLines
+from upperproto.monitoring.output.recordqueue import MAX_WRITE, LogOutput
 
 # After a write, the thread collects records for so many seconds. To wake it for each
 # record would take more time than everything else that is done for the record.

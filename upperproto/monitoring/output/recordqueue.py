@@ -1,5 +1,5 @@
 """
-The output of a log; a thread writes the records that cannot be written at once.
+The queue of a log: records written at once, or waiting for a thread, or lost.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from threading import Lock, Thread
 from typing import Any
 
 from upperproto.interfaces import IIterationEnd
-from upperproto.monitoring.output.nonblocking import chooseWrite, wholeLines, writeSome
+from upperproto.monitoring.output.nonblockingwrite import chooseWrite, wholeLines
 
 # At most so many bytes may wait to be written, except for a single longer record.
 MAX_WAITING = 1 << 20
@@ -265,9 +265,10 @@ class LogOutput:
 
     def _write(self, data: bytes) -> int:
         """Write some bytes, in the thread. This may block if there is no other way."""
-        if self._writeNow is None:
-            return writeSome(self._descriptor, data)
-        return self._writeNow(data)
+        if self._writeNow is not None:
+            return self._writeNow(data)
+        # A terminal usually takes so many bytes at once.
+        return os.write(self._descriptor, data[: select.PIPE_BUF])
 
     def _mayEnd(self, hasFailed: bool = False) -> bool:
         """Whether the thread ends: nothing waits, or it cannot be written."""
@@ -282,8 +283,7 @@ class LogOutput:
         @param deadline: the latest end of this wait.
         @return: the thread, if it has not ended by then.
         """
-        # The owner of the lock may have a record that is neither in _arrived nor in
-        # _waiting yet.
+        # The lock's owner may have a record that is in neither _arrived nor _waiting.
         while self._running or self._arrived or self._lock.locked():
             thread = self._thread
             if thread is None or self._closed:

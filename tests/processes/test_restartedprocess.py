@@ -1,5 +1,5 @@
 """
-Tests for L{upperproto.processes.childprocess}.
+Tests for L{upperproto.processes.restartedprocess}.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from twisted.logger import LogEvent, capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.processes.spawning import FakeProcess
-from upperproto.processes.childprocess import (
+from upperproto.processes.restartedprocess import (
     LEAST_DELAY,
     MOST_DELAY,
     READ_INTERVAL,

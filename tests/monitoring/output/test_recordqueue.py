@@ -1,5 +1,5 @@
 """
-Tests for L{upperproto.monitoring.output.logoutput}.
+Tests for L{upperproto.monitoring.output.recordqueue}.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from time import monotonic
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.monitoring.output.outputs import describeLoss, descriptors, threads
-from upperproto.monitoring.output import logoutput
-from upperproto.monitoring.output.logoutput import MAX_WAITING, LogOutput
+from upperproto.monitoring.output import recordqueue
+from upperproto.monitoring.output.recordqueue import MAX_WAITING, LogOutput
 
 
 class OutputTests(SynchronousTestCase):
@@ -30,7 +30,7 @@ class OutputTests(SynchronousTestCase):
         Make both.
         """
         # No test waits so long, unless for a fault.
-        self.patch(logoutput, "FINISH_TIMEOUT", 60)
+        self.patch(recordqueue, "FINISH_TIMEOUT", 60)
         self.reader, self.writer = os.pipe()
         self.addCleanup(os.close, self.reader)
         self.addCleanup(os.close, self.writer)
@@ -44,7 +44,7 @@ class OutputTests(SynchronousTestCase):
         output = LogOutput(descriptor, describeLoss)
 
         def close() -> None:
-            self.patch(logoutput, "FINISH_TIMEOUT", 0)
+            self.patch(recordqueue, "FINISH_TIMEOUT", 0)
             output.close()
 
         self.addCleanup(close)
@@ -223,7 +223,7 @@ class WaitingTests(OutputTests):
         lost = self.output.lost
         self.assertGreater(lost, 0)
         self.assertEqual(lost % 2, 0)
-        self.patch(logoutput, "FINISH_TIMEOUT", 0)
+        self.patch(recordqueue, "FINISH_TIMEOUT", 0)
         self.output.close()
         self.assertEqual(threads(), [])
         taken = self.readNow()
@@ -494,7 +494,7 @@ class EndTests(OutputTests):
         """
         It does not wait for long when nobody reads.
         """
-        self.patch(logoutput, "FINISH_TIMEOUT", 0.05)
+        self.patch(recordqueue, "FINISH_TIMEOUT", 0.05)
         self.output.write(b"a" * MAX_WAITING)
         begun = monotonic()
         self.output.finish()
@@ -509,7 +509,7 @@ class EndTests(OutputTests):
         A hundred outputs of each kind that are opened and closed leave neither a
         thread nor a descriptor, whether or not somebody reads.
         """
-        self.patch(logoutput, "FINISH_TIMEOUT", 0)
+        self.patch(recordqueue, "FINISH_TIMEOUT", 0)
         ours, theirs = socket.socketpair()
         master, slave = os.openpty()
         with ours, theirs:
@@ -541,7 +541,7 @@ class EndTests(OutputTests):
         """
         An output may be closed while another thread writes.
         """
-        self.patch(logoutput, "FINISH_TIMEOUT", 0)
+        self.patch(recordqueue, "FINISH_TIMEOUT", 0)
         closed = threading.Event()
 
         def write() -> None:

@@ -1,6 +1,6 @@
 """
 A worker process, in the parent: start it, read its output, start it again when it has
-ended, and stop it.
+ended, perhaps after a delay, and stop it.
 """
 
 from __future__ import annotations

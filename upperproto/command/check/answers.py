@@ -8,7 +8,7 @@ from collections import deque
 
 from twisted.internet.defer import Deferred
 
-from upperproto.command.check.examinedpath import Finding, Path, Skip
+from upperproto.command.check.stepcontext import Finding, Skip, StepContext
 from upperproto.command.findings.diagnoses import Fault, notAnswered
 from upperproto.command.findings.durations import milliseconds
 
@@ -25,20 +25,20 @@ _UNDER_WAY = 2 << 20
 _QUIET = 3.0
 
 
-async def answer(path: Path) -> Finding:
+async def answer(context: StepContext) -> Finding:
     """
     Ask for a known answer, and once more, to see that nothing else comes.
     """
     try:
-        probe = await path.open()
-        record = await probe.ask(path.text())
+        probe = await context.open()
+        record = await probe.ask(context.text())
         if record.fault is None:
-            again = await probe.ask(path.text())
+            again = await probe.ask(context.text())
             record.fault = again.fault
         if record.fault is not None:
             raise record.fault
     except Fault:
-        path.broken = "no right answer"
+        context.broken = "no right answer"
         raise
     measured = {"rtt_seconds": round(record.rttSeconds or 0.0, 6)}
     said = f"in {milliseconds(record.rttSeconds)}"
@@ -50,36 +50,36 @@ async def answer(path: Path) -> Finding:
     return Finding(said, measured)
 
 
-async def order(path: Path) -> Finding:
+async def order(context: StepContext) -> Finding:
     """
     Send many lines before the first answer is read.
     """
-    probe = await path.open()
-    started = path.connector.now()
+    probe = await context.open()
+    started = context.connector.now()
     asked = []
     for _ in range(LINES):
-        text = path.text()
+        text = context.text()
         asked.append((text, probe.client.upper(text)))
-    await path.collect(probe, asked)
-    taken = path.connector.now() - started
+    await context.collect(probe, asked)
+    taken = context.connector.now() - started
     return Finding(
         f"{LINES} lines sent at once were answered in order in {milliseconds(taken)}",
         {"lines": LINES, "order_seconds": round(taken, 6)},
     )
 
 
-async def bulk(path: Path) -> Finding:
+async def bulk(context: StepContext) -> Finding:
     """
     Send a lot of text, and read the answers at the same time.
     """
-    probe = await path.open()
+    probe = await context.open()
     client = probe.client
-    started = path.connector.now()
+    started = context.connector.now()
     sent = received = 0
     waiting: deque[tuple[str, Deferred[str]]] = deque()
     while sent < BULK or waiting:
         while sent < BULK and client.waitingBytes < _UNDER_WAY:
-            text = path.text(_BULK_LINE)
+            text = context.text(_BULK_LINE)
             before = client.waitingBytes
             waiting.append((text, client.upper(text)))
             if client.waitingBytes == before:
@@ -96,7 +96,7 @@ async def bulk(path: Path) -> Finding:
             raise Fault(
                 fault.code, f"after {mebibytes:.1f} MiB of answers: {fault}"
             ) from fault
-    taken = path.connector.now() - started
+    taken = context.connector.now() - started
     rate = received / (1 << 20) / taken if taken else 0.0
     return Finding(
         f"{sent >> 20} MiB up and {received >> 20} MiB down at once, exact, in"
@@ -110,14 +110,14 @@ async def bulk(path: Path) -> Finding:
     )
 
 
-async def longline(path: Path) -> Finding:
+async def longline(context: StepContext) -> Finding:
     """
     Send one long line in one piece.
     """
-    probe = await path.open()
-    text = path.text(LONG_LINE)
+    probe = await context.open()
+    text = context.text(LONG_LINE)
     text = text[: len(text) * LONG_LINE // len(text.encode())]
-    started = path.connector.now()
+    started = context.connector.now()
     try:
         await probe.settle(probe.client.upper(text))
     except Fault as fault:
@@ -125,7 +125,7 @@ async def longline(path: Path) -> Finding:
         raise Fault(
             fault.code, f"after {received} bytes of its answer: {fault}"
         ) from fault
-    taken = path.connector.now() - started
+    taken = context.connector.now() - started
     size = len(text.encode()) + 1
     return Finding(
         f"a line of {size} bytes in {milliseconds(taken)}",
@@ -133,23 +133,23 @@ async def longline(path: Path) -> Finding:
     )
 
 
-async def quiet(path: Path) -> Finding:
+async def quiet(context: StepContext) -> Finding:
     """
     Send text without a line end, and wait.
     """
-    probe = await path.open()
+    probe = await context.open()
     client = probe.client
-    text = path.text()
+    text = context.text()
     expected = text.upper().encode()
-    started = path.connector.now()
+    started = context.connector.now()
     client.transport.write(text.encode())
-    limit = min(_QUIET, path.timeout)
+    limit = min(_QUIET, context.timeout)
     # A notice may come first, so not all that came is the answer.
     while client.reason is None and len(client.unfinished) < len(expected):
-        if client.unasked or path.connector.now() - started > limit:
+        if client.unasked or context.connector.now() - started > limit:
             break
-        await path.wait(0.002)
-    taken = path.connector.now() - started
+        await context.wait(0.002)
+    taken = context.connector.now() - started
     if client.unfinished == expected:
         return Finding(
             f"text without a line end was answered after {milliseconds(taken)}",
@@ -160,9 +160,9 @@ async def quiet(path: Path) -> Finding:
         raise notAnswered(client.reason, client)
     client.transport.write(b"\n")
     while client.reason is None and not client.unasked:
-        if path.connector.now() - started > limit + path.timeout:
+        if context.connector.now() - started > limit + context.timeout:
             break
-        await path.wait(0.002)
+        await context.wait(0.002)
     if client.unasked and client.unasked[0] == expected:
         raise Skip(f"the server answers lines only (waited {limit:g} s)")
     raise notAnswered(client.reason, client)

@@ -1,5 +1,6 @@
 """
-The path to a server that is examined, and what the steps know of it.
+What all steps of a check share: the way to connect, the limits of time, and what the
+steps before have found.
 """
 
 from __future__ import annotations
@@ -50,9 +51,9 @@ class Finding(NamedTuple):
     measured: dict[str, Any]
 
 
-class Path:
+class StepContext:
     """
-    The path to a server.
+    The path to a server that is examined, and what the steps know of it.
 
     @ivar connector: makes connections.
     @ivar reactor: tells the time.

@@ -9,51 +9,51 @@ from typing import Any
 from twisted.internet.interfaces import IOpenSSLClientConnectionCreator
 from zope.interface import implementer
 
-from upperproto.command.check.examinedpath import Finding, Path, Skip
+from upperproto.command.check.stepcontext import Finding, Skip, StepContext
 from upperproto.command.errors import NotConnected
 from upperproto.command.findings.diagnoses import Fault
 from upperproto.command.findings.durations import milliseconds
 from upperproto.command.route.addresses import Address
 
 
-async def resolve(path: Path) -> Finding:
+async def resolve(context: StepContext) -> Finding:
     """
     Find all addresses of the name.
     """
-    connector = path.connector
+    connector = context.connector
     if connector.target.host is None:
         raise Skip(
             f"{connector.target.name} is an endpoint that finds its own addresses"
         )
     started = connector.now()
     try:
-        path.addresses = await connector.resolve()
+        context.addresses = await connector.resolve()
     except NotConnected as error:
-        path.broken = "no address"
+        context.broken = "no address"
         raise Fault(error.code, error.why) from error
     taken = connector.now() - started
-    addresses = list(map(str, path.addresses))
+    addresses = list(map(str, context.addresses))
     return Finding(
         f"{', '.join(addresses)} in {milliseconds(taken)}",
         {"addresses": addresses, "resolve_seconds": round(taken, 6)},
     )
 
 
-async def connect(path: Path) -> Finding:
+async def connect(context: StepContext) -> Finding:
     """
     Connect to each address.
     """
-    if path.connector.target.host is not None and not path.addresses:
-        await resolve(path)
-    targets: list[Address | None] = [*path.addresses] or [None]
+    if context.connector.target.host is not None and not context.addresses:
+        await resolve(context)
+    targets: list[Address | None] = [*context.addresses] or [None]
     times: dict[str, float | None] = {}
     said, good = [], []
     fault = None
     for address in targets:
-        name = str(address or path.connector.target.name)
+        name = str(address or context.connector.target.name)
         addresses = [] if address is None else [address]
         try:
-            probe = await path.open(addresses=addresses, plain=True)
+            probe = await context.open(addresses=addresses, plain=True)
         except Fault as found:
             fault = found
             times[name] = None
@@ -66,27 +66,27 @@ async def connect(path: Path) -> Finding:
         good.append(address)
         probe.client.transport.loseConnection()
         # Let it end in order. The server might log an abort as a fault.
-        await path.wait(0)
+        await context.wait(0)
     if fault is not None:
         if not good:
-            path.broken = "no connection"
+            context.broken = "no connection"
             raise fault
-        path.addresses = [address for address in good if address is not None]
+        context.addresses = [address for address in good if address is not None]
         raise Fault("some-addresses", "; ".join(said))
     return Finding(", ".join(said), {"connect_seconds": times})
 
 
-async def tls(path: Path) -> Finding:
+async def tls(context: StepContext) -> Finding:
     """
     Make a TLS session, and look at the certificate.
     """
-    if path.connector.target.credentials is None:
+    if context.connector.target.credentials is None:
         raise Skip("without --tls")
     try:
-        probe = await path.open()
+        probe = await context.open()
     except Fault as fault:
-        path.broken = "no TLS session"
-        shown = await _shown(path)
+        context.broken = "no TLS session"
+        shown = await _shown(context)
         if shown is not None and fault.code in ("tls", "untrusted", "wrong-name"):
             raise Fault(fault.code, f"{fault}; it shows: {shown.detail}") from fault
         raise
@@ -94,14 +94,14 @@ async def tls(path: Path) -> Finding:
     return _described(probe.opened.tls, probe.opened.tlsSeconds)
 
 
-async def _shown(path: Path) -> Finding | None:
+async def _shown(context: StepContext) -> Finding | None:
     """
     Look at a certificate that is not trusted. No text is sent.
     """
-    target = path.connector.target
+    target = context.connector.target
     assert target.credentials is not None
     try:
-        probe = await path.open(creator=_unverified(target.credentials.name))
+        probe = await context.open(creator=_unverified(target.credentials.name))
     except Fault:
         return None
     assert probe.opened is not None

@@ -1,12 +1,12 @@
 """
-Tests for L{upperproto.faults.parsing}.
+Tests for L{upperproto.faults.endpointstring}.
 """
 
 from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from upperproto.faults.parsing import Fields, fields, join, separateFaults
+from upperproto.faults.endpointstring import Fields, fields, join, separateFaults
 
 
 class DescriptionTests(SynchronousTestCase):

@@ -86,10 +86,3 @@ def _splicer(descriptor: int, descriptors: ExitStack) -> Write:
         return spliced
 
     return splice
-
-
-def writeSome(descriptor: int, data: bytes | bytearray) -> int:
-    """
-    Write as many bytes as a terminal usually takes at once, or fewer.
-    """
-    return os.write(descriptor, data[: select.PIPE_BUF])
