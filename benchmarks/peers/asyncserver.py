@@ -16,6 +16,7 @@ import sys
 from typing import Any
 
 access = logging.getLogger("access")
+LOG = "log" in sys.argv
 
 
 def upper(data: bytes) -> bytes:
@@ -26,12 +27,14 @@ def upper(data: bytes) -> bytes:
 async def converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     """Answer each line of one client with its upper case."""
     peer = writer.get_extra_info("peername")
-    access.info("%s opened", peer)
+    if LOG:
+        access.info("%s opened", peer)
     async for line in reader:
         writer.write(line.decode().upper().encode())
         await writer.drain()
     writer.close()
-    access.info("%s closed", peer)
+    if LOG:
+        access.info("%s closed", peer)
 
 
 class Upper(asyncio.Protocol, asyncio.DatagramProtocol):
@@ -43,11 +46,13 @@ class Upper(asyncio.Protocol, asyncio.DatagramProtocol):
     def connection_made(self, transport: Any) -> None:
         """Begin."""
         self.transport = transport
-        access.info("%s opened", transport.get_extra_info("peername"))
+        if LOG:
+            access.info("%s opened", transport.get_extra_info("peername"))
 
     def connection_lost(self, reason: Exception | None) -> None:
         """End."""
-        access.info("%s closed", self.transport.get_extra_info("peername"))
+        if LOG:
+            access.info("%s closed", self.transport.get_extra_info("peername"))
 
     def data_received(self, data: bytes) -> None:
         """Answer the lines that a chunk ends, and keep its rest."""
@@ -104,7 +109,7 @@ async def serve(words: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    if "log" in sys.argv:
+    if LOG:
         logging.basicConfig(format="%(asctime)s %(message)s", level=logging.INFO)
     loops = importlib.import_module("uvloop" if "uvloop" in sys.argv else "asyncio")
     loops.run(serve(sys.argv))
