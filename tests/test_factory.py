@@ -20,7 +20,7 @@ from upperproto.factory import UpperFactory
 from upperproto.interfaces import IServedConnection
 from upperproto.monitoring.connectionlog import ConnectionLog
 from upperproto.protocol import UpperProtocol
-from upperproto.reactor import sendqueue
+from upperproto.reactor import unsentbytes
 
 
 class ClosingAtOnce(StringTransport):
@@ -58,7 +58,7 @@ class FactoryTestCase(SynchronousTestCase):
         Set up a network.
         """
         self.network = MemoryNetwork()
-        self.patch(sendqueue, "fcntl", self.network)
+        self.patch(unsentbytes, "fcntl", self.network)
 
     def serve(self, **settings: Any) -> UpperFactory:
         """

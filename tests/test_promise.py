@@ -28,7 +28,7 @@ from tests.plain import answerTo
 from upperproto.factory import UpperFactory
 from upperproto.limits.drain import CLOSING_TIME
 from upperproto.protocol import UpperProtocol
-from upperproto.reactor import sendqueue
+from upperproto.reactor import unsentbytes
 from upperproto.rules import serverNotice
 from upperproto.servedconnection import LINGER_TIMEOUT
 
@@ -96,7 +96,7 @@ class Promise(RuleBasedStateMachine):
         super().__init__()
         self.network = MemoryNetwork()
         self.patches = ExitStack()
-        self.patches.enter_context(patch.object(sendqueue, "fcntl", self.network))
+        self.patches.enter_context(patch.object(unsentbytes, "fcntl", self.network))
         self.faults: list[LogEvent] = []
         # An observer is anything that can be called, mypy wants it declared.
         self.observer = cast(ILogObserver, self.watch)

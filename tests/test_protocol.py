@@ -21,7 +21,7 @@ from upperproto import rules
 from upperproto.factory import UpperFactory
 from upperproto.interfaces import IServedConnection
 from upperproto.protocol import UpperProtocol
-from upperproto.reactor import sendqueue
+from upperproto.reactor import unsentbytes
 from upperproto.servedconnection import LINGER_TIMEOUT
 
 # How much a transport of Twisted reads at a time, and holds before it pauses.
@@ -345,7 +345,7 @@ class NetworkTestCase(SynchronousTestCase):
         Set up a network.
         """
         self.network = MemoryNetwork()
-        self.patch(sendqueue, "fcntl", self.network)
+        self.patch(unsentbytes, "fcntl", self.network)
 
     def tearDown(self) -> None:
         """

@@ -14,7 +14,7 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 # With this adapter, Twisted's own transports tell how much they have not sent.
-import upperproto.reactor.sendqueue  # noqa: F401 # Its import registers the adapter.
+import upperproto.reactor.unsentbytes  # noqa: F401 # Its import registers the adapter.
 from upperproto.interfaces import (
     IConnectionLog,
     IServedConnection,

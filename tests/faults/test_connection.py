@@ -24,7 +24,7 @@ from upperproto.faults.endpoint import FaultEndpoint, FaultFactory, parse
 from upperproto.faults.settings import FaultSettings
 from upperproto.faults.shaping import MAX_QUEUED
 from upperproto.limits.pendingconnections import PendingConnections
-from upperproto.reactor import sendqueue
+from upperproto.reactor import unsentbytes
 from upperproto.ways.proxyprotocol.headerwait import ProxyFactory
 
 
@@ -38,7 +38,7 @@ class FaultTestCase(SynchronousTestCase):
         Set up a network.
         """
         self.network = MemoryNetwork()
-        self.patch(sendqueue, "fcntl", self.network)
+        self.patch(unsentbytes, "fcntl", self.network)
 
     def connect(self, window: int = 1 << 30, **faults: Any) -> Client:
         """

@@ -31,7 +31,7 @@ from zope.interface.verify import verifyObject
 from tests.memory import Client, MemorySocket
 from tests.reactor.memory import MemoryReactor
 from upperproto.interfaces import ISendQueue
-from upperproto.reactor import sendqueue, transports
+from upperproto.reactor import transports, unsentbytes
 from upperproto.reactor.readsize import LARGEST_READ, READ_TIME, SMALLEST_READ
 from upperproto.reactor.transports import (
     SEND_BUFFER,
@@ -681,7 +681,7 @@ class SendQueueTests(TransportTestCase):
         What the kernel has taken counts as unacknowledged until the peer's has it.
         """
         _, transport = self.connect()
-        self.patch(sendqueue, "unacknowledgedInKernel", lambda descriptor: 7)
+        self.patch(unsentbytes, "unacknowledgedInKernel", lambda descriptor: 7)
         transport.write(b"abc")
         self.assertEqual(transport.unsentBytes(), 3)
         self.assertEqual(transport.unacknowledgedBytes(), 10)

@@ -21,7 +21,7 @@ from upperproto.factory import UpperFactory
 from upperproto.interfaces import IServedConnection
 from upperproto.limits.pendingconnections import PendingConnections
 from upperproto.protocol import UpperProtocol
-from upperproto.reactor import sendqueue
+from upperproto.reactor import unsentbytes
 from upperproto.tls.certificates.serverfiles import Certificates
 from upperproto.ways.tls import TLSListenerFactory
 
@@ -93,7 +93,7 @@ class TLSTestCase(SynchronousTestCase):
             # As if Python could not use the key.
             self.patch(Certificates, "_lightContext", lambda certificates: None)
         self.network = MemoryNetwork()
-        kernel = patch.object(sendqueue, "fcntl", self.network)
+        kernel = patch.object(unsentbytes, "fcntl", self.network)
         kernel.start()
         self.addCleanup(kernel.stop)
         self.folder = tempfile.mkdtemp()

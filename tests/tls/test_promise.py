@@ -43,7 +43,7 @@ from tests.tls.service import RecordingFactory
 from upperproto.limits.drain import CLOSING_TIME
 from upperproto.limits.pendingconnections import PendingConnections
 from upperproto.protocol import UpperProtocol
-from upperproto.reactor import sendqueue
+from upperproto.reactor import unsentbytes
 from upperproto.servedconnection import LINGER_TIMEOUT
 from upperproto.tls import floodguard
 from upperproto.tls.engine import ServerContext
@@ -315,7 +315,7 @@ class Promise(RuleBasedStateMachine):
         self.network = MemoryNetwork()
         self.patches = ExitStack()
         for patched in (
-            patch.object(sendqueue, "fcntl", self.network),
+            patch.object(unsentbytes, "fcntl", self.network),
             patch.object(floodguard, "MAX_RECORDS", 2),
         ):
             self.patches.enter_context(patched)

@@ -14,7 +14,7 @@ from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 from twisted.internet.interfaces import IAddress
 
 from upperproto.monitoring.connectionlog import peerName
-from upperproto.monitoring.textlog import escape
+from upperproto.monitoring.conversationlog import escape
 
 # A text that a client or a CA has chosen is cut to so many characters. Then a whole
 # line, with any characters, has no more bytes than a pipe takes in one piece (PIPE_BUF

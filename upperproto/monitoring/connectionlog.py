@@ -9,7 +9,7 @@ from twisted.internet.interfaces import IAddress
 from zope.interface import implementer
 
 from upperproto.interfaces import IConnectionLog, IServedConnection
-from upperproto.monitoring.textlog import TextLog, escape
+from upperproto.monitoring.conversationlog import TextLog, escape
 
 
 def peerName(address: IAddress) -> str:

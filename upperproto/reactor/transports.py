@@ -38,7 +38,7 @@ from zope.interface import implementer
 
 from upperproto.interfaces import ISendQueue
 from upperproto.reactor.readsize import SMALLEST_READ, nextSize
-from upperproto.reactor.sendqueue import FileDescriptorSendQueue
+from upperproto.reactor.unsentbytes import FileDescriptorSendQueue
 
 # When more bytes than this wait, they are sent at once, or their producer is paused.
 # (Twisted pauses it at bufferSize, which is the same number by default.)

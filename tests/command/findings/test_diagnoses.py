@@ -13,7 +13,7 @@ from zope.interface import directlyProvides
 from upperproto.answercheck import firstDifference
 from upperproto.client import TooLong, UpperError, WrongAnswer
 from upperproto.command.findings.diagnoses import _WORDS, Fault, notAnswered
-from upperproto.command.probe.client import ProbeClient
+from upperproto.command.probe.recordingclient import ProbeClient
 
 
 class FaultTests(SynchronousTestCase):

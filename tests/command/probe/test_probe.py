@@ -1,5 +1,6 @@
 """
-Tests for L{upperproto.command.probe.probe} and L{upperproto.command.probe.client}.
+Tests for L{upperproto.command.probe.probe} and
+L{upperproto.command.probe.recordingclient}.
 """
 
 from __future__ import annotations

@@ -215,7 +215,8 @@ def notAnswered(error: BaseException | None, client: Any) -> Fault:
     Find the fault that made a request fail.
 
     @param error: the error of the request; L{None} if there was no answer in time.
-    @param client: the L{upperproto.command.probe.client.ProbeClient} of the request.
+    @param client: the L{upperproto.command.probe.recordingclient.ProbeClient} of the
+        request.
     """
     if not client.beginning.startswith(TLS_ALERT):
         other = otherServer(client.beginning)

@@ -15,7 +15,7 @@ from twisted.python.failure import Failure
 from upperproto.command.errors import NotConnected
 from upperproto.command.findings.diagnoses import Fault, notAnswered
 from upperproto.command.findings.records import Answered
-from upperproto.command.probe.client import ProbeClient
+from upperproto.command.probe.recordingclient import ProbeClient
 from upperproto.command.route.addresses import Address
 from upperproto.command.route.connection import Connector, Opened
 

@@ -38,7 +38,7 @@ class FileDescriptorSendQueue:
     This is the sum of two numbers. The first is the length of C{dataBuffer} after
     C{offset}. The second is C{_tempDataLen}, which is private: the number of bytes that
     C{write} got after the last C{doWrite}. All three are the same from Twisted 24.3 to
-    26.10, and C{tests.reactor.test_sendqueue} fails if they go away.
+    26.10, and C{tests.reactor.test_unsentbytes} fails if they go away.
     """
 
     def __init__(self, transport: FileDescriptor) -> None:

@@ -1,5 +1,5 @@
 """
-Tests for L{upperproto.reactor.sendqueue}.
+Tests for L{upperproto.reactor.unsentbytes}.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from zope.interface.verify import verifyObject
 
 from tests.memory import MemoryNetwork
 from upperproto.interfaces import ISendQueue
-from upperproto.reactor import sendqueue
-from upperproto.reactor.sendqueue import FileDescriptorSendQueue
+from upperproto.reactor import unsentbytes
+from upperproto.reactor.unsentbytes import FileDescriptorSendQueue
 
 
 class FileDescriptorSendQueueTests(SynchronousTestCase):
@@ -30,7 +30,7 @@ class FileDescriptorSendQueueTests(SynchronousTestCase):
         Set up a network.
         """
         self.network = MemoryNetwork()
-        self.patch(sendqueue, "fcntl", self.network)
+        self.patch(unsentbytes, "fcntl", self.network)
 
     def test_waiting(self) -> None:
         """

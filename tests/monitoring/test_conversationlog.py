@@ -1,5 +1,5 @@
 """
-Tests for L{upperproto.monitoring.textlog}.
+Tests for L{upperproto.monitoring.conversationlog}.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests import sample
 from tests.monitoring.connections import texts
-from upperproto.monitoring.textlog import TextLog, escape
+from upperproto.monitoring.conversationlog import TextLog, escape
 
 
 class EscapeTests(SynchronousTestCase):
