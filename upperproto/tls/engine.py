@@ -45,6 +45,13 @@ class TLSConnection:
         """
         self._records = records
 
+    @property
+    def hasRecords(self) -> bool:
+        """
+        Whether there may be records to send.
+        """
+        return True
+
     def shakeHands(self) -> bool:
         """
         Go on with the handshake.
@@ -153,6 +160,13 @@ class ServerConnection(TLSConnection):
         super().__init__(records)
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._tls = context.wrap_bio(self._incoming, self._outgoing, server_side=True)
+
+    @property
+    def hasRecords(self) -> bool:
+        """
+        Whether there are records to send.
+        """
+        return self._outgoing.pending > 0
 
     def receive(self, records: bytes) -> None:
         """

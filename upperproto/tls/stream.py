@@ -49,13 +49,8 @@ class TLSStream(ProtocolWrapper):
     _producer: Any = None
     # It is paused because text waits for encryption.
     _producerWaits = False
-
-    @property
-    def logContext(self) -> bool:
-        """
-        Whether the protocol needs a log context.
-        """
-        return getattr(self.wrappedProtocol, "logContext", True)
+    # Whether the protocol needs a log context.
+    logContext = True
 
     def makeConnection(self, transport: Any) -> None:
         """
@@ -68,7 +63,7 @@ class TLSStream(ProtocolWrapper):
         connection = self._connection = self.factory.connect(self)
         Protocol.makeConnection(self, transport)
         self.factory.registerProtocol(self)
-        self.wrappedProtocol.makeConnection(self)
+        self.switchProtocol(self.wrappedProtocol)
         if connection.isClient and not self._isAborted:
             self._shakeHands(connection)
         self._follow()
@@ -96,6 +91,7 @@ class TLSStream(ProtocolWrapper):
         Become another protocol's transport.
         """
         self.wrappedProtocol = protocol
+        self.logContext = getattr(protocol, "logContext", True)
         protocol.makeConnection(self)
 
     def dataReceived(self, data: bytes) -> None:
@@ -116,6 +112,8 @@ class TLSStream(ProtocolWrapper):
                     text = b""
         finally:
             self._isReceiving = False
+        if connection.hasRecords:
+            self._send(connection)
         self._follow()
 
     def write(self, data: bytes) -> None:
@@ -209,8 +207,6 @@ class TLSStream(ProtocolWrapper):
         if self._waiting:
             # It has waited for another handshake.
             self._encryptWaiting(connection)
-        else:
-            self._send(connection)
         return text
 
     def _shakeHands(self, connection: TLSConnection) -> bool:
