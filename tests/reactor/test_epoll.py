@@ -195,31 +195,89 @@ class IterationTests(ReactorTestCase):
         self.assertEqual(self.events, [b"a", b"a", b"a", [b"", b"", b""]])
         self.assertEqual([client.receive() for client in clients], [b"a"] * 3)
 
-    def test_sentAfterLongRead(self) -> None:
+    def beSlow(self, *clients: Client) -> None:
         """
-        When a read has taken long, what was written is sent before the next one.
+        Let the protocols of some clients take long for all that they read.
         """
-        client, _ = self.connect()
-        slow, _ = self.connect()
-        last, _ = self.connect()
         now = [0.0]
 
         def work(data: bytes) -> None:
-            self.events.append(client.receive())
+            self.events.append("slow")
             now[0] += 2 * LONG_READ
 
         self.patch(transports, "perf_counter", lambda: now[0])
-        self.patch(slow.protocol, "dataReceived", work)
-        self.patch(
-            last.protocol,
-            "dataReceived",
-            lambda data: self.events.append(client.receive()),
-        )
-        client.send(b"a")
-        slow.send(bytes(SMALLEST_READ))
-        last.send(b"a")
+        for client in clients:
+            self.patch(client.protocol, "dataReceived", work)
+            client.send(bytes(SMALLEST_READ))
         self.reactor.iterate(0)
-        self.assertEqual(self.events, [b"a", b"", b"a"])
+        self.events.clear()
+
+    def test_sentAfterLongRead(self) -> None:
+        """
+        When a read has taken long, what was written is sent before the next such read.
+        """
+        quick, first, second = (self.connect()[0] for _ in range(3))
+        self.beSlow(first, second)
+        self.patch(
+            second.protocol,
+            "dataReceived",
+            lambda data: self.events.append(quick.receive()),
+        )
+        quick.send(b"a")
+        first.send(bytes(SMALLEST_READ))
+        second.send(bytes(SMALLEST_READ))
+        self.reactor.iterate(0)
+        self.assertEqual(self.events, [b"a", "slow", b"a"])
+
+    def test_readAfterLongRead(self) -> None:
+        """
+        Then those who are quick are read before the next such read, and each of them
+        once, also if what they have sent has come meanwhile.
+        """
+        first, second, known, late = (self.connect()[0] for _ in range(4))
+        self.beSlow(first, second)
+        receive = first.protocol.dataReceived
+
+        def receiveAndMore(data: bytes) -> None:
+            receive(data)
+            late.send(b"late")
+
+        self.patch(first.protocol, "dataReceived", receiveAndMore)
+        for slow in (first, second):
+            slow.send(bytes(2 * SMALLEST_READ))
+        known.send(b"known")
+        reads: list[str] = []
+
+        def countReads(name: str, client: Client) -> None:
+            read = client.transport.doRead
+
+            def counted() -> Any:
+                reads.append(name)
+                return read()
+
+            self.patch(client.transport, "doRead", counted)
+
+        countReads("known", known)
+        countReads("late", late)
+        self.reactor.iterate(0)
+        quick = self.events[1:-1]
+        self.assertEqual((self.events[0], self.events[-1]), ("slow", "slow"))
+        self.assertEqual(sorted(quick), [b"known", b"late"])
+        self.assertEqual(sorted(reads), ["known", "late"])
+
+    def test_slowOnesInTurn(self) -> None:
+        """
+        Slow ones are read once in an iteration, however much they have sent.
+        """
+        first, second, quick = (self.connect()[0] for _ in range(3))
+        self.beSlow(first, second)
+        for slow in (first, second):
+            slow.send(bytes(8 * SMALLEST_READ))
+        self.reactor.iterate(0)
+        self.assertEqual(self.events, ["slow", "slow"])
+        quick.send(b"a")
+        self.reactor.iterate(0)
+        self.assertEqual(self.events, ["slow", "slow", "slow", b"a", "slow"])
 
     def test_systemCalls(self) -> None:
         """

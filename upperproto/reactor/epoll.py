@@ -57,8 +57,8 @@ class UpperReactor(MonotonicClock, EPollReactor):
     @ivar writeAfterEvents: makes the reactor call C{doWrite} of a transport after the
         events of this iteration, or before the next iteration waits for events. The
         reactor calls it only if the transport is still C{queued} then.
-    @ivar isLate: whether an event has taken long, so that the reactor calls these
-        C{doWrite} before it handles the next event.
+    @ivar isLate: whether an event of this iteration has taken long, so that others have
+        waited.
     """
 
     def __init__(self) -> None:
@@ -66,8 +66,10 @@ class UpperReactor(MonotonicClock, EPollReactor):
         Make a reactor without connections.
         """
         self.isLate = False
-        # The events of this iteration.
+        # The events of this iteration, and the descriptors of those that were handled
+        # before their turn. (A new connection may have such a descriptor by now.)
         self._events: list[tuple[int, int]] = []
+        self._handled: set[int] = set()
         # The calls to make at its end, unless the reactor waits for events.
         self._ending: list[Callable[[], object]] = []
         self._waiting = True
@@ -160,46 +162,22 @@ class UpperReactor(MonotonicClock, EPollReactor):
             self._write()
             # The send may have called code that set a timer or stopped the reactor.
             timeout = 0
-        selectables, reads = self._selectables, self._reads
         # In this order: a signal handler may call callAtEnd at any time.
         self._waiting = True
         if self._ending:
             self._end()
         self._events = self._poller.poll(
-            -1 if timeout is None else timeout, len(selectables)
+            -1 if timeout is None else timeout, len(self._selectables)
         )
         self._waiting = False
+        handled = self._handled
+        handled.clear()
         # The loop also handles the events that readAfterEvents appends meanwhile.
         for descriptor, event in self._events:
-            if self.isLate:
-                self._finishEvents()
-            selectable = selectables.get(descriptor)
-            if selectable is None:
-                # An earlier event has closed it.
-                continue
-            if event == EPOLLIN:
-                if descriptor not in reads:
-                    # An earlier event has paused it.
-                    continue
-                protocol = getattr(selectable, "protocol", None)
-                if not getattr(protocol, "logContext", True):
-                    try:
-                        why = selectable.doRead()
-                    except BaseException as error:
-                        log.callWithLogger(selectable, log.err)
-                        why = error
-                    if why:
-                        self._disconnect(selectable, why, True)
-                        if isinstance(selectable, TCPServer) and (
-                            selectable.queued and selectable.disconnecting
-                        ):
-                            # The client ended its side and has its answer. Close now,
-                            # to make room for the next client.
-                            self._writeFrom(selectable)
-                    continue
-            log.callWithLogger(
-                selectable, self._doReadOrWrite, selectable, descriptor, event
-            )
+            if descriptor not in handled:
+                self._handle(descriptor, event)
+                if self.isLate:
+                    self._catchUp()
         self._finishEvents()
 
     doIteration = doPoll
@@ -229,6 +207,49 @@ class UpperReactor(MonotonicClock, EPollReactor):
                 self._ending.pop()()
             except BaseException:
                 log.err()
+
+    def _handle(self, descriptor: int, event: int) -> None:
+        """
+        Handle an event, unless an earlier one has closed or paused its transport.
+        """
+        selectable = self._selectables.get(descriptor)
+        if selectable is None:
+            return
+        if event == EPOLLIN:
+            if descriptor not in self._reads:
+                return
+            protocol = getattr(selectable, "protocol", None)
+            if not getattr(protocol, "logContext", True):
+                try:
+                    why = selectable.doRead()
+                except BaseException as error:
+                    log.callWithLogger(selectable, log.err)
+                    why = error
+                if why:
+                    self._disconnect(selectable, why, True)
+                    if isinstance(selectable, TCPServer) and (
+                        selectable.queued and selectable.disconnecting
+                    ):
+                        # The client ended its side and has its answer. Close now, to
+                        # make room for the next client.
+                        self._writeFrom(selectable)
+                return
+        log.callWithLogger(
+            selectable, self._doReadOrWrite, selectable, descriptor, event
+        )
+
+    def _catchUp(self) -> None:
+        """
+        An event has taken long. Send what was written, and handle the events of the
+        transports that are not slow, so that these need not wait for others like it.
+        """
+        self._finishEvents()
+        for descriptor, event in self._poller.poll(0, len(self._selectables)):
+            selectable = self._selectables.get(descriptor)
+            if not getattr(selectable, "isSlow", False):
+                self._handled.add(descriptor)
+                self._handle(descriptor, event)
+        self._finishEvents()
 
     def _finishEvents(self) -> None:
         self.isLate = False

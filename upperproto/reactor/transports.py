@@ -49,8 +49,7 @@ SEND_BUFFER = 65536
 # connections waiting if its peer is fast.
 SENT_AT_ONCE = 1048576
 
-# When a read has taken so many seconds, the answers of other connections wait for no
-# more reads.
+# When a read has taken so many seconds, other connections wait for no more such reads.
 LONG_READ = 0.00025
 
 
@@ -60,6 +59,7 @@ class TCPServer(tcp.Server):
     A connection to a TCP port.
 
     @ivar queued: whether the reactor will call L{doWrite} at the end of its iteration.
+    @ivar isSlow: whether the protocol took long for its last full read.
     @ivar bufferSize: the number of bytes that one read may take. It depends on the time
         that the protocol needs for them.
     """
@@ -67,7 +67,7 @@ class TCPServer(tcp.Server):
     # An UpperReactor.
     reactor: Any
 
-    queued = False
+    queued = isSlow = False
     bufferSize = SMALLEST_READ
 
     # Whether the reactor waits until the socket can take more.
@@ -269,7 +269,8 @@ class TCPServer(tcp.Server):
         began = perf_counter()
         self.protocol.dataReceived(data)
         seconds = perf_counter() - began
-        if seconds > LONG_READ:
+        self.isSlow = seconds > LONG_READ
+        if self.isSlow:
             self.reactor.isLate = True
         self.bufferSize = nextSize(self.bufferSize, size, seconds)
         return None
