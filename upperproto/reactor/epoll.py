@@ -159,7 +159,7 @@ class UpperReactor(MonotonicClock, EPollReactor):
         """
         if self._writing:
             # Timers have written this.
-            self._write()
+            self._finishEvents()
             # The send may have called code that set a timer or stopped the reactor.
             timeout = 0
         # In this order: a signal handler may call callAtEnd at any time.
@@ -252,17 +252,13 @@ class UpperReactor(MonotonicClock, EPollReactor):
         self._finishEvents()
 
     def _finishEvents(self) -> None:
+        """
+        Make the calls for the end of an iteration, and then send from all queued
+        transports. One that writes again meanwhile waits for the next time.
+        """
         self.isLate = False
         if self._ending:
             self._end()
-        if self._writing:
-            self._write()
-
-    def _write(self) -> None:
-        """
-        Send from all queued transports. A transport that writes again meanwhile waits
-        for the next iteration.
-        """
         for _ in range(len(self._writing)):
             transport = self._writing.popleft()
             # A transport that is not queued any more was closed.
