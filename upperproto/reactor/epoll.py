@@ -170,12 +170,12 @@ class UpperReactor(MonotonicClock, EPollReactor):
             -1 if timeout is None else timeout, len(self._selectables)
         )
         self._waiting = False
-        handled = self._handled
+        handle, handled = self._handle, self._handled
         handled.clear()
         # The loop also handles the events that readAfterEvents appends meanwhile.
         for descriptor, event in self._events:
             if descriptor not in handled:
-                self._handle(descriptor, event)
+                handle(descriptor, event)
                 if self.isLate:
                     self._catchUp()
         self._finishEvents()

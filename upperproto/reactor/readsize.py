@@ -16,7 +16,7 @@ LARGEST_READ = 262144
 GROWTH = 4
 
 # For so many seconds, at most, a read should keep other connections waiting.
-READ_TIME = 0.0016
+READ_TIME = 0.0025
 
 
 def nextSize(allowed: int, size: int, seconds: float) -> int:
