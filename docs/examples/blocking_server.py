@@ -1,4 +1,4 @@
-"""A server that answers one client in upper case, as short as it gets."""
+"""A very short server, which answers one client in upper case."""
 
 import socket
 import sys
