@@ -71,7 +71,9 @@ class ReadmeTests(SynchronousTestCase):
         bad = [each for each in conversations if str(self.BAD_PORT) in each]
         self.assertEqual(len(bad), 1)
         _, start, _ = blocks("sh")
-        options = re.search(rf"^venv/bin/twistd .* upper (.*:{self.BAD_PORT}:.*)", start)
+        options = re.search(
+            rf"^venv/bin/twistd .* upper (.*:{self.BAD_PORT}:.*)", start
+        )
         assert options is not None
         listen = options[1].replace(str(self.BAD_PORT), "0").split()
         with Server() as server, Server(*listen) as proxy:
@@ -96,7 +98,7 @@ class ReadmeTests(SynchronousTestCase):
     def test_commands(self) -> None:
         """
         There are two commands to set everything up: one starts the server, the
-        other passes the tests. (C{.ci/run} runs them.) The second one in between starts
+        other passes the tests. (C{.ci/run} runs them.) The block between them starts
         another server.
         """
         start, _, test = blocks("sh")
