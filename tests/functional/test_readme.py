@@ -111,4 +111,4 @@ class ReadmeTests(SynchronousTestCase):
         """
         [line] = blocks("text")
         with Server() as server:
-            self.assertIn(line.replace("5000", str(server.port)), server.log())
+            server.waitFor(re.escape(line.replace("5000", str(server.port))))
