@@ -150,10 +150,13 @@ class Options(usage.Options):
                 raise error from raised
             raise CannotStart(f"upper: {error} (see --help)") from raised
 
+    def opt_help(self) -> NoReturn:
+        """Display this help and exit."""
+        _printAndExit(str(self))
+
     def opt_version(self) -> NoReturn:
         """Display the versions of this service and of Twisted, and exit."""
-        print(f"upper {version('upperproto')} (Twisted {version('twisted')})")
-        sys.exit(0)
+        _printAndExit(f"upper {version('upperproto')} (Twisted {version('twisted')})")
 
     def opt_listen(self, endpoint: str) -> None:
         """Endpoint to listen on. It replaces port and interface. Repeatable."""
@@ -210,6 +213,21 @@ class Options(usage.Options):
                 raise usage.UsageError("--access-log - needs twistd --nodaemon")
             _chooseReactor()
             chooseLogObserver(self.parent)
+
+
+def _printAndExit(text: str) -> NoReturn:
+    """
+    Print to standard output, and end the process. Nobody has to read it all: the user
+    may have typed C{--help | head}.
+
+    @param text: what to print.
+    """
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        # At its end, Python flushes once more what is left. That must not fail.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(0)
 
 
 def _chooseReactor() -> None:

@@ -10,7 +10,7 @@ from twisted.internet.task import react
 
 
 class PatientUpper(HalfCloseUpper):
-    """One conversation, in which neither side has to keep much."""
+    """One conversation. Neither side has to store much of it."""
 
     def connectionMade(self) -> None:
         """Let the transport tell us to pause and to go on."""

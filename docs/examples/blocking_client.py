@@ -1,11 +1,11 @@
-"""A client that sends what is typed, without a line end, until it is q."""
+"""A client that sends each text that is typed, without a line end, until q."""
 
 import socket
 import sys
 
 
 def main() -> None:
-    """Connect to port 5000, or to the one that was given."""
+    """Connect to port 5000, or to the port in the command."""
     port = int(sys.argv[1]) if sys.argv[1:] else 5000
     connection = socket.socket()
     connection.connect(("127.0.0.1", port))

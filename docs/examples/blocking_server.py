@@ -1,11 +1,11 @@
-"""A server that answers one client in upper case, as short as it gets."""
+"""A very short server, which answers one client in upper case."""
 
 import socket
 import sys
 
 
 def main() -> None:
-    """Listen on port 5000, or on the one that was given."""
+    """Listen on port 5000, or on the port in the command."""
     port = int(sys.argv[1]) if sys.argv[1:] else 5000
     listener = socket.socket()
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -1,4 +1,4 @@
-"""Answer every line, also where the client ends its side; but memory can run out."""
+"""Answer every line, also if the client ends its side; but memory can run out."""
 
 import sys
 from typing import Any
@@ -13,7 +13,7 @@ from zope.interface import implementer
 
 @implementer(IHalfCloseableProtocol)
 class HalfCloseUpper(Upper):
-    """One conversation, each side of which ends by itself."""
+    """One conversation. Each side can end without the other side."""
 
     transport: Any
 

@@ -7,7 +7,7 @@ port = int(sys.argv[1]) if sys.argv[1:] else 5000
 answered = 0
 for _ in range(100):
     with socket.create_connection(("127.0.0.1", port)) as connection:
-        # More follows: the end of our side, which travels with the line.
+        # MSG_MORE: wait, and send the line together with the end of our side.
         connection.sendall(b"hello\n", socket.MSG_MORE)
         connection.shutdown(socket.SHUT_WR)
         if connection.recv(1024) == b"HELLO\n":

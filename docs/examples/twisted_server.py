@@ -1,4 +1,4 @@
-"""Answer in upper case, with Twisted: many clients, but chunks and not messages."""
+"""Answer many clients in upper case, with Twisted; but there are no messages yet."""
 
 import sys
 from typing import Any
@@ -14,7 +14,7 @@ class Upper(Protocol):
     transport: Any
 
     def dataReceived(self, data: bytes) -> None:
-        """Answer a chunk."""
+        """Answer the bytes that have come."""
         self.transport.write(data.decode().upper().encode())
 
 

@@ -7,6 +7,6 @@ port = int(sys.argv[1]) if sys.argv[1:] else 5000
 with socket.create_connection(("127.0.0.1", port)) as connection:
     connection.sendall(b"one")
     connection.sendall(b"two")
-    # Do something else until both answers have come.
+    # Wait until both answers have come.
     connection.recv(6, socket.MSG_PEEK | socket.MSG_WAITALL)
     print("one recv gives", connection.recv(1024))

@@ -106,6 +106,24 @@ class CommandTests(SynchronousTestCase):
         self.assertIn("[UPPER_FLUSH_AFTER]", ended.stdout)
         self.assertNotIn("pidfile", ended.stdout)
 
+    def test_unreadHelp(self) -> None:
+        """
+        It is no fault if nobody reads the help to its end, as with C{--help | head}.
+        """
+        for command in ((script("upper"),), (script("twistd"), "-n", "upper")):
+            for option in ("--help", "--version"):
+                theirs, ours = os.pipe()
+                os.close(theirs)
+                with os.fdopen(ours, "wb") as output:
+                    ended = subprocess.run(
+                        [*command, option],
+                        stdout=output,
+                        stderr=subprocess.PIPE,
+                        timeout=TIME_LIMIT,
+                        check=False,
+                    )
+                self.assertEqual((ended.returncode, ended.stderr), (0, b""), command)
+
     def test_wrong(self) -> None:
         """
         Each fault is one line on standard error, and status 1.

@@ -70,12 +70,12 @@ class ReadmeTests(SynchronousTestCase):
         self.assertEqual(len(conversations), 5)
         bad = [each for each in conversations if str(self.BAD_PORT) in each]
         self.assertEqual(len(bad), 1)
-        page = (ROOT / "README.md").read_text(encoding="utf-8")
-        options = re.findall(
-            rf"`venv/bin/twistd .* upper (.*:{self.BAD_PORT}:.*)`", page
+        _, start, _ = blocks("sh")
+        options = re.search(
+            rf"^venv/bin/twistd .* upper (.*:{self.BAD_PORT}:.*)", start
         )
-        self.assertEqual(len(options), 1)
-        listen = options[0].replace(str(self.BAD_PORT), "0").split()
+        assert options is not None
+        listen = options[1].replace(str(self.BAD_PORT), "0").split()
         with Server() as server, Server(*listen) as proxy:
             for each in conversations:
                 self.play(each, (proxy if each in bad else server).port)
@@ -98,8 +98,17 @@ class ReadmeTests(SynchronousTestCase):
     def test_commands(self) -> None:
         """
         There are two commands to set everything up: one starts the server, the
-        other passes the tests. (C{.ci/run} runs them.)
+        other passes the tests. (C{.ci/run} runs them.) The block between them starts
+        another server.
         """
-        start, test = blocks("sh")
+        start, _, test = blocks("sh")
         self.assertTrue(start.endswith("venv/bin/twistd -n upper\n"))
         self.assertTrue(test.endswith("venv/bin/pytest\n"))
+
+    def test_listening(self) -> None:
+        """
+        The log of the server ends its start with the line that the page shows.
+        """
+        [line] = blocks("text")
+        with Server() as server:
+            server.waitFor(re.escape(line.replace("5000", str(server.port))))

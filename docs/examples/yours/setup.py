@@ -1,4 +1,4 @@
-"""For the pip of Python 3.10.0, which needs this file to install with -e."""
+"""The pip of Python 3.10.0 needs this file for C{pip install -e}."""
 
 from setuptools import setup
 

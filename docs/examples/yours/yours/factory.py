@@ -1,4 +1,4 @@
-"""What all connections share."""
+"""Everything that all connections share."""
 
 from twisted.internet.interfaces import IAddress
 from twisted.internet.protocol import ServerFactory
@@ -7,10 +7,10 @@ from yours.protocol import LineProtocol
 
 
 class LineFactory(ServerFactory):
-    """Build a protocol for each connection, and hand it the settings."""
+    """Build a protocol for each connection, and give it the settings."""
 
     def __init__(self, maxLength: int) -> None:
-        """Take the settings, all of them here."""
+        """Take all settings of the server."""
         self._maxLength = maxLength
 
     def buildProtocol(self, address: IAddress | None) -> LineProtocol:

@@ -1,22 +1,22 @@
-"""What is said on one connection."""
+"""The conversation on one connection."""
 
 from twisted.internet.interfaces import IHalfCloseableProtocol
 from twisted.protocols.basic import LineReceiver
 from zope.interface import implementer
 
 
-@implementer(IHalfCloseableProtocol)  # else a client that ends its side gets nothing
+@implementer(IHalfCloseableProtocol)  # so that a client that ends its side gets answers
 class LineProtocol(LineReceiver):
     """Answer each line with the same line, reversed."""
 
-    delimiter = b"\n"  # as nc and most programs end a line; Twisted's is CR LF
+    delimiter = b"\n"  # the line end of most programs; Twisted's default is CR LF
 
     def __init__(self, maxLength: int) -> None:
         """Close a connection whose line has more than so many bytes."""
         self.MAX_LENGTH = maxLength
 
     def connectionMade(self) -> None:
-        """Read no more from a client that does not take its answers."""
+        """Stop reading from a client that does not read its answers."""
         self.transport.registerProducer(self, True)
 
     def lineReceived(self, line: bytes) -> None:
@@ -24,10 +24,10 @@ class LineProtocol(LineReceiver):
         self.sendLine(line[::-1])
 
     def readConnectionLost(self) -> None:
-        """The client has ended its side: send what waits, and close."""
+        """The client has ended its side: send the answers that wait, and close."""
         # A transport that still has a producer may never close.
         self.transport.unregisterProducer()
         self.transport.loseConnection()
 
     def writeConnectionLost(self) -> None:
-        """Our side has ended, which we never do before the client does."""
+        """Our side has ended. It never ends before the side of the client."""

@@ -7,16 +7,16 @@ from yours.factory import LineFactory
 
 
 class Options(usage.Options):
-    """Each: long name, short name, default, its help, what makes a value of a word."""
+    """Each has a long name, a short name, a default, a help text, and its type."""
 
     optParameters = [
         ["port", "p", 5001, "TCP port to listen on.", usage.portCoerce],
         ["interface", "i", "127.0.0.1", "Address to listen on."],
-        ["max-length", "m", 16384, "Bytes that a line may have.", int],
+        ["max-length", "m", 16384, "How many bytes a line may have.", int],
     ]
 
 
 def makeService(options: Options) -> TCPServer:
-    """Make the service. A port that is taken ends the process, which says so."""
+    """Make the service. If the port is in use, the process ends with a message."""
     factory = LineFactory(options["max-length"])
     return TCPServer(options["port"], factory, interface=options["interface"])

@@ -1,4 +1,4 @@
-"""What the service does, without a network: run C{trial yours}."""
+"""Tests of the service, without a network: run C{trial yours}."""
 
 from twisted.internet.testing import StringTransport
 from twisted.python.usage import UsageError
@@ -9,7 +9,7 @@ from yours.tap import Options
 
 
 class ConversationTests(SynchronousTestCase):
-    """One connection, whose transport keeps what is written."""
+    """One connection. Its transport stores the answers."""
 
     def setUp(self) -> None:
         """Connect."""
@@ -18,20 +18,20 @@ class ConversationTests(SynchronousTestCase):
         self.protocol.makeConnection(self.transport)
 
     def test_pieces(self) -> None:
-        """Lines are answered however the network cuts them."""
+        """Each line gets its answer, wherever the network cuts it."""
         self.protocol.dataReceived(b"ab")
         self.protocol.dataReceived(b"c\ndef\n")
         self.assertEqual(self.transport.value(), b"cba\nfed\n")
 
     def test_halfClose(self) -> None:
-        """A client that ends its side gets its answers, and then the end."""
+        """A client that ends its side gets its answers. Then the connection ends."""
         self.protocol.dataReceived(b"abc\n")
         self.protocol.readConnectionLost()
         self.assertEqual(self.transport.value(), b"cba\n")
         self.assertTrue(self.transport.disconnecting)
 
     def test_backPressure(self) -> None:
-        """While answers cannot leave, nothing is read, and nothing is lost."""
+        """While the client does not read, nothing more is read, and nothing is lost."""
         self.transport.producer.pauseProducing()
         self.protocol.dataReceived(b"abc\n")
         self.assertEqual(self.transport.producerState, "paused")
@@ -40,5 +40,5 @@ class ConversationTests(SynchronousTestCase):
         self.assertEqual(self.transport.value(), b"cba\n")
 
     def test_options(self) -> None:
-        """A bad value is an error of usage."""
+        """A bad value of an option is an error."""
         self.assertRaises(UsageError, Options().parseOptions, ["--port", "x"])
