@@ -31,9 +31,6 @@ _KINDS = {
 # The kinds of these that are no problem.
 _ORDERLY = ("client", "idle", "shutdown")
 
-# The number of incidents to keep.
-INCIDENTS = 20
-
 # For each name, a count of each kind. So the code that adds up the counts of several
 # processes need not know the names and the kinds.
 Counts = dict[str, Counter[str]]
