@@ -646,7 +646,9 @@ class NameTests(TransportTestCase):
         """
         _, transport = self.connect()
         expected = f"Recorder,{transport.sessionno},192.0.2.1"
-        self.assertEqual(transport.logPrefix(), expected)
+        self.assertEqual(
+            (transport.logstr, transport.logPrefix()), (expected, expected)
+        )
 
     def test_getPeer(self) -> None:
         """

@@ -90,8 +90,7 @@ class TCPServer(tcp.Server):
         Make the transport, and read it in the iteration that accepts the connection: a
         client that speaks first has often sent its request by then.
 
-        It does the same as Twisted's C{Server}, but for two texts, which L{repstr} and
-        L{logPrefix} make when they are asked for.
+        Twisted's C{Server} does the same, and makes L{repstr} and L{logstr}, too.
         """
         tcp.Connection.__init__(self, sock, protocol, reactor)
         if len(client) != 2:
@@ -120,14 +119,25 @@ class TCPServer(tcp.Server):
     def repstr(self, made: str) -> None:
         pass
 
+    @property
+    def logstr(self) -> str:
+        """
+        The name of the connection for the log. Twisted makes it once, too.
+        """
+        prefix = self._getLogPrefix(getattr(self, "protocol", None))
+        return f"{prefix},{self.sessionno},{self.hostname}"
+
+    @logstr.setter
+    def logstr(self, made: str) -> None:
+        pass
+
     def logPrefix(self) -> str:
         """
-        Get the name of the connection for the log of a fault. It has the name of the
-        access log in it, if the protocol has one.
+        Get the name for the log of a fault. It has the name of the access log in it, if
+        the protocol has one.
         """
-        protocol = getattr(self, "protocol", None)
-        prefix = f"{self._getLogPrefix(protocol)},{self.sessionno},{self.hostname}"
-        # The protocol of TLS may be around it.
+        prefix, protocol = self.logstr, getattr(self, "protocol", None)
+        # That of TLS may be around it.
         protocol = getattr(protocol, "wrappedProtocol", protocol)
         name = getattr(protocol, "connectionID", "")
         return f"{prefix},{name}" if name else prefix
@@ -153,8 +163,8 @@ class TCPServer(tcp.Server):
         """
         Send some bytes at the end of the iteration.
 
-        It does the same as Twisted's own C{write}, in one call instead of six. The six
-        calls take a twentieth of the reactor's time for a round trip.
+        It does the same as Twisted's C{write}, in one call instead of six. These six
+        take a twentieth of the time of a round trip.
         """
         if self.TLS or not isinstance(data, bytes):
             super().write(data)
@@ -171,9 +181,8 @@ class TCPServer(tcp.Server):
         """
         Send the bytes that wait.
 
-        Most often there is nothing else to do. Twisted's own C{doWrite}, which then
-        also handles half-close and producers, takes a tenth of the reactor's time for a
-        round trip.
+        Most often there is nothing else to do. Twisted's C{doWrite}, which also handles
+        half-close and producers, takes a tenth of the time of a round trip.
 
         @return: an exception if the connection has to end.
         """
