@@ -222,12 +222,15 @@ def _printAndExit(text: str) -> NoReturn:
 
     @param text: what to print.
     """
+    status: int | str = 0
     try:
         print(text, flush=True)
-    except BrokenPipeError:
+    except OSError as error:
         # At its end, Python flushes once more what is left. That must not fail.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    sys.exit(0)
+        if not isinstance(error, BrokenPipeError):
+            status = f"upper: cannot write standard output: {error.strerror}"
+    sys.exit(status)
 
 
 def _chooseReactor() -> None:

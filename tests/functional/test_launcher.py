@@ -124,6 +124,21 @@ class CommandTests(SynchronousTestCase):
                     )
                 self.assertEqual((ended.returncode, ended.stderr), (0, b""), command)
 
+    def test_helpToFullDisk(self) -> None:
+        """
+        A full disk is a fault.
+        """
+        with open("/dev/full", "wb") as output:
+            ended = subprocess.run(
+                [script("upper"), "--help"],
+                stdout=output,
+                stderr=subprocess.PIPE,
+                timeout=TIME_LIMIT,
+                check=False,
+            )
+        why = b"upper: cannot write standard output: No space left on device\n"
+        self.assertEqual((ended.returncode, ended.stderr), (1, why))
+
     def test_wrong(self) -> None:
         """
         Each fault is one line on standard error, and status 1.
