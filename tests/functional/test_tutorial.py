@@ -161,7 +161,7 @@ class PageTests(SynchronousTestCase):
         """
         grown = []
         for command, shown in commands(page):
-            name = re.search(r"docs/examples/(\w+_server\.py)", command)
+            name = re.search(r"^\S+ docs/examples/(\w+_server\.py)", command)
             if "twistd" in command:
                 continue
             if name is not None and "\n" not in shown:
@@ -179,7 +179,7 @@ class PageTests(SynchronousTestCase):
                 assert isinstance(server, Example)
                 pid = str(server.process.pid)
                 # Other tests may run the same server at this moment.
-                finding = rf"\$\(pgrep -f {server.name}\)"
+                finding = rf"\$\(pgrep -f 'python docs/examples/{server.name}'\)"
                 command, found = re.subn(finding, pid, command)
                 self.assertEqual(found, 1, command)
                 said = self.runClient(command, shown, server.port)
