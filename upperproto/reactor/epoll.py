@@ -7,10 +7,11 @@ L{upperproto.reactor.transports}). A connection that asks once and closes takes 
 calls in place of 18, because it is read in the iteration that accepts it. (C{strace -c}
 counted all these.)
 
-The answers of an iteration are sent together, at its end. A client that waits for its
-answer sleeps, and most of the cost of a short send is to wake that client. When the
-sends follow each other closely, the next client, or the next core, is awake already.
-With 100 connections this makes 1.3 times as many round trips.
+The answers of an iteration are sent together, at its end, or after an event that takes
+long. A client that waits for its answer sleeps, and most of the cost of a short send is
+to wake that client. When the sends follow each other closely, the next client, or the
+next core, is awake already. With 100 connections this makes 1.3 times as many round
+trips.
 
 The reactor uses these private parts of C{EPollReactor}. They are the same from Twisted
 24.3 to 26.10, and the tests of C{tests.reactor.test_epoll} fail if they go away:

@@ -60,7 +60,7 @@ class TextFormatter(Formatter):
             parts.append(f"{record.outcome.upper()}: {why}")
             if fault.code not in self._explained:
                 self._explained += (fault.code,)
-                explanation = explained(fault, "  ")
+                explanation = _explanation(fault, "  ")
         for name, seconds in record.timing().items():
             if name in _PARTS and seconds is not None:
                 parts.append(f"{_PARTS[name]}={milliseconds(seconds)}")
@@ -112,7 +112,7 @@ class TextFormatter(Formatter):
             break_long_words=False,
         ) or [label.rstrip()]
         if step.fault is not None:
-            lines += explained(step.fault, " " * len(label))
+            lines += _explanation(step.fault, " " * len(label))
         self.write("\n".join(lines) + "\n")
 
     def examined(self, report: Report) -> int:
@@ -134,18 +134,21 @@ class TextFormatter(Formatter):
         return super().failed(fault)
 
     def _complainOf(self, fault: Fault) -> None:
-        self.complain("\n".join([f"{self.target}: {fault}", *explained(fault, "  ")]))
+        self.complain(_explain(f"{self.target}: {fault}", fault))
 
 
 def notConnected(error: NotConnected) -> str:
     """
     Give the message of an error, and explain the fault.
     """
-    fault = Fault(error.code, error.why)
-    return "\n".join([str(error), *explained(fault, "  ")])
+    return _explain(str(error), Fault(error.code, error.why))
 
 
-def explained(fault: Fault, indent: str) -> list[str]:
+def _explain(said: str, fault: Fault) -> str:
+    return "\n".join([said, *_explanation(fault, "  ")])
+
+
+def _explanation(fault: Fault, indent: str) -> list[str]:
     """
     Say what a fault means, and what usually causes it.
 
